@@ -1,0 +1,91 @@
+"""Run one command, and end it when the starter is gone.
+
+    python -I -S guard.py STOP_SIGNAL GRACE COMMAND [ARGUMENT ...]
+
+Standard input is a pipe whose other end the starter holds. The kernel closes that end however the
+starter goes, SIGKILL included, so the end of the input is the one reliable order to stop: the
+command gets ``STOP_SIGNAL`` and, ``GRACE`` seconds later, SIGKILL with all its descendants.
+The exit status is the command's own, or 128 plus the number of the signal that ended it.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def descendants(pid: int) -> list[int]:
+    """Give the children of ``pid``, their children and so on, each after its parent."""
+    parents = _parents()
+    family = [pid]
+    for member in family:
+        family += [child for child, parent in parents.items() if parent == member]
+    return family[1:]
+
+
+def freeze(pid: int) -> list[int]:
+    """Stop ``pid`` and its descendants where they stand, and give them all.
+
+    A process that is stopped starts no other, so the family is whole when nobody new turns up.
+    """
+    frozen: list[int] = []
+    found = [pid]
+    while found:
+        send(found, signal.SIGSTOP)
+        frozen += found
+        found = [member for member in descendants(pid) if member not in frozen]
+    return frozen
+
+
+def send(pids: Iterable[int], signum: signal.Signals) -> None:
+    """Send a signal to each process that still exists."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signum)
+
+
+def _parents() -> dict[int, int]:
+    """Map every process to its parent, from /proc or, where there is none, from ps(1)."""
+    if not Path("/proc/self/stat").exists():
+        table = subprocess.run(
+            ["/bin/ps", "-A", "-o", "pid=,ppid="], capture_output=True, check=True, text=True
+        ).stdout
+        return {int(pid): int(parent) for pid, parent in map(str.split, table.splitlines())}
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            # "pid (name) state parent …", where the name may hold spaces and parentheses
+            parents[int(stat.parent.name)] = int(stat.read_bytes().rpartition(b")")[2].split()[1])
+    return parents
+
+
+def _end_with_input(command: subprocess.Popen[bytes], stop: signal.Signals, grace: float) -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    send([command.pid, *descendants(command.pid)], signal.SIGCONT)  # the stopped hear nothing else
+    send([command.pid], stop)
+    try:
+        command.wait(grace)
+    except subprocess.TimeoutExpired:
+        send(freeze(command.pid), signal.SIGKILL)
+
+
+def main(stop_signal: str, grace: str, *command: str) -> int:
+    """Run the command to its end."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)  # else the command would be left alone
+    stop = signal.Signals(int(stop_signal))
+    threading.Thread(
+        target=_end_with_input, args=(process, stop, float(grace)), daemon=True
+    ).start()
+    status = process.wait()
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
