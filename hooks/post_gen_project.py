@@ -1,0 +1,141 @@
+"""Turn the copy of the reference service into the service that was asked for: delete, then rename.
+
+cookiecutter copies the template folder as it stands. What was declined is removed first: the files
+in FEATURES, and every line that ends in a tag naming only declined features. Then the words that
+stand for answers become the answers. Nothing is added, and nothing outside the folder is touched.
+
+cookiecutter renders this file before it runs it, so no two opening braces may stand side by side
+here except around the answers at the end.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+# Each feature's whole files and folders, globs allowed, as the template folder calls them. A path
+# that needs several features stands under each of them. Single lines are tagged where they stand.
+FEATURES: dict[str, list[str]] = {
+    "postgres": [],
+    "redis": [],
+    "github": [".github"],
+}
+TIERS = ("core", "edge")
+TAG = re.compile(r"[ \t]*(?:# feature: ([a-z, ]+)|<!-- feature: ([a-z, ]+) -->)$")
+
+# What building and running in the template folder leaves there; a clone of it has none of these.
+LEFTOVERS = (".venv", ".build", ".data", ".*_cache", "__pycache__", "uv.lock")
+
+# The words that stand for answers. Names are safe wherever they stand, sentences need escaping.
+NAMES = {"reference_service": "package_name", "reference-service": "project_slug"}
+SENTENCES = {
+    "Reference Service": "project_name",
+    "A FastAPI service whose health checks tell the truth.": "description",
+    "Reference Author": "author",
+}
+WORD = re.compile("|".join(map(re.escape, NAMES | SENTENCES)))
+
+
+class TemplateError(SystemExit):
+    """The template contradicts itself; the hook ends with the sentence that says where."""
+
+
+def quoted(text: str) -> str:
+    """Escape `text` for the inside of a double-quoted string of Python, TOML, YAML or JSON."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def markdown(text: str) -> str:
+    """Escape `text` so that Markdown shows it as it is, also at the start of a line."""
+    inline = re.sub(r"[\\`*_\[\]<>&~|$]", r"\\\g<0>", text)
+    return re.sub(r"^(\d*)([-+#=.)])", r"\1\\\2", inline)
+
+
+ESCAPES: dict[str, Callable[[str], str]] = {
+    **dict.fromkeys((".json", ".py", ".toml", ".yaml", ".yml"), quoted),
+    ".md": markdown,
+}
+
+
+def files(root: Path) -> Iterator[Path]:
+    """Yield every file below `root`."""
+    return (path for path in sorted(root.rglob("*")) if path.is_file())
+
+
+def remove(paths: list[Path]) -> None:
+    """Delete the files and folders that still exist."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def declined_paths(root: Path, chosen: set[str]) -> list[Path]:
+    """Find what the manifest says goes, holding it to name only what there is."""
+    declined = []
+    for feature, patterns in FEATURES.items():
+        for pattern in patterns:
+            found = list(root.glob(pattern))
+            if not found:
+                raise TemplateError(f"FEATURES[{feature!r}] lists {pattern}, which does not exist.")
+            if feature not in chosen:
+                declined += found
+    return declined
+
+
+def keep_chosen(text: str, chosen: set[str], path: Path) -> str:
+    """Drop the lines whose tag names only declined features, and the tags of all others.
+
+    `template` is a feature that nobody can choose: such lines live in the template folder alone.
+    """
+    known = {"template", *TIERS, *FEATURES}
+    kept = []
+    for number, line in enumerate(text.split("\n"), 1):
+        tag = TAG.search(line)
+        named = set(re.split(", *", tag[1] or tag[2])) if tag else set()
+        if unknown := named - known:
+            raise TemplateError(f"{path}:{number} is tagged with an unknown feature: {unknown}.")
+        if tag is None:
+            kept.append(line)
+        elif named & chosen:
+            kept.append(line[: tag.start()])
+    return "\n".join(kept)
+
+
+def fill_in(text: str, answers: dict[str, Any], path: Path) -> str:
+    """Put the answers where their words stand, in one pass: no answer is searched for words."""
+
+    def answer(word: re.Match[str]) -> str:
+        if name := NAMES.get(word[0]):
+            return str(answers[name])
+        if escape := ESCAPES.get(path.suffix):
+            return escape(answers[SENTENCES[word[0]]])
+        raise TemplateError(f"{path} says {word[0]!r}, but nothing is known of escaping in it.")
+
+    return WORD.sub(answer, text)
+
+
+def main(answers: dict[str, Any], root: Path) -> None:
+    """Make the copy in `root` the project that the answers describe."""
+    chosen = {answers["slo_tier"], *(feature for feature in FEATURES if answers[feature])}
+    remove([path for pattern in LEFTOVERS for path in root.rglob(pattern)])
+    remove(declined_paths(root, chosen))
+    for path in files(root):
+        content = path.read_bytes()
+        try:
+            text = content.decode()
+        except UnicodeDecodeError:
+            continue  # a picture or the like
+        path.write_bytes(fill_in(keep_chosen(text, chosen, path), answers, path).encode())
+    for path in sorted(root.rglob("*"), reverse=True):  # a folder's content before the folder
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+        elif (name := WORD.sub(lambda word: answers[NAMES[word[0]]], path.name)) != path.name:
+            path.rename(path.with_name(name))
+
+
+if __name__ == "__main__":
+    main(json.loads(r"""{{ cookiecutter | tojson }}"""), Path())
