@@ -1,0 +1,78 @@
+"""The management port's view of the checks: an ASGI application of its own, never public."""
+
+import json
+from http import HTTPStatus
+from urllib.parse import parse_qs
+
+from .asgi import Receive, Scope, Send
+from .registry import Answer, Probe, Registry
+from .report import check_report, full_report, verbose_lines
+
+JSON = b"application/health+json"
+TEXT = b"text/plain; charset=utf-8"
+PROBLEM = b"application/problem+json"
+
+
+class Details:
+    """Serves every check at `/health`, one probe's at `/health/ready`, one at `/health/ready/NAME`.
+
+    A probe takes `?verbose` (one line a check) and `?exclude=NAME` (as if it were absent).
+
+    Hosts, credentials and drivers' messages are in none of them: an error is named by its type.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Answer from memory; this application takes no body and no lifespan."""
+        if scope["type"] != "http":
+            return
+        code, media_type, body = self._respond(scope)
+        headers = [
+            (b"content-type", media_type),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+        ]
+        await send({"type": "http.response.start", "status": code, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _respond(self, scope: Scope) -> tuple[int, bytes, bytes]:
+        if scope["method"] not in ("GET", "HEAD"):
+            return _problem(HTTPStatus.METHOD_NOT_ALLOWED, "use GET or HEAD")
+        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        match scope["path"].strip("/").split("/"):
+            case ["health"]:
+                code = self.registry.answer(Probe.READY).code
+                return code, JSON, _json(full_report(self.registry))
+            case ["health", name] if name in Probe:
+                return self._probe(Probe(name), query)
+            case ["health", "startup" | "ready", check] if check in self.registry.monitors:
+                return self._check(check)
+        return _problem(HTTPStatus.NOT_FOUND, "try /health, /health/ready, /health/ready?verbose")
+
+    def _probe(self, probe: Probe, query: dict[str, list[str]]) -> tuple[int, bytes, bytes]:
+        exclude = query.get("exclude", [])
+        answer = self.registry.answer(probe, exclude)
+        if "verbose" in query:
+            lines = verbose_lines(self.registry, probe, exclude)
+            return answer.code, TEXT, "".join(f"{line}\n" for line in lines).encode()
+        body: dict[str, object] = {"status": answer.status}
+        unknown = sorted(set(exclude) - set(self.registry.monitors))
+        if unknown:
+            body["unknown"] = unknown
+        return answer.code, JSON, _json(body)
+
+    def _check(self, name: str) -> tuple[int, bytes, bytes]:
+        monitor = self.registry.monitors[name]
+        now = self.registry.clock()
+        answer = Answer.of([monitor], now)
+        return answer.code, JSON, _json(check_report(monitor, now))
+
+
+def _json(body: object) -> bytes:
+    return json.dumps(body, default=str).encode()
+
+
+def _problem(status: HTTPStatus, detail: str) -> tuple[int, bytes, bytes]:
+    return status, PROBLEM, _json({"title": status.phrase, "status": status, "detail": detail})

@@ -1,0 +1,160 @@
+"""Runs one check in the background and holds its verdict."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from .cadence import Cadence
+from .check import Check, CheckFailed, CheckResult, Status
+from .options import STALE_MARGIN, SUSPICION_GAP, Options
+from .verdict import Verdict, judge, next_attempt_in
+
+log = logging.getLogger(__name__)
+
+
+class Monitor:
+    """Asks one dependency again and again, with at most one attempt in flight.
+
+    on_verdict: called with the monitor and its previous verdict after each attempt.
+    clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        check: Check,
+        options: Options,
+        cadence: Cadence,
+        on_verdict: "Callable[[Monitor, Verdict], None]",
+        clock: Callable[[], float],
+    ) -> None:
+        self.check = check
+        self.name = check.name
+        self.verdict = Verdict(since=clock(), error="Pending", detail="not checked yet")
+        self.settled_once = False
+        """Whether it has passed once; for a check that only warns: been tried once."""
+        self._timeout = check.timeout or options.timeout
+        self._base_interval = check.interval or options.interval
+        self._cadence = cadence
+        self._on_verdict = on_verdict
+        self._clock = clock
+        self._orphan: asyncio.Task[CheckResult] | None = None
+        self._suspicion = asyncio.Event()
+
+    def stale(self, now: float) -> bool:
+        """Tell whether the verdict is older than its interval and an attempt may take."""
+        return now > self.verdict.expires_at
+
+    def status(self, now: float) -> Status:
+        """Return what this check does to readiness now; a stale verdict counts as failed."""
+        status = Status.FAIL if self.stale(now) else self.verdict.status
+        return self.check.impact if status is Status.FAIL else status
+
+    def suspect(self) -> None:
+        """Check at once, at most once a second: something said that the verdict may be wrong."""
+        self._suspicion.set()
+
+    async def run(self) -> None:
+        """Check for ever. Cancelling it abandons the attempt that is under way."""
+        while True:
+            started = self._clock()
+            self._suspicion.clear()
+            delay = await self.attempt()
+            try:
+                async with asyncio.timeout(delay):
+                    await self._suspicion.wait()
+            except TimeoutError:
+                continue
+            due = min(self._clock() + delay, started + SUSPICION_GAP)
+            await asyncio.sleep(due - self._clock())
+
+    async def attempt(self) -> float:
+        """Ask once, settle the verdict, and return the seconds until the next attempt is due."""
+        started = self._clock()
+        outcome: CheckResult | Exception
+        try:
+            outcome = await self._ask()
+        except Exception as error:
+            outcome = error
+        previous, now = self.verdict, self._clock()
+        verdict = judge(
+            previous,
+            outcome,
+            permanent=self._is_permanent(outcome),
+            threshold=self.check.threshold or self._cadence.threshold,
+        )
+        delay = next_attempt_in(
+            verdict,
+            interval=self.check.interval or self._cadence.interval,
+            base_interval=self._base_interval,
+        )
+        self.verdict = replace(
+            verdict,
+            since=previous.since if verdict.status is previous.status else now,
+            checked_at=now,
+            duration=now - started,
+            expires_at=now + delay + 2 * self._timeout + STALE_MARGIN,
+        )
+        self.settled_once |= self.status(now) is not Status.FAIL
+        self._log(previous, outcome)
+        self._on_verdict(self, previous)
+        return delay
+
+    async def _ask(self) -> CheckResult:
+        """Run the check, bounded by abandonment: drivers swallow cancellation.
+
+        When its time is over the attempt is cancelled and not waited for. While it winds down no
+        second one starts: the next attempt waits for the orphan, and times out with it.
+        """
+        if self._orphan is not None:
+            await asyncio.wait({self._orphan}, timeout=self._timeout)
+            if not self._orphan.done():
+                raise TimeoutError
+            self._orphan = None
+        task = asyncio.create_task(_call(self.check), name=f"health check {self.name}")
+        try:
+            await asyncio.wait({task}, timeout=self._timeout)
+            if task.done():
+                return task.result()
+        finally:
+            if not task.done():
+                self._orphan = task
+                task.add_done_callback(_take_result)
+                task.cancel()
+        raise TimeoutError
+
+    def _is_permanent(self, outcome: CheckResult | Exception) -> bool:
+        if isinstance(outcome, CheckFailed):
+            return outcome.permanent
+        return isinstance(outcome, self.check.permanent)
+
+    def _log(self, previous: Verdict, outcome: CheckResult | Exception) -> None:
+        """Say each change once; the reason that no response shows goes here."""
+        now = self.verdict
+        if now.status is not previous.status or (now.error and now.attempts == 1):
+            level = logging.INFO if now.status is Status.PASS else logging.WARNING
+            reason = f"{now.error}: {outcome}" if now.error else now.detail
+            log.log(level, "health check %s: %s %s", self.name, now.status, reason)
+
+
+async def _call(check: Check) -> CheckResult:
+    """Run a check so that it can end neither its monitor nor the process."""
+    try:
+        result = await check.run() or CheckResult()
+    except Exception:
+        raise
+    except BaseException as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise  # abandoned
+        message = f"the check raised {type(error).__name__}"
+        raise CheckFailed(message) from error
+    if result.status is Status.FAIL:
+        raise CheckFailed(result.detail, **result.data)
+    return result
+
+
+def _take_result(task: asyncio.Task[CheckResult]) -> None:
+    """Look at an orphan's end, so that asyncio does not complain that nobody did."""
+    if not task.cancelled():
+        task.exception()

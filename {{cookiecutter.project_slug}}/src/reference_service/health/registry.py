@@ -1,0 +1,179 @@
+"""The checks of one service: keeps their monitors running and answers the three probes."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .cadence import Cadence
+from .check import Check, Status
+from .load import Load
+from .monitor import Monitor
+from .options import LOAD_PERIOD, SUPERVISION_PERIOD, WEDGED_AFTER, Options
+from .verdict import Verdict
+
+log = logging.getLogger(__name__)
+
+
+class Probe(StrEnum):
+    """The three questions that an orchestrator asks."""
+
+    STARTUP = "startup"
+    READY = "ready"
+    LIVE = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a probe says: a status, and the HTTP status code that carries it."""
+
+    status: Status
+    code: int
+
+    @staticmethod
+    def of(monitors: Iterable[Monitor], now: float) -> "Answer":
+        """Return the worst of the parts; 504 where every failure is silence."""
+        worst, all_silent = Status.PASS, True
+        for monitor in monitors:
+            status = monitor.status(now)
+            if status is Status.FAIL:
+                worst = status
+                all_silent &= monitor.verdict.timed_out and not monitor.stale(now)
+            elif status is Status.WARN and worst is Status.PASS:
+                worst = status
+        if worst is Status.FAIL:
+            return TIMEOUT if all_silent else FAIL
+        return WARN if worst is Status.WARN else PASS
+
+
+PASS, WARN = Answer(Status.PASS, 200), Answer(Status.WARN, 200)
+FAIL, TIMEOUT = Answer(Status.FAIL, 503), Answer(Status.FAIL, 504)
+ANSWERS = (PASS, WARN, FAIL, TIMEOUT)
+
+
+class Registry:
+    """Answers from verdicts that monitors keep in the background, so asking costs nothing.
+
+    clock: monotonic seconds. Raises ValueError when two checks have one name.
+    """
+
+    def __init__(
+        self,
+        checks: Iterable[Check],
+        options: Options | None = None,
+        *,
+        load: Load | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.options = options or Options()
+        self.load = load or Load()
+        self.clock = clock
+        self.cadence = Cadence(self.options)
+        self.started_up = False
+        """Whether the application's own start-up work is done."""
+        self.draining = False
+        self._started = False
+        self._beat = clock()
+        self._supervisor: asyncio.Task[None] | None = None
+        self.monitors: dict[str, Monitor] = {}
+        for check in checks:
+            if check.name in self.monitors:
+                message = f"two checks are named {check.name!r}"
+                raise ValueError(message)
+            self.monitors[check.name] = Monitor(
+                check, self.options, self.cadence, self._on_verdict, clock
+            )
+
+    def answer(self, probe: Probe, exclude: Collection[str] = ()) -> Answer:
+        """Answer a probe from memory, as if the checks named in `exclude` were absent."""
+        match probe:
+            case Probe.STARTUP:
+                return PASS if self.started(exclude) else FAIL
+            case Probe.READY:
+                return self._ready(exclude)
+            case Probe.LIVE:
+                return PASS if self.supervised() and not self._leaving() else FAIL
+
+    def started(self, exclude: Collection[str] = ()) -> bool:
+        """Tell whether start-up is over, once and for all: every check has passed once.
+
+        A check whose failure only warns holds nothing up: it has to have been tried.
+        """
+        if not self._started:
+            passed = all(monitor.settled_once for monitor in self._without(exclude))
+            if exclude:
+                return self.started_up and passed
+            self._started = self.started_up and passed
+        return self._started
+
+    def supervised(self) -> bool:
+        """Tell whether the checks still run, or have not been started yet."""
+        task = self._supervisor
+        return task is None or (not task.done() and self.clock() - self._beat < WEDGED_AFTER)
+
+    def _leaving(self) -> bool:
+        return self.draining and self.options.live_fails_on_shutdown
+
+    def _ready(self, exclude: Collection[str]) -> Answer:
+        if self.draining or not self.started(exclude):
+            return FAIL
+        return Answer.of(self._without(exclude), self.clock())
+
+    def _without(self, exclude: Collection[str]) -> Iterable[Monitor]:
+        monitors = self.monitors.values()
+        return [m for m in monitors if m.name not in exclude] if exclude else monitors
+
+    def suspect(self, name: str | None = None) -> None:
+        """Have every check (or `name` and those below it, `name.…`) look again at once.
+
+        Evidence that a verdict may be a stale lie: an error sent to a client, a lost connection.
+        """
+        for monitor in self.monitors.values():
+            if name is None or monitor.name == name or monitor.name.startswith(f"{name}."):
+                monitor.suspect()
+
+    def drain(self) -> None:
+        """Turn `ready` to 503 for good: the process is leaving. Safe in a signal handler."""
+        self.draining = True
+
+    async def start(self) -> None:
+        """Start the monitors in the running loop. No check is waited for."""
+        if self._supervisor is None:
+            self._beat = self.clock()
+            self._supervisor = asyncio.create_task(self._supervise(), name="health supervisor")
+
+    async def stop(self) -> None:
+        """Stop the monitors and abandon what they were asking."""
+        task, self._supervisor = self._supervisor, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _supervise(self) -> None:
+        """Keep one task a monitor alive, and read the load now and then."""
+        tasks: dict[str, asyncio.Task[None]] = {}
+        next_reading = self.clock() + LOAD_PERIOD
+        try:
+            while True:
+                self._beat = self.clock()
+                for name, monitor in self.monitors.items():
+                    task = tasks.get(name)
+                    if task is None or task.done():
+                        if task is not None:
+                            log.error("monitor of %s ended: starting it again", name)
+                        tasks[name] = asyncio.create_task(monitor.run(), name=f"monitor {name}")
+                if self._beat >= next_reading:
+                    next_reading += LOAD_PERIOD
+                    self.cadence.score = self.load.score()
+                await asyncio.sleep(SUPERVISION_PERIOD)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+
+    def _on_verdict(self, monitor: Monitor, previous: Verdict) -> None:
+        """Leave the calm when a check leaves `pass`: all look again, and at the base interval."""
+        self.cadence.calm = all(m.verdict.status is Status.PASS for m in self.monitors.values())
+        if previous.status is Status.PASS and monitor.verdict.status is not Status.PASS:
+            self.suspect()

@@ -1,0 +1,62 @@
+"""A dependency that does what a test says, and remembers when it was asked."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from reference_service.health import Check, CheckResult, Options, Registry
+
+from .clock import now
+
+
+class Dependency:
+    """Passes until told otherwise; `asked_at` has the time of each attempt."""
+
+    def __init__(self) -> None:
+        self.asked_at: list[float] = []
+        self.in_flight = self.most_in_flight = 0
+        self.error: BaseException | None = None
+        self.result: CheckResult | None = None
+        self.hangs = False
+        self.swallows_cancellation = False
+        self.released = asyncio.Event()
+
+    async def check(self) -> CheckResult | None:
+        self.asked_at.append(now())
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            if self.hangs:
+                await self._hang()
+            if self.error is not None:
+                raise self.error
+            return self.result
+        finally:
+            self.in_flight -= 1
+
+    async def _hang(self) -> None:
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                if not self.swallows_cancellation:
+                    raise
+                await self.released.wait()
+                return
+
+    def intervals(self) -> list[float]:
+        """Return the seconds between attempts."""
+        pairs = zip(self.asked_at, self.asked_at[1:], strict=False)
+        return [round(later - earlier, 3) for earlier, later in pairs]
+
+
+@asynccontextmanager
+async def running(*checks: Check, options: Options | None = None) -> AsyncIterator[Registry]:
+    """Run a registry of these checks on the loop's time."""
+    registry = Registry(checks, options, clock=now)
+    registry.started_up = True
+    await registry.start()
+    try:
+        yield registry
+    finally:
+        await registry.stop()

@@ -1,0 +1,102 @@
+"""The load score, and what it does to interval and threshold."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from reference_service.health import Check, Options, Status
+from reference_service.health.cadence import Cadence
+from reference_service.health.load import Load, available_cores, weigh
+
+from .clock import now, run
+from .fakes import Dependency, running
+
+
+@pytest.mark.parametrize(
+    ("cpu", "p95", "in_flight", "score"),
+    [
+        (0, 0, 0, 0),
+        (0.45, 1.0, 2500, 0.5),
+        (0.9, 2.0, 5000, 1),
+        (9, 200, 500_000, 1),
+        (0.9, 0, 0, 0.4),
+        (0, 2.0, 0, 0.4),
+        (0, 0, 5000, 0.2),
+    ],
+)
+def test_cpu_latency_and_concurrency_are_weighed_and_clamped(
+    cpu: float, p95: float, in_flight: int, score: float
+) -> None:
+    assert weigh(cpu=cpu, p95=p95, in_flight=in_flight) == pytest.approx(score)
+
+
+@pytest.mark.parametrize(
+    ("score", "interval", "threshold"), [(0, 5, 3), (0.49, 31.95, 3), (0.5, 32.5, 4), (1, 60, 5)]
+)
+def test_load_stretches_the_interval_and_raises_the_threshold(
+    score: float, interval: float, threshold: int
+) -> None:
+    cadence = Cadence(Options())
+    cadence.score, cadence.calm = score, True
+    assert (cadence.interval, cadence.threshold) == (pytest.approx(interval), threshold)
+    cadence.calm = False
+    assert (cadence.interval, cadence.threshold) == (5, threshold)
+
+
+def test_the_95th_percentile_is_of_the_requests_since_the_last_reading() -> None:
+    load = Load(cores=1000)
+    for milliseconds in range(1, 101):
+        load.observe(milliseconds / 100)
+    assert load.score() == pytest.approx(0.4 * 0.95 / 2, abs=0.01)
+    assert load.score() == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("cpu_max", "cores"), [("50000 100000", 0.5), ("max 100000", None), ("nonsense", None)]
+)
+def test_the_quota_of_the_container_counts(
+    tmp_path: Path, cpu_max: str, cores: float | None
+) -> None:
+    (tmp_path / "cpu.max").write_text(cpu_max)
+    assert available_cores(tmp_path) == (cores or available_cores(tmp_path / "missing"))
+
+
+class FullLoad(Load):
+    def score(self) -> float:
+        return 1.0
+
+
+def test_under_full_load_checks_are_rare_while_all_passes_and_quick_when_one_fails() -> None:
+    async def scenario() -> tuple[list[float], float]:
+        steady, broken = Dependency(), Dependency()
+        checks = Check("steady", steady.check), Check("broken", broken.check)
+        async with running(*checks) as registry:
+            registry.load = FullLoad(cores=1)
+            await asyncio.sleep(160)
+            broken.error = ConnectionError()
+            registry.suspect()
+            began = now()
+            while registry.monitors["broken"].verdict.status is not Status.FAIL:
+                await asyncio.sleep(0.05)
+            took = now() - began
+            await asyncio.sleep(20)
+        return steady.intervals(), took
+
+    intervals, took = run(scenario())
+    assert max(intervals) == 60
+    assert intervals[-3:] == [5, 5, 5]
+    assert took <= 1 + 5 * 0.5 + 1.6
+
+
+def test_traffic_that_fails_makes_a_stretched_check_look_at_once() -> None:
+    async def scenario() -> list[float]:
+        dependency = Dependency()
+        async with running(Check("db", dependency.check)) as registry:
+            registry.load = FullLoad(cores=1)
+            await asyncio.sleep(70)
+            registry.suspect()
+            await asyncio.sleep(1)
+        return dependency.asked_at
+
+    assert run(scenario())[-1] == 70
