@@ -1,0 +1,52 @@
+"""Runs the service: `python -m reference_service`. With `--help`, lists its settings."""
+
+import argparse
+import logging
+import os
+import sys
+
+from .app import TITLE, Settings, create_app
+from .server import run
+from .settings import SettingsError, read, table
+from .telemetry import configure_logging
+
+BAD_SETTINGS = 2
+
+
+def main() -> int:
+    """Return the exit status: 0 after a drain, 2 for settings that cannot be used."""
+    argparse.ArgumentParser(
+        prog=f"python -m {__package__}",
+        description=f"{TITLE}. Its settings are environment variables:",
+        epilog=_settings_table(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    try:
+        settings = read(Settings)
+        configure_logging(
+            json_lines=settings.service.environment == "production",
+            level=settings.service.log_level,
+        )
+        run(create_app(settings), settings.service)
+    except SettingsError as error:
+        for fault in error.faults:
+            print(fault, file=sys.stderr)  # noqa: T201 - there may be no log yet
+        return BAD_SETTINGS
+    return 0
+
+
+def _settings_table() -> str:
+    rows = list(table(Settings))
+    width = max(len(name) for name, _, _ in rows)
+    return "\n".join(
+        f"  {name:<{width}}  {meaning}{f' [{default}]' if default else ''}"
+        for name, default, meaning in rows
+    )
+
+
+if __name__ == "__main__":
+    status = main()
+    # A thread or task that is stuck in a broken dependency must not keep a drained process alive.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)

@@ -1,0 +1,43 @@
+"""Writes error bodies: application/problem+json, RFC 9457."""
+
+import http.client
+import json
+from collections.abc import Iterable
+
+from starlette.types import Scope, Send
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem_body(scope: Scope, status: int, detail: str, **extensions: object) -> bytes:
+    """Return the body for a status code; `request_id` is in it when the scope's state has one."""
+    body = {
+        "type": "about:blank",
+        "title": http.client.responses.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        **extensions,
+    }
+    request_id = scope.get("state", {}).get("request_id")
+    if request_id:
+        body["request_id"] = request_id
+    return json.dumps(body, ensure_ascii=False, default=str).encode()
+
+
+async def send_problem(
+    scope: Scope, send: Send, status: int, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    """Answer a request with an error body."""
+    body = problem_body(scope, status, detail)
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", MEDIA_TYPE.encode()),
+                (b"content-length", str(len(body)).encode()),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,52 @@
+"""The service's dependencies: one file each, with its settings, its client, its health checks."""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
+
+from ..health import Check
+
+Suspect = Callable[[str], None]
+"""Told the name of a check, has it and those below it look again at once."""
+
+
+class Resource(Protocol):
+    """A dependency. Making one opens nothing; it connects when it is first used."""
+
+    @property
+    def unavailable(self) -> tuple[type[Exception], ...]:
+        """What its client raises when the dependency cannot be reached."""
+
+    def checks(self) -> Iterable[Check]:
+        """Return its health checks."""
+
+    def watch(self, suspect: Suspect) -> None:
+        """Report its client's trouble to `suspect` from now on."""
+
+    async def close(self) -> None:
+        """Close what it has opened, within seconds whatever is broken."""
+
+
+R = TypeVar("R", bound=Resource)
+
+
+class Resources(list[Resource]):
+    """The dependencies of one service, in the order in which they were added."""
+
+    def add(self, resource: R) -> R:
+        """Add a dependency, and return it for use."""
+        self.append(resource)
+        return resource
+
+    def checks(self) -> list[Check]:
+        """Return the checks of all."""
+        return [check for resource in self for check in resource.checks()]
+
+    def watch(self, suspect: Suspect) -> None:
+        """Report every client's trouble to `suspect`."""
+        for resource in self:
+            resource.watch(suspect)
+
+    async def close(self) -> None:
+        """Close all, the last added first."""
+        for resource in reversed(self):
+            await resource.close()

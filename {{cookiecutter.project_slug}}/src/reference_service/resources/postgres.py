@@ -1,0 +1,138 @@
+"""PostgreSQL: a pool for requests, and one connection reserved for the health checks."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import asyncpg  # type: ignore[import-untyped]
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import ExceptionContext, event, exc
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+from ..health import Check
+from . import Suspect
+from .postgres_checks import PoolGauge, pool_check, schema_check, server_check
+
+
+def _is_dsn(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+        message = "use postgresql://user:password@host:port/database"
+        raise ValueError(message)
+    return url
+
+
+class PostgresSettings(BaseSettings):
+    """Where the database is and how many connections to hold. Durations are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="DATABASE_")
+
+    url: Annotated[SecretStr, AfterValidator(_is_dsn)] = Field(
+        description="PostgreSQL to use, as postgresql://user:password@host:port/database."
+    )
+    pool_size: int = Field(5, gt=0, description="Connections that stay open for requests.")
+    max_overflow: int = Field(10, ge=0, description="Further connections that a burst may open.")
+    pool_timeout: float = Field(
+        5.0, gt=0, description="Seconds a request waits for a connection before it is answered 503."
+    )
+    connect_timeout: float = Field(
+        5.0, gt=0, description="Seconds that opening a connection may take."
+    )
+    role: Literal["primary", "standby"] = Field(
+        "primary", description="Whether the service needs to write, or reads from a replica."
+    )
+
+
+class Postgres:
+    """The database. Its driver reads the URL, so all that libpq knows works: `sslmode`, hosts."""
+
+    unavailable = (
+        exc.TimeoutError,
+        exc.InterfaceError,
+        exc.OperationalError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.CannotConnectNowError,
+        asyncpg.InvalidAuthorizationSpecificationError,
+        asyncpg.TooManyConnectionsError,
+        ConnectionError,
+    )
+
+    def __init__(self, settings: PostgresSettings) -> None:
+        self.settings = settings
+        self.engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self.connect,
+            pool_size=settings.pool_size,
+            max_overflow=settings.max_overflow,
+            pool_timeout=settings.pool_timeout,
+        )
+        self.sessions: async_sessionmaker[AsyncSession] = async_sessionmaker(self.engine)
+        self.gauge = PoolGauge(
+            self.engine.sync_engine.pool, settings.pool_size + settings.max_overflow
+        )
+        self.reserved = ReservedConnection(self)
+
+    async def connect(self) -> asyncpg.Connection:
+        """Open a connection."""
+        url, timeout = self.settings.url.get_secret_value(), self.settings.connect_timeout
+        return await asyncpg.connect(url, timeout=timeout)
+
+    def checks(self) -> Iterable[Check]:
+        """Return the checks of the server, the pool and the schema."""
+        yield server_check(self.reserved.fetchrow, self.settings.role)
+        yield pool_check(self.gauge)
+        yield schema_check(self.reserved.fetchrow)
+
+    def watch(self, suspect: Suspect) -> None:
+        """Suspect the database when a request loses its connection."""
+
+        def lost(context: ExceptionContext) -> None:
+            if context.is_disconnect:
+                suspect("postgres")
+
+        event.listen(self.engine.sync_engine, "handle_error", lost)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        self.reserved.discard()
+        await self.engine.dispose()
+
+
+class ReservedConnection:
+    """One connection of the checks' own, with the pool's settings.
+
+    A busy pool never looks like a dead database, and a check never takes a request's connection.
+    It is opened when first used, thrown away after any error or cancellation, and now and then
+    renewed, since an old connection still works after the password has changed.
+    """
+
+    MAX_AGE = 60.0
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self._connection: asyncpg.Connection | None = None
+        self._opened_at = 0.0
+        self._turn = asyncio.Lock()
+
+    async def fetchrow(self, query: str) -> asyncpg.Record | None:
+        """Return the first row of a query's answer."""
+        async with self._turn:
+            try:
+                connection = await self._current()
+                return await connection.fetchrow(query)
+            except BaseException:
+                self.discard()
+                raise
+
+    async def _current(self) -> asyncpg.Connection:
+        now = asyncio.get_running_loop().time()
+        if self._connection is None or now - self._opened_at > self.MAX_AGE:
+            self.discard()
+            self._connection, self._opened_at = await self._postgres.connect(), now
+        return self._connection
+
+    def discard(self) -> None:
+        """Drop the connection at once, without a word to a server that may not listen."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()

@@ -1,0 +1,111 @@
+"""Serves both ports, and leaves on SIGTERM without losing a request."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from types import FrameType
+
+import uvicorn
+import uvloop
+
+from .health import Details, Probes
+from .settings import ServiceSettings, SettingsError
+from .telemetry import watch_loop
+
+log = logging.getLogger(__name__)
+
+
+def run(app: Probes, settings: ServiceSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and return.
+
+    Raises SettingsError when a port cannot be had.
+    """
+    public = listen("SERVICE_PORT", settings.listen_on, settings.port)
+    private = listen("SERVICE_MANAGEMENT_PORT", settings.manage_on, settings.management_port)
+    with public, private, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(app, settings, public, private))
+
+
+def listen(variable: str, host: str, port: int) -> socket.socket:
+    """Return a listening socket; clients may connect from now on, and wait.
+
+    Raises SettingsError naming the variable to change.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SettingsError(
+            [f"{variable}: cannot listen on {host} port {port}: {reason}"]
+        ) from error
+
+
+async def _serve(
+    app: Probes, settings: ServiceSettings, public: socket.socket, private: socket.socket
+) -> None:
+    server = _Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout),
+        )
+    )
+    management = _Server(
+        uvicorn.Config(Details(app.registry), log_config=None, access_log=False, lifespan="off")
+    )
+    _leave_on_signals(app, server, settings.drain_delay)
+    async with watch_loop():
+        details = asyncio.create_task(management.serve(sockets=[private]))
+        log.info("serving", extra={"address": _address(public), "management": _address(private)})
+        try:
+            await server.serve(sockets=[public])
+        finally:
+            management.should_exit = management.force_exit = True
+            await details
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which would close its listener at once on SIGTERM, without its signal handlers."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _leave_on_signals(app: Probes, server: uvicorn.Server, delay: float) -> None:
+    """On the first signal turn `ready` to 503, and stop accepting after `delay` seconds.
+
+    Meanwhile the orchestrator learns of it and sends requests elsewhere; those that still come are
+    answered. A second signal ends the process at once.
+    """
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.should_exit = True
+
+    def drain() -> None:
+        log.info("draining", extra={"delay": delay})
+        loop.call_later(delay, stop)
+
+    def leave(number: int, _: FrameType | None) -> None:
+        if app.registry.draining:
+            os._exit(128 + number)
+        app.registry.drain()
+        loop.call_soon_threadsafe(drain)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

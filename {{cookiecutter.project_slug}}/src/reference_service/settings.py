@@ -1,0 +1,190 @@
+"""The service's own settings, and how all settings are read: from the environment, once."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .health import Check, Options, Status
+
+SLO_P99 = 1.0  # feature: edge
+SLO_P99 = 0.2  # feature: core
+
+ENGINE = Options()
+
+T = TypeVar("T")
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; `faults` holds one sentence each, without secret values."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class ServiceSettings(BaseSettings):
+    """How the service serves. Durations are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="SERVICE_")
+
+    environment: Literal["development", "production"] = Field(
+        "development", description="Development logs for people and listens on loopback."
+    )
+    host: str | None = Field(
+        None, description="Address to listen on; loopback in development, all in production."
+    )
+    port: int = Field(8000, ge=0, le=65535, description="Port of the API and the probes.")
+    management_port: int = Field(
+        9000, ge=0, le=65535, description="Port of the details; never public."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Lowest level that is logged."
+    )
+    cors_origins: str = Field(
+        "", description="Origins that browsers may call from, separated by commas."
+    )
+    request_timeout: float = Field(
+        10.0, gt=0, description="Seconds until a request that has no answer is answered 504."
+    )
+    max_in_flight: int = Field(
+        5000, gt=0, description="Requests at once beyond which new ones are answered 503."
+    )
+    max_body: int = Field(
+        1_048_576, gt=0, description="Bytes of a request body beyond which it is answered 413."
+    )
+    slo_p99: float = Field(
+        SLO_P99, gt=0, description="Seconds that 99 % of requests take at most: the objective."
+    )
+    drain_delay: float = Field(
+        5.0, ge=0, description="Seconds that `ready` is 503 before the listener closes."
+    )
+    shutdown_timeout: float = Field(
+        20.0, gt=0, description="Seconds that running requests then have to finish."
+    )
+
+    @property
+    def listen_on(self) -> str:
+        """The service port's address."""
+        return self.host or ("127.0.0.1" if self.environment == "development" else "0.0.0.0")  # noqa: S104
+
+    @property
+    def manage_on(self) -> str:
+        """The management port's address: loopback in development, whatever the host."""
+        return "127.0.0.1" if self.environment == "development" else self.listen_on
+
+
+class HealthSettings(BaseSettings):
+    """How the health engine checks. Durations are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="HEALTH_")
+
+    check_interval: float = Field(
+        ENGINE.interval, gt=0, description="Seconds between attempts of a check while idle."
+    )
+    check_max_interval: float = Field(
+        ENGINE.max_interval, gt=0, description="Seconds between attempts under full load."
+    )
+    check_timeout: float = Field(
+        ENGINE.timeout, gt=0, description="Seconds an attempt may take before it is abandoned."
+    )
+    failure_threshold: int = Field(
+        ENGINE.threshold, gt=0, description="Failures in a row that turn a check to fail."
+    )
+    live_fails_on_shutdown: bool = Field(
+        ENGINE.live_fails_on_shutdown, description="Whether `live` answers 503 while draining."
+    )
+
+    def options(self) -> Options:
+        """Return the engine's figures."""
+        return Options(
+            interval=self.check_interval,
+            max_interval=self.check_max_interval,
+            timeout=self.check_timeout,
+            threshold=self.failure_threshold,
+            live_fails_on_shutdown=self.live_fails_on_shutdown,
+        )
+
+
+class CheckSettings(BaseSettings):
+    """What can be changed of one check, as HEALTH_<CHECK>_IMPACT (dots become underscores)."""
+
+    impact: Literal[Status.FAIL, Status.WARN] | None = Field(
+        None, description="What its failure does to readiness: fail or warn."
+    )
+    timeout: float | None = Field(None, gt=0, description="Seconds an attempt may take.")
+    interval: float | None = Field(None, gt=0, description="Seconds between attempts.")
+    threshold: int | None = Field(None, gt=0, description="Failures in a row that make it fail.")
+
+
+def configure_checks(checks: Iterable[Check]) -> list[Check]:
+    """Return the checks as the environment changes them.
+
+    Raises SettingsError with every fault found.
+    """
+    faults: list[str] = []
+    configured: list[Check] = []
+    for check in checks:
+        prefix = f"HEALTH_{check.name.upper().replace('.', '_').replace('-', '_')}_"
+        try:
+            settings = CheckSettings(_env_prefix=prefix)  # type: ignore[call-arg]
+        except ValidationError as error:
+            faults += describe(CheckSettings, error, prefix)
+            continue
+        changes = settings.model_dump(exclude_none=True)
+        configured.append(dataclasses.replace(check, **changes))
+    if faults:
+        raise SettingsError(faults)
+    return configured
+
+
+def read(whole: type[T]) -> T:
+    """Return a dataclass of settings classes, each read from the environment.
+
+    Raises SettingsError with every fault found.
+    """
+    faults: list[str] = []
+    parts: dict[str, BaseSettings] = {}
+    for name, part in settings_classes(whole):
+        try:
+            parts[name] = part()
+        except ValidationError as error:
+            faults += describe(part, error, str(part.model_config.get("env_prefix")))
+    if faults:
+        raise SettingsError(faults)
+    return whole(**parts)
+
+
+def settings_classes(whole: type[Any]) -> Iterator[tuple[str, type[BaseSettings]]]:
+    """Yield the fields of a dataclass of settings classes."""
+    yield from get_type_hints(whole).items()
+
+
+def describe(part: type[BaseSettings], error: ValidationError, prefix: str) -> Iterator[str]:
+    """Yield a sentence a fault: the variable, what is wrong, how to mend it. Secrets stay out."""
+    for fault in error.errors(include_url=False, include_context=False):
+        name = str(fault["loc"][0])
+        field = part.model_fields[name]
+        variable = f"{prefix}{name}".upper()
+        if fault["type"] == "missing":
+            yield f"{variable}: not set. {field.description}"
+            continue
+        given = "" if field.annotation is SecretStr else f" (it is {fault['input']!r})"
+        wrong = fault["msg"].removeprefix("Value error, ")
+        yield f"{variable}: {wrong}{given}. {field.description}"
+
+
+def table(whole: type[Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield each variable's name, default and meaning."""
+    for _, part in settings_classes(whole):
+        yield from _rows(part, str(part.model_config.get("env_prefix")))
+    yield from _rows(CheckSettings, "HEALTH_<CHECK>_")
+
+
+def _rows(part: type[BaseSettings], prefix: str) -> Iterator[tuple[str, str, str]]:
+    for name, field in part.model_fields.items():
+        default = "required" if field.is_required() else field.default
+        shown = "" if default in (None, "") else str(default)
+        yield f"{prefix}{name.upper()}", shown, field.description or ""
