@@ -7,6 +7,7 @@ import signal
 import subprocess
 from typing import IO
 
+from dev.process import StartError
 from dev.server import Server, package_folder
 
 
@@ -22,6 +23,7 @@ class Postgres(Server):
 
     name = "postgres"
     variable = "DATABASE_URL"
+    setup = ("alembic", "upgrade", "head")
     stop_signal = signal.SIGINT  # "fast": disconnect the clients, write a checkpoint, end
 
     @property
@@ -65,7 +67,7 @@ class Postgres(Server):
             (data / "postmaster.pid").unlink(missing_ok=True)
             return
         if os.geteuid() == 0 and subprocess.run([*_unprivileged(), "true"], check=False).returncode:
-            raise RuntimeError(
+            raise StartError(
                 "PostgreSQL refuses to run as root, and user namespaces are not allowed here: "
                 f"be an ordinary user, or set {self.variable} to a database of yours."
             )

@@ -5,9 +5,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO
+from typing import IO, Self
 
 from dev import guard
+
+
+class StartError(Exception):
+    """Why something does not start, as a sentence for whoever started it."""
 
 
 class Process:
@@ -80,6 +84,12 @@ class Process:
             self.kill()
             raise
         return self._guard.returncode
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def _leave(self) -> None:
         if self._guard.stdin:

@@ -1,7 +1,6 @@
 """What embedded servers have in common: a port, a life, and the certainty that they answer."""
 
 import contextlib
-import fcntl
 import importlib.util
 import secrets
 import signal
@@ -10,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, ClassVar, Self
 
-from dev.process import Process, wait_until
+from dev.lock import lock
+from dev.process import Process, StartError, wait_until
 
 PATIENCE = 30.0
 """Seconds that a server may take to start, or a former one to go: a busy machine is slow."""
@@ -27,6 +27,8 @@ class Server(ABC):
     """What people call it, and its log file."""
     variable: ClassVar[str]
     """The environment variable by which the service is told of such a server."""
+    setup: ClassVar[tuple[str, ...]] = ()
+    """The Python module, and its arguments, that make a new server fit for the service."""
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
     def __init__(
@@ -73,7 +75,7 @@ class Server(ABC):
     def start(self) -> None:
         """Start it, on the port it had if it had one, and return when it answers.
 
-        Raises RuntimeError, with the end of its log, if it does not come up.
+        Raises StartError, with the end of its log, if it does not come up.
         """
         if self._process is not None:
             raise RuntimeError(f"{self.name} is already running on port {self._port}.")
@@ -87,7 +89,7 @@ class Server(ABC):
                 self._port = port
                 if self._launch(log):
                     return
-        raise RuntimeError(f"{self.name} cannot listen: other programs use the ports {ports}.")
+        raise StartError(f"{self.name} cannot listen: other programs use the ports {ports}.")
 
     def stop(self) -> None:
         """End it in order, paused or not; nothing happens if it is not running."""
@@ -137,7 +139,7 @@ class Server(ABC):
         written = self.log.read_bytes()[earlier:].decode(errors="replace")
         if "Address already in use" in written:
             return False
-        raise RuntimeError(f"{self.name} did not come up. Its log, {self.log}, ends:\n{written}")
+        raise StartError(f"{self.name} did not come up. Its log, {self.log}, ends:\n{written}")
 
     @contextlib.contextmanager
     def _sole_use_of_folder(self) -> Iterator[IO[bytes]]:
@@ -148,23 +150,15 @@ class Server(ABC):
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             try:
-                wait_until(lambda: _lock(log), PATIENCE)
+                wait_until(lambda: lock(log), PATIENCE)
             except TimeoutError:
-                raise RuntimeError(f"Another {self.name} is using {self.folder}.") from None
+                raise StartError(f"Another {self.name} is using {self.folder}.") from None
             yield log
-
-
-def _lock(file: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def package_folder(package: str) -> Path:
     """Give the folder of an installed package without importing it."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError(f"The package {package} is not installed: run make.")
+        raise StartError(f"The package {package} is not installed: run make.")
     return Path(spec.submodule_search_locations[0])
