@@ -18,8 +18,8 @@ from typing import Any
 # Each feature's whole files and folders, globs allowed, as the template folder calls them. A path
 # that needs several features stands under each of them. Single lines are tagged where they stand.
 FEATURES: dict[str, list[str]] = {
-    "postgres": [],
-    "redis": [],
+    "postgres": ["dev/postgres.py"],
+    "redis": ["dev/valkey.py"],
     "github": [".github"],
 }
 TIERS = ("core", "edge")

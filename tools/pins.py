@@ -158,6 +158,6 @@ def reserve(resolved: list[Pins]) -> None:
 
 
 if __name__ == "__main__":
-    only = {canonicalize_name(name) for name in sys.argv[1:]}
+    only = {str(canonicalize_name(name)) for name in sys.argv[1:]}
     pin(TOOLING, only)
     reserve(pin(TEMPLATE, only))

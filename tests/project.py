@@ -1,0 +1,34 @@
+"""Where the template is, and how its tests look at a project."""
+
+import hashlib
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+
+from hooks.post_gen_project import LEFTOVERS
+
+ROOT = Path(__file__).parents[1]
+TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
+
+Generate = Callable[..., Path]
+
+
+def files(root: Path) -> list[Path]:
+    """List the files of a project, without what building and running left there."""
+
+    def is_left(path: Path) -> bool:
+        parts = path.relative_to(root).parts
+        return any(fnmatch(part, pattern) for part in parts for pattern in LEFTOVERS)
+
+    return [path for path in sorted(root.rglob("*")) if path.is_file() and not is_left(path)]
+
+
+def fingerprint(root: Path) -> dict[str, tuple[int, str]]:
+    """Map every path below `root` to its mode and the hash of its content."""
+    return {
+        str(path.relative_to(root)): (
+            path.stat().st_mode,
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
+        )
+        for path in sorted(root.rglob("*"))
+    }

@@ -1,0 +1,73 @@
+"""What comes out for any combination of features: what was asked for, and no trace of the rest."""
+
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+from project import Generate, files, fingerprint
+
+from hooks.post_gen_project import FEATURES, LEFTOVERS, NAMES, SENTENCES, TIERS
+
+# The words by which a feature would be noticed in a service that declined it, in any case.
+TRACES = {
+    "postgres": r"postgres|pgserver|asyncpg|sqlalchemy|alembic|greenlet|database_|migrations",
+    "redis": r"redis|valkey",
+    "github": r"github",
+}
+MARKS = r"(?i:cookiecutter)|\{%|feature: *[a-z]"
+COMBINATIONS = [
+    {"slo_tier": tier, **dict(zip(FEATURES, chosen, strict=True))}
+    for *chosen, tier in product(*([True, False] for _ in FEATURES), TIERS)
+]
+
+
+def name_of(answers: dict[str, object]) -> str:
+    """Name a combination by what was chosen."""
+    return "-".join(
+        str(answers[name]) if name == "slo_tier" else name for name in answers if answers[name]
+    )
+
+
+@pytest.mark.parametrize("answers", COMBINATIONS, ids=name_of)
+def test_nothing_is_left_of_the_template_or_of_what_was_declined(
+    generate: Generate, answers: dict[str, object]
+) -> None:
+    made = generate(
+        project_name="Orders",
+        package_name="orders_api",
+        description="Takes orders.",
+        author="Ada",
+        **answers,
+    )
+    unwanted = [MARKS, *map(re.escape, NAMES | SENTENCES)]
+    unwanted += [f"(?i:{TRACES[feature]})" for feature in FEATURES if not answers[feature]]
+    pattern = re.compile("|".join(unwanted))
+    found = [trace for path in files(made) for trace in traces(pattern, path, made)]
+    assert not found, "\n".join(found)
+
+
+def traces(pattern: re.Pattern[str], path: Path, root: Path) -> list[str]:
+    """List where a file's path or text shows what it should not."""
+    name = str(path.relative_to(root))
+    lines = enumerate([name, *path.read_text("utf-8").splitlines()])
+    return [f"{name}:{number}: {line}" for number, line in lines if pattern.search(line)]
+
+
+@pytest.mark.parametrize("answers", COMBINATIONS, ids=name_of)
+def test_no_folder_is_empty_and_nothing_is_left_of_building(
+    generate: Generate, answers: dict[str, object]
+) -> None:
+    made = generate(**answers)
+    assert [path for path in made.rglob("*") if path.is_dir() and not any(path.iterdir())] == []
+    assert [path for pattern in LEFTOVERS for path in made.rglob(pattern)] == []
+
+
+def test_the_same_answers_make_the_same_bytes_and_modes(generate: Generate) -> None:
+    assert fingerprint(generate("one", postgres=False)) == fingerprint(
+        generate("two", postgres=False)
+    )
+
+
+def test_every_feature_is_a_question_and_can_be_traced() -> None:
+    assert list(FEATURES) == list(TRACES)

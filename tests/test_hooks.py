@@ -1,0 +1,54 @@
+"""What both hooks promise whatever is answered: they are small, plain and stay in their folder."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from project import ROOT, Generate, fingerprint
+
+HOOKS = sorted((ROOT / "hooks").glob("*.py"))
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda path: path.stem)
+def test_a_hook_imports_nothing_that_could_reach_out(hook: Path) -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(hook.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(str(node.module))
+    harmless = {"collections.abc", "json", "keyword", "pathlib", "re", "shutil", "sys", "typing"}
+    assert imported <= harmless
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda path: path.stem)
+def test_a_hook_is_rendered_only_where_the_answers_go_in(hook: Path) -> None:
+    (mark,) = re.findall(r"\{[{%#].*", hook.read_text("utf-8"))
+    assert mark.startswith('{{ cookiecutter | tojson }}""")')
+
+
+def test_generating_touches_nothing_outside_the_new_folder(
+    generate: Generate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    for name in (".venv/x", "uv.lock", "reference_service/x", "out/neighbour/uv.lock"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text("Reference Service  # feature: redis\n")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+    before = fingerprint(home)
+    made = generate("home/out", redis=False)
+    assert made == home / "out" / "truthful-service"
+    outside = {
+        path: print_
+        for path, print_ in fingerprint(home).items()
+        if not (home / path).is_relative_to(made)
+    }
+    assert outside == before
+
+
+def test_the_template_folder_is_only_read(generate: Generate) -> None:
+    before = fingerprint(ROOT / "hooks")
+    generate(postgres=False, redis=False, github=False)
+    assert fingerprint(ROOT / "hooks") == before

@@ -1,0 +1,68 @@
+"""What the template folder must be so that renaming and deleting is all that a hook has to do."""
+
+import io
+import json
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+from project import ROOT, TEMPLATE, files
+
+from hooks.post_gen_project import ESCAPES, FEATURES, SENTENCES, TAG, TIERS
+
+FILES = files(TEMPLATE)
+SENTENCE = re.compile("|".join(map(re.escape, SENTENCES)))
+
+every_file = pytest.mark.parametrize(
+    "path", FILES, ids=lambda path: str(path.relative_to(TEMPLATE))
+)
+
+
+@every_file
+def test_no_template_language_stands_in_a_file(path: Path) -> None:
+    assert re.findall(r"(?i)cookiecutter|\{%", path.read_text("utf-8")) == []
+
+
+@every_file
+def test_what_looks_like_a_tag_is_one(path: Path) -> None:
+    lines = re.findall(r".*feature: *[a-z].*", path.read_text("utf-8"), re.IGNORECASE)
+    assert [line for line in lines if not TAG.search(line)] == []
+
+
+@every_file
+def test_what_stands_for_a_sentence_stands_where_its_answer_is_escaped(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert not SENTENCE.search(path.name)
+    if not SENTENCE.search(text):
+        return
+    assert path.suffix in ESCAPES
+    if path.suffix == ".py":
+        strings = [
+            token.string
+            for token in tokenize.generate_tokens(io.StringIO(text).readline)
+            if SENTENCE.search(token.string)
+        ]
+        assert all(re.fullmatch('"[^"]+"', string) for string in strings)
+    elif path.suffix == ".md":
+        code = re.findall(r"`[^`]*`|```.*?```", text, re.DOTALL)
+        assert [each for each in code if SENTENCE.search(each)] == []
+    else:
+        bare = re.sub('"[^"\n]*"', '""', text)
+        assert SENTENCE.findall(bare) == []
+
+
+def test_every_feature_and_tier_is_asked_for() -> None:
+    questions = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))
+    assert [name for name, default in questions.items() if isinstance(default, bool)] == list(
+        FEATURES
+    )
+    assert tuple(questions["slo_tier"]) == TIERS
+    asked = [name for name in questions if not name.startswith("_")]
+    assert list(questions["__prompts__"]) == asked
+
+
+def test_no_default_is_a_word_that_stands_for_an_answer_but_the_description() -> None:
+    questions = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))
+    assert questions["description"] in SENTENCES
+    assert not {questions["project_name"], questions["author"]} & SENTENCES.keys()
