@@ -33,6 +33,7 @@ def main(command: list[str]) -> int:
     for signum in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(signum) is not signal.SIG_IGN:  # as nohup leaves it
             signal.signal(signum, _interrupt)
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     os.chdir(Path(__file__).resolve().parents[1])
     folder = Path(os.environ.get("DEV_DATA") or ".data")
     try:

@@ -12,12 +12,12 @@ from dev.server import Server, package_folder
 
 
 class Postgres(Server):
-    """One PostgreSQL cluster, where the service's role owns a database of its name.
+    """One PostgreSQL cluster, where the role ``service`` owns the database ``service``.
 
         with Postgres(folder, settings={"max_connections": "10"}) as postgres:
             engine = create_async_engine(postgres.url)
 
-    The service's role and the superuser ``postgres`` log in with one random password, kept in the
+    That role and the superuser ``postgres`` log in with one random password, kept in the
     folder. In a folder of an earlier run the databases are as they were left.
     """
 
@@ -28,12 +28,12 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
-        """The service's role in the service's database."""
-        return self._url_as("reference_service")
+        """The role and database of the service."""
+        return self._url_as("service")
 
     @property
     def admin_url(self) -> str:
-        """The superuser in the service's database."""
+        """The superuser, in the service's database."""
         return self._url_as("postgres")
 
     def sql(self, statements: str) -> str:
@@ -42,14 +42,10 @@ class Postgres(Server):
         Raises RuntimeError with PostgreSQL's message if a statement fails.
         """
         psql = [_program("psql"), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]
+        where = ["--host=127.0.0.1", f"--port={self.port}", "--username=postgres"]
         done = subprocess.run(
-            [
-                *psql,
-                "--set=ON_ERROR_STOP=1",
-                f"--command={statements}",
-                f"--dbname={self.admin_url}",
-            ],
-            env={},  # PGOPTIONS and the like are meant for other databases
+            [*psql, *where, "--dbname=service", "--set=ON_ERROR_STOP=1", f"--command={statements}"],
+            env={"PGPASSWORD": self._password},  # PGOPTIONS and the like are for other databases
             capture_output=True,
             check=False,
             text=True,
@@ -66,27 +62,27 @@ class Postgres(Server):
             # PostgreSQL would take for a running server; the lock on the folder says there is none.
             (data / "postmaster.pid").unlink(missing_ok=True)
             return
-        if os.geteuid() == 0 and subprocess.run([*_unprivileged(), "true"], check=False).returncode:
-            raise StartError(
-                "PostgreSQL refuses to run as root, and user namespaces are not allowed here: "
-                f"be an ordinary user, or set {self.variable} to a database of yours."
-            )
         unfinished = self.folder / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         password = self.folder / "password"
         password.unlink(missing_ok=True)
         password.touch(mode=0o600)
         password.write_text(secrets.token_hex(16))
-        initdb = [*_unprivileged(), _program("initdb"), *INITDB, f"--pwfile={password}"]
-        subprocess.run([*initdb, str(unfinished)], check=True, stdout=log, stderr=log)
-        single_user = [*_unprivileged(), _program("postgres"), "--single", "-c", "exit_on_error=on"]
-        subprocess.run(
-            [*single_user, "-D", str(unfinished), "postgres"],
-            input=SERVICE_ROLE_AND_DATABASE.format(password=self._password).encode(),
-            check=True,
-            stdout=log,
-            stderr=log,
-        )
+        initdb = [_program("initdb"), *INITDB, f"--pwfile={password}", str(unfinished)]
+        single_user = [_program("postgres"), "--single", "-D", str(unfinished)]
+        for command, statements in (
+            (initdb, ""),
+            ([*single_user, "-c", "exit_on_error=on", "postgres"], SERVICE_ROLE_AND_DATABASE),
+        ):
+            done = subprocess.run(
+                [*_unprivileged(), *command],
+                input=statements.format(password=self._password).encode(),
+                stdout=log,
+                stderr=log,
+                check=False,
+            )
+            if done.returncode:
+                raise StartError(f"{self.name} cannot make its data: {self.log} says why.")
         unfinished.rename(data)
 
     def command(self) -> list[str]:
@@ -114,7 +110,7 @@ class Postgres(Server):
         return (self.folder / "password").read_text()
 
     def _url_as(self, role: str) -> str:
-        return f"postgresql://{role}:{self._password}@127.0.0.1:{self.port}/reference_service"
+        return f"postgresql://{role}:{self._password}@127.0.0.1:{self.port}/service"
 
 
 INITDB = (
@@ -128,10 +124,10 @@ INITDB = (
     "--no-sync",
 )
 
-# For single-user mode, where each line is a statement.
+# For a server in single-user mode, where each line is a statement.
 SERVICE_ROLE_AND_DATABASE = """\
-CREATE ROLE reference_service LOGIN PASSWORD '{password}'
-CREATE DATABASE reference_service OWNER reference_service
+CREATE ROLE service LOGIN PASSWORD '{password}'
+CREATE DATABASE service OWNER service
 """
 
 
@@ -140,8 +136,16 @@ def _program(name: str) -> str:
 
 
 def _unprivileged() -> list[str]:
-    """Prefix a command so that it may be run by root, as whom PostgreSQL refuses to work.
+    """Prefix a command so that root may run it: PostgreSQL refuses to work as root.
 
     In a user namespace root is called 65534 and yet may enter its own folders.
     """
-    return ["unshare", "--user", "--map-user=65534", "--"] if os.geteuid() == 0 else []
+    if os.geteuid() != 0:
+        return []
+    prefix = ["unshare", "--user", "--map-user=65534", "--"]
+    if not shutil.which("unshare") or subprocess.run([*prefix, "true"], check=False).returncode:
+        raise StartError(
+            "PostgreSQL refuses to run as root, and user namespaces are not allowed here: "
+            "be an ordinary user, or set DATABASE_URL to a database of yours."
+        )
+    return prefix
