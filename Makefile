@@ -1,0 +1,58 @@
+# The template's own commands. Each first sets up what it needs: nothing has to be installed but
+# Python 3.11 and make. `make` alone lists them.
+
+ifneq ($(words $(CURDIR)),1)
+$(error make cannot work below a folder with a space in its name: move "$(CURDIR)" elsewhere)
+endif
+
+include template.mk
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format pins clean
+
+SERVICE := {{cookiecutter.project_slug}}
+TOOLS := $(BUILD)/tools
+BIN := $(TOOLS)/bin
+READY := $(TOOLS)/.ready
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 20
+
+demo: $(READY) ## Generate a service and serve it on a real PostgreSQL and Valkey
+	@$(BIN)/python -m tools.demo
+
+test: $(READY) ## Run the reference service's tests, then the template's
+	@status=0; \
+	$(MAKE) --no-print-directory -C '$(SERVICE)' test || status=1; \
+	$(BIN)/pytest $(ARGS) || status=1; \
+	exit $$status
+
+lint: $(READY) ## Check the template, then the reference service
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	@$(MAKE) --no-print-directory -C '$(SERVICE)' lint
+
+format: $(READY) ## Format the template's code, and mend what can be mended safely
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+pins: $(READY) ## Move every package to its newest version, or some: make pins ONLY="redis hiredis"
+	@$(BIN)/python -m tools.pins $(ONLY)
+
+clean: ## Delete all that the other targets have made
+	rm -rf .build uv.lock '$(SERVICE)/uv.lock'
+
+# ---- Set-up
+
+export UV_COMPILE_BYTECODE ?= 1
+unexport VIRTUAL_ENV
+
+# Where pip looks for packages, uv looks too.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+
+$(READY): pyproject.toml | $(filter $(PRIVATE_UV),$(UV))
+	@UV_PROJECT_ENVIRONMENT=$(TOOLS) $(UV) sync --quiet
+	@touch $@
