@@ -10,9 +10,7 @@ from uuid import UUID
 from .model import Item
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LAYOUT = struct.Struct(
-    ">q16s"
-)  # microseconds since the epoch, id: 24 bytes, base64 without padding
+LAYOUT = struct.Struct(">q16s")  # microseconds since the epoch, id: 24 bytes, so no padding
 CURSOR = re.compile(r"[A-Za-z0-9_-]{32}")
 
 
