@@ -1,0 +1,115 @@
+"""Items read from Redis where it has them, and from a store where it has not."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from uuid import UUID
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from .model import Item, ItemIn, ItemPatch
+from .position import Position
+from .store import ItemStore
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LIFETIME = 30
+"""Seconds that an item is cached."""
+
+HOLD = 10
+"""Seconds that a changed item is kept out of the cache: as long as a request may take."""
+
+PATIENCE = 0.1
+"""Seconds to wait for Redis. A cache that is slower than what it saves is none."""
+
+REST = 1.0
+"""Seconds without reads from a Redis that has failed; then one request tries it again."""
+
+
+class CachedItems:
+    """An `ItemStore` that asks Redis before another store, and never fails because of Redis.
+
+    Only `get` is cached. A change puts a mark in the item's place and readers fill only an empty
+    place, so a slow reader that still holds the former item cannot bring it back. What is left:
+    between a change and its mark the former item is read; and if the mark could not be put, because
+    Redis was away, the former item is read until it expires, `LIFETIME` after it was cached.
+    """
+
+    def __init__(self, store: ItemStore, redis: Redis) -> None:
+        self._store = store
+        self._redis = redis
+        self._failed = False
+        self._rest_until = 0.0
+
+    async def create(self, new: ItemIn) -> Item:
+        """Keep a new item."""
+        return await self._store.create(new)
+
+    async def get(self, item_id: UUID) -> Item | None:
+        """Return the item, from the cache if it is there, or None if there is none."""
+        if self._resting():
+            return await self._store.get(item_id)
+        cached = await self._ask(lambda: self._redis.get(_key(item_id)))
+        if cached:
+            try:
+                return Item.model_validate_json(cached)
+            except ValidationError:
+                log.debug("another build of the service cached another kind of item")
+        item = await self._store.get(item_id)
+        if item and cached is None and not self._resting():
+            value = item.model_dump_json()
+            await self._ask(lambda: self._redis.set(_key(item_id), value, ex=LIFETIME, nx=True))
+        return item
+
+    async def page(self, limit: int, after: Position | None = None) -> list[Item]:
+        """Return up to `limit` items, the newest first, from the first one after a position."""
+        return await self._store.page(limit, after)
+
+    async def update(self, item_id: UUID, patch: ItemPatch) -> Item | None:
+        """Change the given fields, and return the item as it is now, or None if there is none."""
+        try:
+            return await self._store.update(item_id, patch)
+        finally:  # also when it raised or was cancelled: it may have happened all the same
+            await self._mark_changed(item_id)
+
+    async def delete(self, item_id: UUID) -> None:
+        """See to it that there is no such item."""
+        try:
+            await self._store.delete(item_id)
+        finally:
+            await self._mark_changed(item_id)
+
+    async def _mark_changed(self, item_id: UUID) -> None:
+        """Try it also while Redis rests: an old answer later is worse than a moment's wait now."""
+        await self._ask(lambda: self._redis.set(_key(item_id), b"", ex=HOLD))
+
+    def _resting(self) -> bool:
+        return asyncio.get_running_loop().time() < self._rest_until
+
+    async def _ask(self, command: Callable[[], Awaitable[T]]) -> T | None:
+        """Return Redis's answer, or None if there is none in time."""
+        if self._failed:  # the other requests go on resting while this one tries
+            self._rest_until = asyncio.get_running_loop().time() + REST
+        try:
+            async with asyncio.timeout(PATIENCE):
+                answer = await command()
+        except (RedisError, OSError) as error:
+            if not self._failed:
+                log.warning("the cache is away", extra={"error": type(error).__name__})
+            self._failed = True
+            self._rest_until = asyncio.get_running_loop().time() + REST
+            return None
+        if self._failed:
+            log.info("the cache is back")
+        self._failed = False
+        self._rest_until = 0.0
+        return answer
+
+
+def _key(item_id: UUID) -> str:
+    return f"reference-service:item:{item_id}"
