@@ -18,8 +18,17 @@ from typing import Any
 # Each feature's whole files and folders, globs allowed, as the template folder calls them. A path
 # that needs several features stands under each of them. Single lines are tagged where they stand.
 FEATURES: dict[str, list[str]] = {
-    "postgres": ["dev/postgres.py"],
-    "redis": ["dev/valkey.py"],
+    "postgres": [
+        "dev/postgres.py",
+        "migrations",
+        "src/reference_service/items/postgres.py",
+        "src/reference_service/resources/postgres*.py",
+    ],
+    "redis": [
+        "dev/valkey.py",
+        "src/reference_service/items/cache.py",
+        "src/reference_service/resources/redis.py",
+    ],
     "github": [".github"],
 }
 TIERS = ("core", "edge")
@@ -43,8 +52,13 @@ class TemplateError(SystemExit):
 
 
 def quoted(text: str) -> str:
-    """Escape `text` for the inside of a double-quoted string of Python, TOML, YAML or JSON."""
+    """Escape `text` for the inside of a double-quoted string of JSON, TOML, YAML or Python."""
     return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def python(text: str) -> str:
+    """Escape `text` for Python, where a formatter would change the quotes around an escaped one."""
+    return quoted(text).replace(r"\"", r"\x22")
 
 
 def markdown(text: str) -> str:
@@ -54,8 +68,9 @@ def markdown(text: str) -> str:
 
 
 ESCAPES: dict[str, Callable[[str], str]] = {
-    **dict.fromkeys((".json", ".py", ".toml", ".yaml", ".yml"), quoted),
+    **dict.fromkeys((".json", ".toml", ".yaml", ".yml"), quoted),
     ".md": markdown,
+    ".py": python,
 }
 
 

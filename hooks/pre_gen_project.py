@@ -35,6 +35,7 @@ FOLDERS = ("deploy", "dev", "docs", "migrations", "src", "test", "tests")
 YAML_WORDS = ("false", "n", "no", "null", "off", "on", "true", "y", "yes")
 CHOICES = ("slo_tier",)  # cookiecutter itself takes only what its list offers
 LONGEST = 40
+LONGEST_TITLE = 80
 
 # Controls, line breaks, direction marks, surrogates: what TOML, YAML or a reader's eye trips over.
 UNWRITABLE = re.compile(
@@ -59,6 +60,13 @@ def text_faults(value: str) -> Iterator[str]:
             f"holds {json.dumps(found[0])}, which cookiecutter runs as a template when the project "
             "is updated: put a space between the two characters"
         )
+
+
+def title_faults(value: str) -> Iterator[str]:
+    """Say why `value` cannot be the name by which people call the service."""
+    yield from text_faults(value)
+    if len(value) > LONGEST_TITLE:
+        yield f"has {len(value)} characters: use at most {LONGEST_TITLE}"
 
 
 def slug_faults(value: str) -> Iterator[str]:
@@ -102,7 +110,7 @@ def feature_faults(value: object) -> Iterator[str]:
 
 
 RULES = {
-    "project_name": text_faults,
+    "project_name": title_faults,
     "project_slug": slug_faults,
     "package_name": package_faults,
     "description": text_faults,

@@ -29,6 +29,7 @@ LONG = "x" * 80
         ("project_name", "ab\u202egnp.exe", "U+202E"),
         ("project_name", "Zero\u200bwidth", "U+200B"),
         ("project_name", "half \ud83d of a pair", "U+D83D"),
+        ("project_name", LONG + "y", "has 81 characters: use at most 80."),
         ("project_name", "{% raw %}{{ x }}{% endraw %}", 'holds "{{", which cookiecutter runs'),
         ("description", "One.\r\nTwo.", "U+000A"),
         ("description", "Page\u2028break", "U+2028"),
@@ -111,7 +112,7 @@ def test_a_folder_that_holds_something_already_is_refused_and_left_alone(tmp_pat
         ("Größe", "grosse"),
         ("注文", "zhu-wen"),
         ("🚀", "service"),
-        ("the " * 20 + "end", "the-the-the-the-the-the-the-the-the-the"),
+        ("the " * 19 + "end", "the-the-the-the-the-the-the-the-the-the"),
         (LONG, "x" * 40),
     ],
 )

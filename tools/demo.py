@@ -16,7 +16,14 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".build" / "demo"
 
 # Variables by which the template keeps its own products together: they are not the service's.
-OURS = ("DEV_DATA", "MYPY_CACHE_DIR", "PYTEST_ADDOPTS", "PYTHONPYCACHEPREFIX", "RUFF_CACHE_DIR")
+OURS = (
+    "DEV_DATA",
+    "MYPY_CACHE_DIR",
+    "PYTEST_ADDOPTS",
+    "PYTHONPYCACHEPREFIX",
+    "RUFF_CACHE_DIR",
+    "UV_PROJECT_ENVIRONMENT",
+)
 
 
 def main() -> None:
