@@ -13,11 +13,14 @@ from .store import ItemStore
 
 MISSING = refused("There is no such item.")
 INVALID = refused("The request is not valid.")
+OTHERWISE = refused("Any other refusal, and any failure.")
 
 
 def items_router(store: ItemStore) -> APIRouter:
     """Return the routes over a store."""
-    router = APIRouter(prefix="/items", tags=["items"], responses={422: INVALID})
+    router = APIRouter(
+        prefix="/items", tags=["items"], responses={422: INVALID, "default": OTHERWISE}
+    )
 
     @router.post("", status_code=201)
     async def create_item(new: ItemIn, request: Request, response: Response) -> Item:

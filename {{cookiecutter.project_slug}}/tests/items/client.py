@@ -1,0 +1,21 @@
+"""The API of items in this process."""
+
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+from starlette.types import ASGIApp
+
+from reference_service import errors
+from reference_service.items import ItemStore, items_router
+
+
+def items_app(store: ItemStore) -> FastAPI:
+    """Put the API over a store, with the service's error bodies."""
+    app = FastAPI()
+    app.include_router(items_router(store))
+    errors.install(app, ())
+    return app
+
+
+def client_of(app: ASGIApp, root_path: str = "") -> AsyncClient:
+    """Return a client of an application, for an `async with`."""
+    return AsyncClient(transport=ASGITransport(app, root_path=root_path), base_url="http://service")

@@ -1,0 +1,50 @@
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+
+from reference_service.items import Position
+
+MOMENTS = [
+    datetime(1, 1, 1, tzinfo=UTC),
+    datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+    datetime(2026, 11, 24, 12, 0, 0, 1, tzinfo=UTC),
+    datetime.max.replace(tzinfo=UTC),
+]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("item_id", [UUID(int=0), uuid4(), UUID(int=2**128 - 1)])
+def test_a_cursor_brings_back_its_position(moment: datetime, item_id: UUID) -> None:
+    position = Position(moment, item_id)
+    assert Position.parse(position.cursor()) == position
+
+
+def test_a_cursor_needs_no_escaping_in_a_url() -> None:
+    cursor = Position(MOMENTS[-1], UUID(int=2**128 - 1)).cursor()
+    assert set(cursor) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+GOOD = Position(MOMENTS[2], uuid4()).cursor()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "0",
+        GOOD[:-1],
+        GOOD + "A",
+        GOOD + "\n",
+        GOOD[:-1] + "=",
+        GOOD[:-1] + "+",
+        GOOD[:-1] + "\N{LATIN SMALL LETTER E WITH ACUTE}",
+        GOOD[:-1] + "\udcff",
+        "f" + "_" * 31,  # the year 294,247
+        "gAAAAAAA" + "A" * 24,  # as far back
+        "' OR 1=1; --".ljust(32, "A"),
+    ],
+)
+def test_any_other_word_is_refused(cursor: str) -> None:
+    with pytest.raises(ValueError, match="this is not a cursor"):
+        Position.parse(cursor)
