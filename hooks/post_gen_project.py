@@ -23,11 +23,13 @@ FEATURES: dict[str, list[str]] = {
         "migrations",
         "src/reference_service/items/postgres.py",
         "src/reference_service/resources/postgres*.py",
+        "tests/**/test_*postgres*.py",
     ],
     "redis": [
         "dev/valkey.py",
         "src/reference_service/items/cache.py",
         "src/reference_service/resources/redis.py",
+        "tests/**/test_*redis*.py",
     ],
     "github": [".github"],
 }
