@@ -5,7 +5,8 @@
 Standard input is a pipe whose other end the starter holds. The kernel closes that end however the
 starter goes, SIGKILL included, so the end of the input is the one reliable order to stop: the
 command gets ``STOP_SIGNAL`` and, ``GRACE`` seconds later, SIGKILL with all its descendants.
-The exit status is the command's own, or 128 plus the number of the signal that ended it.
+What the command leaves of its process group ends with it. The exit status is the command's own, or
+128 plus the number of the signal that ended it.
 """
 
 import contextlib
@@ -76,7 +77,7 @@ def _end_with_input(command: subprocess.Popen[bytes], stop: signal.Signals, grac
 
 def main(stop_signal: str, grace: str, *command: str) -> int:
     """Run the command to its end."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)  # else the command would be left alone
     stop = signal.Signals(int(stop_signal))
@@ -84,6 +85,8 @@ def main(stop_signal: str, grace: str, *command: str) -> int:
         target=_end_with_input, args=(process, stop, float(grace)), daemon=True
     ).start()
     status = process.wait()
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left of it
+        os.killpg(process.pid, signal.SIGKILL)
     return status if status >= 0 else 128 - status
 
 

@@ -56,7 +56,7 @@ class Server(ABC):
 
     @abstractmethod
     def answers(self) -> bool:
-        """Tell whether this server, and no other on its port, answers queries now."""
+        """Tell whether it, and no other program on its port, answers: asked while it runs."""
 
     @property
     def port(self) -> int:
@@ -135,7 +135,7 @@ class Server(ABC):
                 raise
         if process.status is None:
             return True
-        self._process = None
+        self.stop()
         written = self.log.read_bytes()[earlier:].decode(errors="replace")
         if "Address already in use" in written:
             return False

@@ -44,7 +44,7 @@ class Valkey(Server):
     def answers(self) -> bool:
         """Ask it for its process id: another program's server may have the port."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=0.2) as connection:
                 connection.sendall(b"PING\r\nINFO server\r\n")
                 reply = connection.recv(4096)
         except OSError:

@@ -1,0 +1,135 @@
+"""A process under guard: it ends as it is told to, and with whoever started it."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import IO
+
+import pytest
+
+from dev.process import Process, wait_until
+
+STARTER = """
+import sys, time
+from dev.process import Process
+
+process = Process(["sh", "-c", "sleep 600 & sleep 600 & echo started; wait"])
+if sys.argv[1] == "paused":
+    while len(process.pids) < 3:
+        time.sleep(0.01)
+    process.pause()
+    print("paused", flush=True)
+time.sleep(600)
+"""
+
+
+@contextlib.contextmanager
+def shell(script: str, grace: float = 30.0) -> Iterator[tuple[Process, IO[bytes]]]:
+    """Run a script that says `ready`; its output ends with the last process that it started."""
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as output:
+        with os.fdopen(write, "wb") as written:
+            process = Process(["sh", "-c", script], output=written, grace=grace)
+        with process:
+            assert output.readline() == b"ready\n"
+            yield process, output
+
+
+@pytest.mark.parametrize("state", ["started", "paused"])
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_is_left_when_the_starter_is_gone(state: str, signum: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTER, state], stdout=subprocess.PIPE
+    ) as starter:
+        assert starter.stdout
+        while starter.stdout.readline() != f"{state}\n".encode():
+            pass
+
+        starter.send_signal(signum)
+
+        assert starter.communicate(timeout=30)[0] == b""  # nobody holds the pipe any more
+
+
+def test_stop_lets_the_process_end_in_order() -> None:
+    with shell("trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done") as started:
+        process, output = started
+
+        assert process.stop() == 7
+        assert process.status == 7
+        assert output.read() == b"bye\n"
+
+
+def test_stop_ends_a_paused_process_in_order_too() -> None:
+    with shell("trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done") as started:
+        process, output = started
+        process.pause()
+
+        assert process.stop() == 7
+        assert output.read() == b"bye\n"
+
+
+def test_a_process_that_does_not_end_is_killed_with_its_children_after_the_grace() -> None:
+    script = "trap '' TERM; sleep 600 & echo ready; while :; do sleep 600; done"
+    with shell(script, grace=0.1) as (process, output):
+        assert process.stop() == 128 + signal.SIGKILL
+        assert output.read() == b""
+
+
+def test_kill_ends_all_of_it_without_a_word() -> None:
+    with shell("trap 'echo bye' TERM; sleep 600 & echo ready; sleep 600") as (process, output):
+        process.kill()
+
+        assert process.status == 128 + signal.SIGKILL
+        assert output.read() == b""
+
+
+def test_an_interrupted_stop_ends_it_at_once() -> None:
+    """As a second Ctrl-C does while the service drains."""
+
+    def interrupt_when_it_drains() -> None:
+        assert output.readline() == b"draining\n"
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with shell("trap 'echo draining' TERM; echo ready; while :; do sleep 0.01; done") as started:
+        process, output = started
+        interruption = threading.Thread(target=interrupt_when_it_drains)
+        interruption.start()
+
+        with pytest.raises(KeyboardInterrupt):
+            process.stop()
+
+        interruption.join()
+        assert process.status == 128 + signal.SIGKILL
+
+
+def test_pause_stops_the_children_too_until_resume() -> None:
+    with shell("echo ready; (while :; do echo; sleep 0.01; done) & wait") as (process, output):
+        os.set_blocking(output.fileno(), False)
+        wait_until(output.read, 30)
+
+        process.pause()
+
+        output.read()  # what came before
+        time.sleep(0.2)
+        assert output.read() is None
+
+        process.resume()
+
+        wait_until(output.read, 30)
+        process.kill()
+
+
+def test_the_status_of_a_process_that_ended_by_itself_is_its_own() -> None:
+    with shell("echo ready; exit 3") as (process, output):
+        assert output.read() == b""
+        assert process.stop() == 3
+
+
+def test_a_ctrl_c_in_the_terminal_does_not_reach_it() -> None:
+    with shell("echo ready; sleep 600") as (process, _):
+        assert os.getsid(process.pids[0]) != os.getsid(0)
