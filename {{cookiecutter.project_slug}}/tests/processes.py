@@ -1,10 +1,18 @@
-"""Starts the service as its users do, and waits for what it does."""
+"""Runs the service as its users do: as a process, on ports, by signals."""
 
+import json
+import os
+import signal
 import socket
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
 
 import httpx
+
+from dev.process import Process
 
 
 def free_port() -> int:
@@ -26,3 +34,73 @@ def wait_until(condition: Callable[[], object], within: float = 30.0) -> float:
         took = time.monotonic() - started
         assert took < within, f"waited {took:.1f} s in vain"
         time.sleep(0.02)
+
+
+class Service:
+    """The service with a few routes that misbehave when asked to, see `tests.faulty`.
+
+    environment: of the servers it needs. What it writes is in `log`.
+    """
+
+    def __init__(self, environment: Mapping[str, str], log: Path, **settings: object) -> None:
+        self.log = log
+        self.port, management = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        # Each request on a connection of its own, as a kubelet's.
+        self.api = httpx.Client(base_url=self.url, headers={"connection": "close"}, timeout=20)
+        self.management = httpx.Client(base_url=f"http://127.0.0.1:{management}", timeout=20)
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "SERVICE_ENVIRONMENT": "production",
+            "SERVICE_HOST": "127.0.0.1",
+            "SERVICE_PORT": str(self.port),
+            "SERVICE_MANAGEMENT_PORT": str(management),
+            "SERVICE_DRAIN_DELAY": "0",
+            **environment,
+            **{name: str(value) for name, value in settings.items()},
+        }
+
+    def __enter__(self) -> Self:
+        with self.log.open("ab") as output:
+            command = [sys.executable, "-m", "tests.faulty"]
+            self.process = Process(command, output=output, environment=self._environment)
+        wait_until(lambda: self.probe("live") == 200)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stop()
+        self.api.close()
+        self.management.close()
+
+    def probe(self, name: str) -> int:
+        """Return the status code of a probe."""
+        return self.api.get(f"/health/{name}").status_code
+
+    def until_ready(self, code: int = 200, within: float = 30.0) -> float:
+        """Wait until `ready` answers so, and return the seconds it took."""
+        return wait_until(lambda: self.probe("ready") == code, within)
+
+    def check(self, name: str) -> dict[str, Any]:
+        """Return what the management port tells of a check."""
+        told = self.management.get("/health").json()["checks"][name][0]
+        assert isinstance(told, dict)
+        return told
+
+    def tasks(self) -> int:
+        """Return the number of tasks in the service's event loop."""
+        return int(self.api.get("/faults/tasks").text)
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.process.pids[0], number)
+
+    def ends_with(self, within: float = 30.0) -> int:
+        """Wait for the end, and return the exit status."""
+        wait_until(lambda: self.process.status is not None, within)
+        status = self.process.status
+        assert status is not None
+        return status
+
+    def records(self, message: str) -> list[dict[str, Any]]:
+        """Return the log's records with this message; every line on stdout is one JSON object."""
+        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [entry for line in lines if (entry := json.loads(line))["message"] == message]

@@ -1,12 +1,10 @@
 """Runs the service: `python -m reference_service`. With `--help`, lists its settings."""
 
 import argparse
-import logging
-import os
 import sys
 
 from .app import TITLE, Settings, create_app
-from .server import run
+from .server import leave, run
 from .settings import SettingsError, read, table
 from .telemetry import configure_logging
 
@@ -45,8 +43,4 @@ def _settings_table() -> str:
 
 
 if __name__ == "__main__":
-    status = main()
-    # A thread or task that is stuck in a broken dependency must not keep a drained process alive.
-    logging.shutdown()
-    sys.stdout.flush()
-    os._exit(status)
+    leave(main())

@@ -9,12 +9,11 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from . import errors, items
+from . import errors
 from .health import Probes, Registry
+from .items import ItemStore, MemoryItems, items_router
 from .items.cache import CachedItems  # feature: redis
-from .items.memory import MemoryItems
 from .items.postgres import PostgresItems  # feature: postgres
-from .items.store import ItemStore
 from .resilience import BodyLimit, Drain, LoadLimit, Recovery, Timeout
 from .resources import Resources
 from .resources.postgres import Postgres, PostgresSettings  # feature: postgres
@@ -44,7 +43,7 @@ def create_app(settings: Settings | None = None) -> Probes:
     settings = settings or read(Settings)
     resources = Resources()
     store: ItemStore = MemoryItems()
-    store = PostgresItems(resources.add(Postgres(settings.postgres)).sessions)  # feature: postgres
+    store = PostgresItems(resources.add(Postgres(settings.postgres)).engine)  # feature: postgres
     store = CachedItems(store, resources.add(Redis(settings.redis)).client)  # feature: redis
 
     registry = Registry(configure_checks(resources.checks()), settings.health.options())
@@ -62,7 +61,7 @@ def create_app(settings: Settings | None = None) -> Probes:
         middleware=_middleware(settings.service, registry),
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.include_router(items.router(store))
+    app.include_router(items_router(store))
     errors.install(app, {error for resource in resources for error in resource.unavailable})
     return Probes(app, registry)
 

@@ -7,13 +7,16 @@ import math
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any, NoReturn
 
 import uvicorn
 import uvloop
 
 from .health import Details, Probes
+from .health.asgi import ASGIApp
 from .settings import ServiceSettings, SettingsError
 from .telemetry import watch_loop
 
@@ -40,7 +43,7 @@ def listen(variable: str, host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = os.strerror(error.errno) if error.errno else str(error)
         raise SettingsError(
             [f"{variable}: cannot listen on {host} port {port}: {reason}"]
         ) from error
@@ -50,18 +53,9 @@ async def _serve(
     app: Probes, settings: ServiceSettings, public: socket.socket, private: socket.socket
 ) -> None:
     server = _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="on",
-            timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout),
-        )
+        _config(app, lifespan="on", timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout))
     )
-    management = _Server(
-        uvicorn.Config(Details(app.registry), log_config=None, access_log=False, lifespan="off")
-    )
+    management = _Server(_config(Details(app.registry), lifespan="off"))
     _leave_on_signals(app, server, settings.drain_delay)
     async with watch_loop():
         details = asyncio.create_task(management.serve(sockets=[private]))
@@ -71,6 +65,20 @@ async def _serve(
         finally:
             management.should_exit = management.force_exit = True
             await details
+            log.info("stopped")
+
+
+def _config(app: ASGIApp, **options: Any) -> uvicorn.Config:
+    """Configure uvicorn to add nothing of its own to requests, responses and logs."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        **options,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -109,3 +117,10 @@ def _leave_on_signals(app: Probes, server: uvicorn.Server, delay: float) -> None
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def leave(status: int) -> NoReturn:
+    """End the process now: a thread or task that hangs in a broken dependency must not hold it."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)

@@ -11,6 +11,7 @@ from .report import check_report, full_report, verbose_lines
 JSON = b"application/health+json"
 TEXT = b"text/plain; charset=utf-8"
 PROBLEM = b"application/problem+json"
+PROBES = {probe.value: probe for probe in Probe}
 
 
 class Details:
@@ -45,8 +46,8 @@ class Details:
             case ["health"]:
                 code = self.registry.answer(Probe.READY).code
                 return code, JSON, _json(full_report(self.registry))
-            case ["health", name] if name in Probe:
-                return self._probe(Probe(name), query)
+            case ["health", name] if name in PROBES:
+                return self._probe(PROBES[name], query)
             case ["health", "startup" | "ready", check] if check in self.registry.monitors:
                 return self._check(check)
         return _problem(HTTPStatus.NOT_FOUND, "try /health, /health/ready, /health/ready?verbose")

@@ -8,7 +8,7 @@ import asyncpg  # type: ignore[import-untyped]
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import ExceptionContext, event, exc
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from ..health import Check
 from . import Suspect
@@ -66,7 +66,6 @@ class Postgres:
             max_overflow=settings.max_overflow,
             pool_timeout=settings.pool_timeout,
         )
-        self.sessions: async_sessionmaker[AsyncSession] = async_sessionmaker(self.engine)
         self.gauge = PoolGauge(
             self.engine.sync_engine.pool, settings.pool_size + settings.max_overflow
         )

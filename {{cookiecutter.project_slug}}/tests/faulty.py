@@ -1,0 +1,79 @@
+"""The service with routes that misbehave: `python -m tests.faulty` runs it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import StreamingResponse
+
+from reference_service.app import Settings, create_app
+from reference_service.health import Probes
+from reference_service.server import leave, run
+from reference_service.settings import read
+from reference_service.telemetry import configure_logging
+
+FAMILIES: dict[str, BaseException] = {
+    "ValueError": ValueError("secret"),
+    "ExceptionGroup": ExceptionGroup("several", [ValueError("secret")]),
+    "SystemExit": SystemExit(7),
+    "CancelledError": asyncio.CancelledError(),
+}
+
+faults = APIRouter(prefix="/faults")
+
+
+@faults.get("/raise/{family}")
+async def raise_one(family: str) -> None:
+    raise FAMILIES[family]
+
+
+@faults.get("/raise-in-thread")
+def raise_in_thread() -> None:
+    raise SystemExit(7)
+
+
+@faults.get("/break-off")
+async def break_off() -> StreamingResponse:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise ValueError
+
+    return StreamingResponse(body())
+
+
+@faults.get("/sleep/{seconds}")
+async def sleep(seconds: float) -> str:
+    await asyncio.sleep(seconds)
+    return "slept"
+
+
+@faults.get("/block/{seconds}")
+async def block(seconds: float) -> str:
+    block_the_loop(seconds)
+    return "blocked"
+
+
+def block_the_loop(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@faults.get("/tasks")
+async def tasks() -> int:
+    return len(asyncio.all_tasks())
+
+
+def create_faulty_app(settings: Settings) -> Probes:
+    """Put the service together with the faults in it."""
+    probes = create_app(settings)
+    app = probes.app.app
+    assert isinstance(app, FastAPI)
+    app.include_router(faults)
+    return probes
+
+
+if __name__ == "__main__":
+    everything = read(Settings)
+    configure_logging(json_lines=True, level="INFO")
+    run(create_faulty_app(everything), everything.service)
+    leave(0)

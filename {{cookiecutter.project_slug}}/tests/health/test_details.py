@@ -1,0 +1,177 @@
+"""The management port tells what the probes keep to themselves, and no secret."""
+
+import asyncio
+import json
+
+import pytest
+
+from reference_service.health import Check, CheckFailed, CheckResult, Details, Registry, Status
+from reference_service.health.asgi import Message
+
+from .clock import run
+from .fakes import Dependency, running
+
+
+class ReadOnly(CheckFailed):
+    pass
+
+
+async def get(registry: Registry, url: str, method: str = "GET") -> tuple[int, str, str]:
+    """Return status code, media type and body."""
+    path, _, query = url.partition("?")
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "query_string": query.encode()}
+    await Details(registry)(scope, receive, send)
+    start, body = sent
+    headers = dict(start["headers"])
+    assert headers[b"cache-control"] == b"no-store"
+    return start["status"], headers[b"content-type"].decode(), body["body"].decode()
+
+
+def ask(url: str, *, method: str = "GET", drain: bool = False) -> tuple[int, str, str]:
+    """Ask a service whose database passes, whose cache is read-only, whose pool is full."""
+
+    async def scenario() -> tuple[int, str, str]:
+        database, cache, pool = Dependency(), Dependency(), Dependency()
+        checks = (
+            Check("database", database.check),
+            Check("cache", cache.check),
+            Check("database.pool", pool.check),
+        )
+        async with running(*checks) as registry:
+            database.result = CheckResult(data={"read_only": False})
+            pool.result = CheckResult(Status.WARN, "all lent", {"lent": 5})
+            await asyncio.sleep(1)
+            cache.error = ReadOnly("the server refuses writes", since="noon")
+            await asyncio.sleep(7)
+            if drain:
+                registry.drain()
+            return await get(registry, url, method)
+
+    return run(scenario())
+
+
+def test_every_check_is_told_in_full() -> None:
+    code, media_type, body = ask("/health")
+    assert (code, media_type) == (503, "application/health+json")
+    told = json.loads(body)
+    assert told["status"] == "fail"
+    assert told["probes"] == {"startup": 200, "ready": 503, "live": 200}
+    assert told["checks"]["cache"] == [
+        {
+            "status": "fail",
+            "impact": "fail",
+            "stale": False,
+            "age": 0.7,
+            "since": 2.7,
+            "duration": 0.0,
+            "attempts": 6,
+            "consecutiveFailures": 5,
+            "error": "ReadOnly",
+            "output": "the server refuses writes",
+            "observedValue": {"since": "noon"},
+        }
+    ]
+    assert told["checks"]["database.pool"][0]["status"] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "body"),
+    [
+        ("/health/startup", 200, '{"status": "pass"}'),
+        ("/health/ready", 503, '{"status": "fail"}'),
+        ("/health/live", 200, '{"status": "pass"}'),
+        ("/health/ready?exclude=cache", 200, '{"status": "warn"}'),
+        ("/health/ready?exclude=cache&exclude=database.pool", 200, '{"status": "pass"}'),
+        ("/health/ready?exclude=nope", 503, '{"status": "fail", "unknown": ["nope"]}'),
+    ],
+)
+def test_a_probe_answers_as_on_the_service_port(url: str, code: int, body: str) -> None:
+    assert ask(url) == (code, "application/health+json", body)
+
+
+@pytest.mark.parametrize(
+    ("url", "drain", "code", "lines"),
+    [
+        (
+            "/health/ready?verbose",
+            False,
+            503,
+            ["[+]database ok", "[-]cache failed: ReadOnly", "[!]database.pool warn"],
+        ),
+        (
+            "/health/ready?verbose&exclude=cache&exclude=<b>",
+            False,
+            200,
+            [
+                "[+]database ok",
+                "[+]cache excluded: ok",
+                "[!]database.pool warn",
+                "warn: some checks cannot be excluded: there is no check named '<b>'",
+            ],
+        ),
+        (
+            "/health/startup?verbose",
+            False,
+            200,
+            ["[+]database ok", "[+]cache ok", "[+]database.pool ok"],
+        ),
+        ("/health/live?verbose", False, 200, ["[+]supervisor ok"]),
+        (
+            "/health/ready?verbose&exclude=cache",
+            True,
+            503,
+            [
+                "[+]database ok",
+                "[+]cache excluded: ok",
+                "[!]database.pool warn",
+                "[-]shutdown failed: Draining",
+            ],
+        ),
+    ],
+)
+def test_verbose_gives_one_line_a_check(url: str, drain: bool, code: int, lines: list[str]) -> None:
+    told = ask(url, drain=drain)
+    assert told[:2] == (code, "text/plain; charset=utf-8")
+    assert told[2].splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("check", "code", "status"),
+    [("database", 200, "pass"), ("cache", 503, "fail"), ("database.pool", 200, "warn")],
+)
+def test_one_check_can_be_asked_alone(check: str, code: int, status: str) -> None:
+    told = ask(f"/health/ready/{check}")
+    assert (told[0], json.loads(told[2])["status"]) == (code, status)
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "code"),
+    [("GET", "/", 404), ("GET", "/health/ready/nope", 404), ("POST", "/health", 405)],
+)
+def test_what_is_not_there_is_refused_with_a_hint(method: str, url: str, code: int) -> None:
+    told = ask(url, method=method)
+    assert told[:2] == (code, "application/problem+json")
+    assert json.loads(told[2])["detail"]
+
+
+def test_a_drivers_message_is_shown_nowhere() -> None:
+    async def scenario() -> list[str]:
+        dependency = Dependency()
+        dependency.error = OSError("cannot reach db.internal as admin:hunter2")
+        async with running(Check("db", dependency.check)) as registry:
+            await asyncio.sleep(5)
+            urls = ("/health", "/health/ready?verbose", "/health/ready/db")
+            return [(await get(registry, url))[2] for url in urls]
+
+    for body in run(scenario()):
+        assert "OSError" in body
+        assert "hunter2" not in body
+        assert "internal" not in body

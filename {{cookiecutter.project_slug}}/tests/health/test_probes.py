@@ -1,0 +1,123 @@
+"""The ASGI layer: exact paths, exact bodies, evidence from traffic, the lifespan."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from reference_service.health import Check, Probes, Registry
+from reference_service.health.asgi import Message, Receive, Scope, Send
+
+from .clock import now, run
+from .fakes import Dependency, running
+
+
+async def business(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the status code that is the path."""
+    status = int(scope["path"].strip("/") or 200)
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": b"business"})
+
+
+async def request(app: Probes, path: str, method: str = "GET") -> list[Message]:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app({"type": "http", "path": path, "method": method}, receive, send)
+    return sent
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("probe", ["startup", "ready", "live"])
+def test_a_probe_is_answered_with_the_status_and_nothing_else(probe: str, method: str) -> None:
+    async def scenario() -> list[Message]:
+        async with running(Check("db", Dependency().check)) as registry:
+            await asyncio.sleep(1)
+            return await request(Probes(business, registry), f"/health/{probe}", method)
+
+    start, body = run(scenario())
+    assert start["status"] == 200
+    assert dict(start["headers"]) == {
+        b"content-type": b"application/health+json",
+        b"content-length": b"18",
+        b"cache-control": b"no-store",
+    }
+    assert body["body"] == b'{"status": "pass"}'
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/", "/health/ready/", "/health/ready/db"])
+def test_the_service_port_has_nothing_beyond_the_three_exact_paths(path: str) -> None:
+    async def seen_by_the_application(scope: Scope, receive: Receive, send: Send) -> None:
+        raise LookupError(scope["path"])
+
+    with pytest.raises(LookupError, match=path):
+        run(request(Probes(seen_by_the_application, Registry([])), path))
+
+
+@pytest.mark.parametrize(
+    ("status", "attempts"), [(200, 1), (404, 1), (422, 1), (500, 2), (503, 2), (504, 2)]
+)
+def test_an_error_that_a_client_was_sent_makes_every_check_look_again(
+    status: int, attempts: int
+) -> None:
+    async def scenario() -> int:
+        dependency = Dependency()
+        async with running(Check("db", dependency.check)) as registry:
+            await asyncio.sleep(2)
+            await request(Probes(business, registry), f"/{status}")
+            await asyncio.sleep(0.1)
+        return len(dependency.asked_at)
+
+    assert run(scenario()) == attempts
+
+
+def test_probes_are_no_business_traffic() -> None:
+    async def scenario() -> tuple[int, int]:
+        async with running(Check("db", Dependency().check)) as registry:
+            app = Probes(business, registry)
+            await request(app, "/200")
+            for _ in range(10):
+                await request(app, "/health/ready")
+            return len(registry.load._durations), registry.load.in_flight
+
+    assert run(scenario()) == (1, 0)
+
+
+def test_the_registry_lives_within_the_applications_lifespan() -> None:
+    async def scenario() -> Sequence[str]:
+        events: list[str] = []
+        registry = Registry([Check("db", Dependency().check)], clock=now)
+        to_application: asyncio.Queue[Message] = asyncio.Queue()
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            events.append(f"app starts, started up: {registry.started_up}")
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            events.append(f"app stops, checks run: {registry._supervisor is not None}")
+            await send({"type": "lifespan.shutdown.complete"})
+
+        async def send(message: Message) -> None:
+            events.append(f"{message['type']}, started up: {registry.started_up}")
+
+        app = Probes(application, registry)
+        lifespan = asyncio.create_task(app({"type": "lifespan"}, to_application.get, send))
+        to_application.put_nowait({"type": "lifespan.startup"})
+        await asyncio.sleep(1)
+        events.append(f"checks run: {registry.monitors['db'].verdict.attempts > 0}")
+        to_application.put_nowait({"type": "lifespan.shutdown"})
+        await lifespan
+        return events
+
+    assert run(scenario()) == [
+        "app starts, started up: False",
+        "lifespan.startup.complete, started up: True",
+        "checks run: True",
+        "app stops, checks run: False",
+        "lifespan.shutdown.complete, started up: True",
+    ]

@@ -1,0 +1,85 @@
+"""Whatever is raised becomes a 500 with a body, and is logged once."""
+
+import asyncio
+import json
+import logging
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from reference_service.resilience import Recovery
+
+from .client import Answer, call
+
+FAMILIES = [
+    ValueError("secret"),
+    ExceptionGroup("several", [ValueError("secret"), KeyError("secret")]),
+    BaseExceptionGroup("several", [SystemExit(1)]),
+    SystemExit(1),
+    KeyboardInterrupt(),
+    asyncio.CancelledError(),
+    TimeoutError("secret"),
+]
+
+
+@pytest.mark.parametrize("error", FAMILIES, ids=lambda error: type(error).__name__)
+async def test_every_family_is_answered_500_with_a_body_that_keeps_the_secret(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    with caplog.at_level(logging.INFO):
+        answer = await call(Recovery(app))
+    assert (answer.status, answer.complete) == (500, True)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert json.loads(answer.body) == {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "The service failed to handle the request.",
+        "request_id": "abc",
+    }
+    assert len(caplog.records) == 1
+    assert caplog.records[0].exc_info is not None
+
+
+async def test_a_cancellation_that_is_meant_for_the_task_passes_through() -> None:
+    started = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    answer = Answer()
+    task = asyncio.create_task(call(Recovery(app), answer=answer))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert answer.status is None
+
+
+async def test_a_response_that_has_begun_is_left_unfinished(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise ValueError
+
+    answer = await call(Recovery(app))
+    assert (answer.status, answer.body, answer.complete) == (200, b"half", False)
+    assert [record.message for record in caplog.records] == [
+        "request failed after its response began"
+    ]
+
+
+async def test_other_scopes_pass_untouched() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise LookupError(scope["type"])
+
+    async def nothing(*_: object) -> None: ...
+
+    with pytest.raises(LookupError, match="lifespan"):
+        await Recovery(app)({"type": "lifespan"}, nothing, nothing)  # type: ignore[arg-type]

@@ -1,0 +1,101 @@
+"""A request without an answer in time is answered 504, whatever the application does then."""
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from reference_service.resilience import Recovery, Timeout
+
+from .client import Answer, call
+
+SHORT = 0.05
+
+
+async def say(send: Send, body: bytes = b"hello", *, more: bool = False) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def test_a_handler_that_hangs_is_cancelled_and_answered_504() -> None:
+    cancelled = False
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal cancelled
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled = True
+            raise
+
+    answer = await call(Timeout(app, seconds=SHORT))
+    assert (answer.status, answer.complete, cancelled) == (504, True, True)
+    assert json.loads(answer.body)["detail"] == "The service did not begin to answer within 0.05 s."
+
+
+async def test_the_client_does_not_wait_for_a_handler_that_swallows_its_cancellation() -> None:
+    release = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await release.wait()
+        await say(send)  # too late: dropped
+
+    answer = Answer()
+    task = asyncio.create_task(call(Timeout(app, seconds=SHORT), answer=answer))
+    while not answer.complete:
+        await asyncio.sleep(0.01)
+    assert not task.done()
+    release.set()
+    await task
+    assert (answer.status, task.cancelling()) == (504, 0)
+
+
+async def test_a_stream_that_has_begun_runs_on() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await say(send, b"first ", more=True)
+        await asyncio.sleep(3 * SHORT)
+        await send({"type": "http.response.body", "body": b"last"})
+
+    answer = await call(Timeout(app, seconds=SHORT))
+    assert (answer.status, answer.body, answer.complete) == (200, b"first last", True)
+
+
+async def test_a_timeout_error_of_the_application_is_not_ours_to_answer() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async with asyncio.timeout(SHORT / 10):
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await call(Timeout(app, seconds=10))
+    assert (await call(Recovery(Timeout(app, seconds=10)))).status == 500
+
+
+async def test_a_shutdown_that_comes_with_the_timeout_is_not_swallowed() -> None:
+    cleaning = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await asyncio.Event().wait()
+
+    answer = Answer()
+    task = asyncio.create_task(call(Timeout(app, seconds=SHORT), answer=answer))
+    await cleaning.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_answer_in_time_leaves_no_timer_and_no_cancellation() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await say(send)
+
+    answer = await call(Timeout(app, seconds=SHORT))
+    await asyncio.sleep(2 * SHORT)
+    assert (answer.status, answer.body) == (200, b"hello")

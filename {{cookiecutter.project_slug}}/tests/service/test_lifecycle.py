@@ -1,0 +1,141 @@
+"""Start, settings, drain, end."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from ..conftest import StartService
+from ..processes import Service, wait_until
+
+
+def run_service(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the service to its end in an environment of only these variables."""
+    return subprocess.run(
+        [sys.executable, "-m", "reference_service", *arguments],
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_service_port_answers_the_probes_and_shows_no_details(service: Service) -> None:
+    for probe in ("startup", "ready", "live"):
+        answer = service.api.get(f"/health/{probe}")
+        assert (answer.status_code, answer.text) == (200, '{"status": "pass"}')
+        assert answer.headers["content-type"] == "application/health+json"
+        assert answer.headers["cache-control"] == "no-store"
+        assert service.api.head(f"/health/{probe}").status_code == 200
+    assert service.api.get("/health").status_code == 404
+    assert service.management.get("/health").status_code == 200
+
+
+class SlowRequest(threading.Thread):
+    """A request that takes `seconds`, since its body takes as long to come."""
+
+    def __init__(self, service: Service, seconds: float) -> None:
+        super().__init__()
+        self.answer = b""
+        self._body = b'{"name": "slow"}'
+        self._seconds = seconds
+        self._socket = socket.create_connection(("127.0.0.1", service.port))
+        self._socket.sendall(
+            b"POST /items HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\n\r\n" % len(self._body)
+        )
+        self.start()
+
+    def run(self) -> None:
+        with self._socket as connection, contextlib.suppress(ConnectionError):
+            time.sleep(self._seconds)
+            connection.sendall(self._body)
+            while part := connection.recv(65536):
+                self.answer += part
+
+
+def test_a_drain_says_so_at_once_and_loses_no_request(start_service: StartService) -> None:
+    service = start_service(SERVICE_DRAIN_DELAY=2)
+    service.until_ready()
+    slow = SlowRequest(service, seconds=4)
+    wait_until(lambda: service.api.get("/faults/tasks").status_code == 200)
+    service.signal(signal.SIGTERM)
+    service.until_ready(503, within=1)
+    assert service.probe("live") == 200
+    answer = service.api.get("/items", headers={"connection": "keep-alive"})
+    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+    slow.join(20)
+    assert slow.answer.startswith(b"HTTP/1.1 201 ")
+    assert service.ends_with() == 0
+    assert service.records("stopped")
+
+
+def test_a_request_that_outlives_the_shutdown_is_cut_and_the_status_is_0(
+    start_service: StartService,
+) -> None:
+    service = start_service(SERVICE_SHUTDOWN_TIMEOUT=1)
+    service.until_ready()
+    slow = SlowRequest(service, seconds=8)
+    wait_until(lambda: service.probe("live") == 200)
+    started = time.monotonic()
+    service.signal(signal.SIGTERM)
+    assert service.ends_with() == 0
+    assert time.monotonic() - started < 6
+    slow.join(20)
+    assert not slow.answer.startswith(b"HTTP/1.1 201 ")
+
+
+def test_a_second_signal_ends_it_at_once(start_service: StartService) -> None:
+    service = start_service(SERVICE_DRAIN_DELAY=60)
+    service.until_ready()
+    service.signal(signal.SIGTERM)
+    service.until_ready(503)
+    service.signal(signal.SIGTERM)
+    assert service.ends_with(within=5) == 128 + signal.SIGTERM
+
+
+def test_bad_settings_are_one_line_a_fault_and_status_2(environment: dict[str, str]) -> None:
+    done = run_service(**environment, SERVICE_PORT="http", HEALTH_CHECK_TIMEOUT="-1")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        (
+            "SERVICE_PORT: Input should be a valid integer, unable to parse string as an integer "
+            "(it is 'http'). Port of the API and the probes."
+        ),
+        (
+            "HEALTH_CHECK_TIMEOUT: Input should be greater than 0 (it is '-1'). "
+            "Seconds an attempt may take before it is abandoned."
+        ),
+    ]
+
+
+def test_a_port_that_is_taken_is_one_line_and_status_2(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run_service(**environment, SERVICE_PORT=str(port))
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"SERVICE_PORT: cannot listen on 127.0.0.1 port {port}: Address already in use"
+    ]
+
+
+def test_help_lists_every_variable_with_default_and_meaning(environment: dict[str, str]) -> None:
+    done = run_service("--help")
+    assert done.returncode == 0
+    for variable in ("SERVICE_PORT", "HEALTH_CHECK_TIMEOUT", "HEALTH_<CHECK>_IMPACT", *environment):
+        assert f"  {variable} " in done.stdout
+    assert "Port of the API and the probes. [8000]" in done.stdout
+
+
+def test_the_impact_of_a_check_is_changed_by_environment(start_service: StartService) -> None:
+    service = start_service()
+    checks = service.management.get("/health").json()["checks"]
+    for name in checks:
+        variable = f"HEALTH_{name.upper().replace('.', '_')}_IMPACT"
+        changed = start_service(**{variable: "warn"})
+        assert changed.check(name)["impact"] == "warn"

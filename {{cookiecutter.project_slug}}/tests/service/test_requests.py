@@ -1,0 +1,130 @@
+"""What a client gets when a request goes wrong, from a real server."""
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from ..conftest import StartService
+from ..processes import Service, wait_until
+
+
+@pytest.mark.parametrize("family", ["ValueError", "ExceptionGroup", "SystemExit", "CancelledError"])
+def test_every_family_of_failure_is_answered_500_with_a_body(service: Service, family: str) -> None:
+    answer = service.api.get(f"/faults/raise/{family}", headers={"x-request-id": "me-1"})
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-request-id"] == answer.json()["request_id"] == "me-1"
+    assert "secret" not in answer.text
+    [record] = service.records("request failed")
+    assert record["request_id"] == "me-1"
+    assert family in record["exception"]
+    assert service.probe("live") == 200
+
+
+def test_a_failure_in_a_thread_is_answered_500(service: Service) -> None:
+    assert service.api.get("/faults/raise-in-thread").status_code == 500
+
+
+def test_a_failure_after_the_response_began_cuts_the_connection(service: Service) -> None:
+    with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
+        service.api.get("/faults/break-off")
+    wait_until(lambda: service.records("request failed after its response began"))
+    errors = [line for line in service.log.read_text().splitlines() if '"level": "error"' in line]
+    assert len(errors) == 1
+
+
+def test_a_request_that_takes_too_long_is_answered_504(start_service: StartService) -> None:
+    service = start_service(SERVICE_REQUEST_TIMEOUT=0.3)
+    answer = service.api.get("/faults/sleep/60")
+    assert answer.status_code == 504
+    assert answer.json()["detail"] == "The service did not begin to answer within 0.3 s."
+    assert answer.elapsed.total_seconds() < 5
+
+
+def test_requests_beyond_the_limit_are_refused_and_probes_never(
+    start_service: StartService,
+) -> None:
+    service = start_service(SERVICE_MAX_IN_FLIGHT=2)
+    service.until_ready()
+    with ThreadPoolExecutor() as pool:
+        running = [pool.submit(service.api.get, "/faults/sleep/1") for _ in range(2)]
+        refused = None
+
+        def is_refused() -> bool:
+            nonlocal refused
+            refused = service.api.get("/faults/sleep/0")
+            return refused.status_code == 503
+
+        wait_until(is_refused)
+        assert refused is not None
+        assert refused.headers["retry-after"] == "1"
+        assert service.probe("ready") == 200
+        assert [future.result().status_code for future in running] == [200, 200]
+
+
+def test_a_body_that_is_too_large_is_refused(start_service: StartService) -> None:
+    service = start_service(SERVICE_MAX_BODY=100)
+    answer = service.api.post("/items", content=b"x" * 101)
+    assert answer.status_code == 413
+    assert answer.json()["detail"] == "The request body is larger than 100 bytes."
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [("GET", "/nowhere", 404), ("DELETE", "/items", 405), ("GET", "/items?limit=0", 422)],
+)
+def test_every_refusal_is_a_problem_with_the_request_id(
+    service: Service, method: str, path: str, code: int
+) -> None:
+    answer = service.api.request(method, path)
+    assert answer.status_code == code
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert re.fullmatch("[0-9a-f]{32}", answer.json()["request_id"])
+
+
+def test_a_request_id_that_could_forge_a_log_is_replaced(service: Service) -> None:
+    answer = service.api.get("/items", headers={"x-request-id": 'x" level="error'})
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+
+
+def test_a_500_carries_cors_headers_so_that_browsers_may_read_it(
+    start_service: StartService,
+) -> None:
+    service = start_service(SERVICE_CORS_ORIGINS="https://a.example, https://b.example")
+    answer = service.api.get("/faults/raise/ValueError", headers={"origin": "https://b.example"})
+    assert answer.status_code == 500
+    assert answer.headers["access-control-allow-origin"] == "https://b.example"
+
+
+def test_one_line_a_request_is_logged(service: Service) -> None:
+    service.api.get("/items?secret=1", headers={"x-request-id": "me-2"})
+    wait_until(lambda: service.records("request"))
+    [record] = service.records("request")
+    assert record["request_id"] == "me-2"
+    assert (record["method"], record["path"], record["status"]) == ("GET", "/items", 200)
+    assert "secret" not in str(record)
+
+
+def test_a_blocked_loop_is_logged_with_its_stack_while_it_is_blocked(service: Service) -> None:
+    with ThreadPoolExecutor() as pool:
+        blocked = pool.submit(service.api.get, "/faults/block/3")
+        wait_until(lambda: "block_the_loop" in service.log.read_text())
+        assert not blocked.done()
+        assert blocked.result().status_code == 200
+    wait_until(lambda: service.records("the event loop was blocked"))
+    [record] = service.records("the event loop was blocked")
+    assert record["seconds"] >= 2
+
+
+def test_clients_that_go_away_leave_nothing_behind(service: Service) -> None:
+    before = service.tasks()
+    for _ in range(20):
+        with pytest.raises(httpx.ReadTimeout):
+            service.api.get("/faults/sleep/1", timeout=0.05)
+    wait_until(lambda: service.tasks() <= before)
+    started = time.monotonic()
+    assert service.api.get("/items").status_code == 200
+    assert time.monotonic() - started < 5
