@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from project import ROOT, Generate, fingerprint
+from project import ROOT, TEMPLATE, Generate, files, fingerprint
 
 HOOKS = sorted((ROOT / "hooks").glob("*.py"))
 
@@ -48,7 +48,10 @@ def test_generating_touches_nothing_outside_the_new_folder(
     assert outside == before
 
 
-def test_the_template_folder_is_only_read(generate: Generate) -> None:
-    before = fingerprint(ROOT / "hooks")
+def test_the_template_is_only_read(generate: Generate) -> None:
+    def content() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in [*HOOKS, *files(TEMPLATE)]}
+
+    before = content()
     generate(postgres=False, redis=False, github=False)
-    assert fingerprint(ROOT / "hooks") == before
+    assert content() == before
