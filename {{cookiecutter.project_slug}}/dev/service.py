@@ -29,8 +29,8 @@ class Service:
         self._process: Process | None = None
         host = self.environment["SERVICE_HOST"]
         self._host = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104
-        self._port = self.environment["SERVICE_PORT"]
-        self.url = f"http://{self._host}:{self._port}"
+        self._address = f"{self._host}:{self.environment['SERVICE_PORT']}"
+        self.url = f"http://{self._address}"
         self.details_url = f"http://127.0.0.1:{self.environment['SERVICE_MANAGEMENT_PORT']}/health"
 
     @property
@@ -50,13 +50,11 @@ class Service:
 
     def ask(self, probe: str) -> int | None:
         """Give the HTTP status of a probe, or None if nobody answers."""
-        connection = http.client.HTTPConnection(self._host, int(self._port), timeout=0.5)
-        with (
-            contextlib.closing(connection),
-            contextlib.suppress(OSError, http.client.HTTPException),
-        ):
-            connection.request("GET", f"/health/{probe}")
-            return connection.getresponse().status
+        with contextlib.suppress(OSError, OverflowError, http.client.HTTPException):
+            connection = http.client.HTTPConnection(self._address, timeout=0.5)
+            with contextlib.closing(connection):
+                connection.request("GET", f"/health/{probe}")
+                return connection.getresponse().status
         return None
 
     def require_ports(self) -> None:
