@@ -20,7 +20,7 @@ class Valkey(Server):
 
     @property
     def url(self) -> str:
-        """Database 0."""
+        """The server and its first keyspace."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def prepare(self, log: IO[bytes]) -> None:
