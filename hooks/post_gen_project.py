@@ -23,6 +23,7 @@ FEATURES: dict[str, list[str]] = {
         "migrations",
         "src/reference_service/items/postgres.py",
         "src/reference_service/resources/postgres*.py",
+        "tests/**/test_*migration*.py",
         "tests/**/test_*postgres*.py",
     ],
     "redis": [

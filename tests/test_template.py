@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from project import ROOT, TEMPLATE, files
 
-from hooks.post_gen_project import ESCAPES, FEATURES, SENTENCES, TAG, TIERS
+from hooks.post_gen_project import ESCAPES, FEATURES, NAMES, SENTENCES, TAG, TIERS
+from hooks.pre_gen_project import LONGEST, LONGEST_TITLE
 
 FILES = files(TEMPLATE)
 SENTENCE = re.compile("|".join(map(re.escape, SENTENCES)))
@@ -50,6 +51,16 @@ def test_what_stands_for_a_sentence_stands_where_its_answer_is_escaped(path: Pat
     else:
         bare = re.sub('"[^"\n]*"', '""', text)
         assert SENTENCE.findall(bare) == []
+
+
+@every_file
+def test_every_line_has_room_for_the_longest_names(path: Path) -> None:
+    if path.suffix == ".py":
+        text = path.read_text("utf-8")
+        longest = {**dict.fromkeys(NAMES, "x" * LONGEST), "Reference Service": "x" * LONGEST_TITLE}
+        for word, name in longest.items():
+            text = text.replace(word, name)
+        assert [line for line in text.splitlines() if len(line) > 100] == []
 
 
 def test_every_feature_and_tier_is_asked_for() -> None:
