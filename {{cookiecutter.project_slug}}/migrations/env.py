@@ -7,7 +7,6 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-import asyncpg  # type: ignore[import-untyped]
 from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
@@ -21,12 +20,12 @@ from reference_service.settings import SettingsError, read
 PATIENCE = 60.0
 """Seconds to wait while another process migrates."""
 
-LOCK_TIMEOUT = "5s"
+LOCK_TIMEOUT = "3s"
 """How long a migration waits for a table. While it waits, everybody else queues behind it."""
 
 # For the session, not for a transaction: a migration may need several, as for CREATE INDEX
 # CONCURRENTLY. Asked for again and again, since a statement that waits would block that very one.
-TAKE_TURN = text(f"SELECT pg_try_advisory_lock({int.from_bytes(b'alembic', 'big')})")
+TAKE_TURN = text("SELECT pg_try_advisory_lock(27422255623596387)")  # "alembic" as a number
 
 LOCK_NOT_AVAILABLE = "55P03"
 
@@ -47,9 +46,11 @@ async def migrate() -> None:
             await connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
             await connection.commit()  # Alembic begins transactions of its own
             await connection.run_sync(_run)
-    except (OSError, asyncpg.PostgresError) as error:  # the driver's own: SQLAlchemy wraps others
+    except OSError as error:
         raise CommandError(f"The database cannot be reached: {error}") from error
     except DBAPIError as error:
+        if error.statement is None:  # it failed before there was a connection for one
+            raise CommandError(f"The database cannot be reached: {error.orig}") from error
         if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
             raise
         message = f"A migration waited {LOCK_TIMEOUT} for a table in use and was undone; try again."
