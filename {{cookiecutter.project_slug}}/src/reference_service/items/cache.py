@@ -1,6 +1,7 @@
 """Items read from Redis where it has them, and from a store where it has not."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -28,7 +29,7 @@ PATIENCE = 0.1
 """Seconds to wait for Redis. A cache that is slower than what it saves is none."""
 
 REST = 1.0
-"""Seconds without reads from a Redis that has failed; then one request tries it again."""
+"""Seconds between attempts at a Redis that has failed; one request makes each."""
 
 
 class CachedItems:
@@ -44,7 +45,7 @@ class CachedItems:
         self._store = store
         self._redis = redis
         self._failed = False
-        self._rest_until = 0.0
+        self._retry_at = 0.0
 
     async def create(self, new: ItemIn) -> Item:
         """Keep a new item."""
@@ -52,16 +53,14 @@ class CachedItems:
 
     async def get(self, item_id: UUID) -> Item | None:
         """Return the item, from the cache if it is there, or None if there is none."""
-        if self._resting():
-            return await self._store.get(item_id)
-        cached = await self._ask(lambda: self._redis.get(_key(item_id)))
+        cached: bytes | str | None = None
+        if not self._failed:
+            cached = await self._ask(lambda: self._redis.get(_key(item_id)))
         if cached:
-            try:
+            with contextlib.suppress(ValidationError):  # another build's idea of an item
                 return Item.model_validate_json(cached)
-            except ValidationError:
-                log.debug("another build of the service cached another kind of item")
         item = await self._store.get(item_id)
-        if item and cached is None and not self._resting():
+        if item and cached is None and self._may_fill():
             value = item.model_dump_json()
             await self._ask(lambda: self._redis.set(_key(item_id), value, ex=LIFETIME, nx=True))
         return item
@@ -86,15 +85,26 @@ class CachedItems:
 
     async def _mark_changed(self, item_id: UUID) -> None:
         """Try it also while Redis rests: an old answer later is worse than a moment's wait now."""
-        await self._ask(lambda: self._redis.set(_key(item_id), b"", ex=HOLD))
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.delete(_key(item_id))  # a full Redis takes this, if not the mark
+            pipeline.set(_key(item_id), b"", ex=HOLD)
+            await self._ask(pipeline.execute)
 
-    def _resting(self) -> bool:
-        return asyncio.get_running_loop().time() < self._rest_until
+    def _may_fill(self) -> bool:
+        """Tell whether Redis is well or due for an attempt, by writing: it may be full, but read.
+
+        An attempt puts off the next one, so that the other requests do not wait too.
+        """
+        now = asyncio.get_running_loop().time()
+        if not self._failed:
+            return True
+        due = now >= self._retry_at
+        if due:
+            self._retry_at = now + REST
+        return due
 
     async def _ask(self, command: Callable[[], Awaitable[T]]) -> T | None:
         """Return Redis's answer, or None if there is none in time."""
-        if self._failed:  # the other requests go on resting while this one tries
-            self._rest_until = asyncio.get_running_loop().time() + REST
         try:
             async with asyncio.timeout(PATIENCE):
                 answer = await command()
@@ -102,12 +112,11 @@ class CachedItems:
             if not self._failed:
                 log.warning("the cache is away", extra={"error": type(error).__name__})
             self._failed = True
-            self._rest_until = asyncio.get_running_loop().time() + REST
+            self._retry_at = asyncio.get_running_loop().time() + REST
             return None
         if self._failed:
             log.info("the cache is back")
         self._failed = False
-        self._rest_until = 0.0
         return answer
 
 
