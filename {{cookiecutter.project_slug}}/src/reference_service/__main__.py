@@ -21,11 +21,9 @@ def main() -> int:
     ).parse_args()
     try:
         settings = read(Settings)
-        configure_logging(
-            json_lines=settings.service.environment == "production",
-            level=settings.service.log_level,
-        )
-        run(create_app(settings), settings.service)
+        service = settings.service
+        configure_logging(json_lines=service.json_lines, level=service.log_level)
+        run(create_app(settings), service)
     except SettingsError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)  # noqa: T201 - there may be no log yet

@@ -71,7 +71,7 @@ def _middleware(settings: ServiceSettings, registry: Registry) -> list[Middlewar
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"])
     return [
-        Middleware(AccessLog, slow=settings.slo_p99),
+        Middleware(AccessLog, slow=settings.slo_p99, json_lines=settings.json_lines),
         *([cors] if origins else []),
         Middleware(Drain, draining=lambda: registry.draining),
         Middleware(LoadLimit, limit=settings.max_in_flight),

@@ -66,6 +66,11 @@ class ServiceSettings(BaseSettings):
     )
 
     @property
+    def json_lines(self) -> bool:
+        """Whether logs are for programs."""
+        return self.environment == "production"
+
+    @property
     def listen_on(self) -> str:
         """The service port's address."""
         return self.host or ("127.0.0.1" if self.environment == "development" else "0.0.0.0")  # noqa: S104

@@ -17,8 +17,7 @@ from reference_service.health import (
 from .clock import now, run
 from .fakes import Dependency, running
 
-PASS, WARN = Answer(Status.PASS, 200), Answer(Status.WARN, 200)
-FAIL, TIMEOUT = Answer(Status.FAIL, 503), Answer(Status.FAIL, 504)
+PASS, WARN, FAIL, TIMEOUT = Answer.PASS, Answer.WARN, Answer.FAIL, Answer.TIMEOUT
 
 
 def test_startup_turns_green_once_every_check_has_passed_and_stays_so() -> None:

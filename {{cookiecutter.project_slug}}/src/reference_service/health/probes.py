@@ -3,10 +3,8 @@
 import json
 
 from .asgi import ASGIApp, Message, Receive, Scope, Send
-from .registry import ANSWERS, Answer, Probe, Registry
+from .registry import Answer, Probe, Registry
 from .traffic import Traffic
-
-PATHS = {f"/health/{probe}": probe for probe in Probe}
 
 
 def messages(answer: Answer) -> tuple[Message, Message]:
@@ -23,7 +21,7 @@ def messages(answer: Answer) -> tuple[Message, Message]:
     )
 
 
-RESPONSES = {answer: messages(answer) for answer in ANSWERS}
+RESPONSES = {answer: messages(answer) for answer in Answer}
 
 
 class Probes:
@@ -36,13 +34,18 @@ class Probes:
     def __init__(self, app: ASGIApp, registry: Registry) -> None:
         self.app = Traffic(app, registry)
         self.registry = registry
+        self._probes = {
+            f"/health/{Probe.STARTUP}": registry.startup,
+            f"/health/{Probe.READY}": registry.ready,
+            f"/health/{Probe.LIVE}": registry.live,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a probe; hand everything else on."""
         if scope["type"] == "http":
-            probe = PATHS.get(scope["path"])
+            probe = self._probes.get(scope["path"])
             if probe is not None and scope["method"] in ("GET", "HEAD"):
-                start, body = RESPONSES[self.registry.answer(probe)]
+                start, body = RESPONSES[probe()]
                 await send(start)
                 await send(body)
                 return

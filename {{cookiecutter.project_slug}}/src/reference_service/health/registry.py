@@ -4,8 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from .cadence import Cadence
 from .check import Check, Status
@@ -25,32 +24,36 @@ class Probe(StrEnum):
     LIVE = "live"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Enum):
     """What a probe says: a status, and the HTTP status code that carries it."""
 
-    status: Status
-    code: int
+    PASS = (Status.PASS, 200)
+    WARN = (Status.WARN, 200)
+    FAIL = (Status.FAIL, 503)
+    TIMEOUT = (Status.FAIL, 504)
+
+    @property
+    def status(self) -> Status:
+        """The word in the body."""
+        return self.value[0]
+
+    @property
+    def code(self) -> int:
+        """The HTTP status code."""
+        return self.value[1]
 
     @staticmethod
     def of(monitors: Iterable[Monitor], now: float) -> "Answer":
-        """Return the worst of the parts; 504 where every failure is silence."""
-        worst, all_silent = Status.PASS, True
+        """Return the worst of the parts; `TIMEOUT` where every failure is silence."""
+        answer, all_silent = Answer.PASS, True
         for monitor in monitors:
-            status = monitor.status(now)
-            if status is Status.FAIL:
-                worst = status
-                all_silent &= monitor.verdict.timed_out and not monitor.stale(now)
-            elif status is Status.WARN and worst is Status.PASS:
-                worst = status
-        if worst is Status.FAIL:
-            return TIMEOUT if all_silent else FAIL
-        return WARN if worst is Status.WARN else PASS
-
-
-PASS, WARN = Answer(Status.PASS, 200), Answer(Status.WARN, 200)
-FAIL, TIMEOUT = Answer(Status.FAIL, 503), Answer(Status.FAIL, 504)
-ANSWERS = (PASS, WARN, FAIL, TIMEOUT)
+            match monitor.status(now):
+                case Status.FAIL:
+                    all_silent &= monitor.verdict.timed_out and not monitor.stale(now)
+                    answer = Answer.TIMEOUT if all_silent else Answer.FAIL
+                case Status.WARN if answer is Answer.PASS:
+                    answer = Answer.WARN
+        return answer
 
 
 class Registry:
@@ -75,6 +78,7 @@ class Registry:
         """Whether the application's own start-up work is done."""
         self.draining = False
         self._started = False
+        self._ready, self._ready_until = Answer.FAIL, 0.0
         self._beat = clock()
         self._supervisor: asyncio.Task[None] | None = None
         self.monitors: dict[str, Monitor] = {}
@@ -86,40 +90,46 @@ class Registry:
                 check, self.options, self.cadence, self._on_verdict, clock
             )
 
-    def answer(self, probe: Probe, exclude: Collection[str] = ()) -> Answer:
-        """Answer a probe from memory, as if the checks named in `exclude` were absent."""
-        match probe:
-            case Probe.STARTUP:
-                return PASS if self.started(exclude) else FAIL
-            case Probe.READY:
-                return self._ready(exclude)
-            case Probe.LIVE:
-                return PASS if self.supervised() and not self._leaving() else FAIL
+    def startup(self) -> Answer:
+        """Tell whether start-up is over: the application's own is, and every check has passed once.
 
-    def started(self, exclude: Collection[str] = ()) -> bool:
-        """Tell whether start-up is over, once and for all: every check has passed once.
-
-        A check whose failure only warns holds nothing up: it has to have been tried.
+        It stays over. A check whose failure only warns holds nothing up: it has to have been tried.
         """
-        if not self._started:
-            passed = all(monitor.settled_once for monitor in self._without(exclude))
-            if exclude:
-                return self.started_up and passed
-            self._started = self.started_up and passed
-        return self._started
+        self._started = self._started or self._has_started(())
+        return Answer.PASS if self._started else Answer.FAIL
+
+    def ready(self) -> Answer:
+        """Tell whether the service can do its work now; kept until a verdict changes or expires."""
+        now = self.clock()
+        if now > self._ready_until:
+            self._ready = self.answer(Probe.READY)
+            fresh = (m.verdict.expires_at for m in self.monitors.values() if not m.stale(now))
+            self._ready_until = min(fresh, default=now) if self._started else now
+        return self._ready
+
+    def live(self) -> Answer:
+        """Tell whether a restart would mend nothing: the checks run, whatever they find."""
+        leaving = self.draining and self.options.live_fails_on_shutdown
+        return Answer.PASS if self.supervised() and not leaving else Answer.FAIL
+
+    def answer(self, probe: Probe, exclude: Collection[str] = ()) -> Answer:
+        """Answer a probe as if the checks named in `exclude` were absent."""
+        if probe is Probe.LIVE:
+            return self.live()
+        started = self.startup() is Answer.PASS or self._has_started(exclude)
+        if probe is Probe.STARTUP:
+            return Answer.PASS if started else Answer.FAIL
+        if self.draining or not started:
+            return Answer.FAIL
+        return Answer.of(self._without(exclude), self.clock())
 
     def supervised(self) -> bool:
         """Tell whether the checks still run, or have not been started yet."""
         task = self._supervisor
         return task is None or (not task.done() and self.clock() - self._beat < WEDGED_AFTER)
 
-    def _leaving(self) -> bool:
-        return self.draining and self.options.live_fails_on_shutdown
-
-    def _ready(self, exclude: Collection[str]) -> Answer:
-        if self.draining or not self.started(exclude):
-            return FAIL
-        return Answer.of(self._without(exclude), self.clock())
+    def _has_started(self, exclude: Collection[str]) -> bool:
+        return self.started_up and all(m.settled_once for m in self._without(exclude))
 
     def _without(self, exclude: Collection[str]) -> Iterable[Monitor]:
         monitors = self.monitors.values()
@@ -137,6 +147,7 @@ class Registry:
     def drain(self) -> None:
         """Turn `ready` to 503 for good: the process is leaving. Safe in a signal handler."""
         self.draining = True
+        self._ready_until = 0.0
 
     async def start(self) -> None:
         """Start the monitors in the running loop. No check is waited for."""
@@ -174,6 +185,7 @@ class Registry:
 
     def _on_verdict(self, monitor: Monitor, previous: Verdict) -> None:
         """Leave the calm when a check leaves `pass`: all look again, and at the base interval."""
+        self._ready_until = 0.0
         self.cadence.calm = all(m.verdict.status is Status.PASS for m in self.monitors.values())
         if previous.status is Status.PASS and monitor.verdict.status is not Status.PASS:
             self.suspect()
