@@ -62,6 +62,7 @@ def develop(folder: Path) -> int:
             for server in servers
             if server.setup
         }
+        stack.callback(service.stop)  # before the servers, whatever happens
         return serve(service, setups)
 
 

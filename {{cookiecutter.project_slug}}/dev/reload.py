@@ -1,6 +1,9 @@
 """Serve, start again on every change of the source, and say what came of each start."""
 
+import contextlib
 import http
+import os
+import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +16,8 @@ from dev.service import Service
 SOURCE = Path("src")
 BAD_SETTINGS = 2
 """The exit status of a service that cannot use its environment; no change of source mends that."""
+ENDED_WHILE_STARTING = 128 + signal.SIGTERM
+"""The exit status of a service that was stopped before it could drain: there was nothing yet."""
 LATE = 5.0
 """Seconds after which a service that answers, but has not started, deserves a remark."""
 
@@ -29,15 +34,18 @@ Ctrl-C stops it; a change under src/ starts it again.
     "up again": "The service is up again, {age:.1f} s after its start.",
     "late": "The service answers but has not started yet: {service.details_url} says why.",
     "ended": "The service ended with status {service.status}. A change under src/ starts it again.",
+    "unusable": "The service did not start: its settings have to be mended first.",
 }
 
 
 def serve(service: Service, setups: Mapping[str, Process]) -> int:
     """Serve until interrupted, or until the first start fails for its settings; give the status.
 
+    The loss of the terminal is an interruption too: make passes no SIGHUP on to its children.
     ``setups`` run meanwhile, by their names: whatever the service needs before it can start.
     """
-    unfinished = dict(setups)
+    terminals = [fd for fd in (0, 1, 2) if os.isatty(fd)]
+    running = dict(setups)
     start = Start(service)
     try:
         for changes in watch(SOURCE, rust_timeout=100, yield_on_timeout=True):
@@ -46,23 +54,23 @@ def serve(service: Service, setups: Mapping[str, Process]) -> int:
                 _say(f"Changed: {', '.join(names) or 'files are gone'}.")
                 service.stop()
                 start = Start(service, again=True)
-            if service.status == BAD_SETTINGS and not start.again:
-                _say("The service did not start: its settings have to be mended first.")
-                return service.stop()
             start.follow()
-            for name in [name for name, setup in unfinished.items() if setup.status is not None]:
-                if status := unfinished.pop(name).stop():
+            for name in [name for name, setup in running.items() if setup.status is not None]:
+                if status := running.pop(name).stop():
                     _say(f"`{name}` failed with status {status}: the startup probe waits for it.")
+            if start.is_hopeless or not all(os.isatty(fd) for fd in terminals):
+                break
     except KeyboardInterrupt:
         _say("Stopping: running requests may finish. Ctrl-C again ends them.")
-    return service.stop()
+    status = service.stop()
+    return 0 if status == ENDED_WHILE_STARTING else status
 
 
 class Start:
     """One start of the service, and what there is to say of it, each thing once."""
 
     def __init__(self, service: Service, *, again: bool = False) -> None:
-        self.again = again
+        self._again = again
         self._service = service
         self._began = time.monotonic()
         self._said = ""
@@ -76,16 +84,24 @@ class Start:
             self._said = news
             _say(NEWS[news].format(age=age, service=self._service))
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether nothing that may change meanwhile helps."""
+        return self._said == "unusable"
+
     def _look(self, age: float) -> str:
+        if self._service.status == BAD_SETTINGS and not self._again:
+            return "unusable"
         if self._service.status is not None:
             return "ended"
         if self._said.startswith("up"):
             return self._said
         answer = self._service.ask("startup")
         if answer == http.HTTPStatus.OK:
-            return "up again" if self.again else "up"
+            return "up again" if self._again else "up"
         return "late" if answer and age > LATE else self._said
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        print(text, flush=True)

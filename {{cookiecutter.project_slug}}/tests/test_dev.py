@@ -1,6 +1,7 @@
 """`python -m dev` in a copy of the project: what a person at a terminal sees, and what stays."""
 
 import os
+import pty
 import re
 import shutil
 import signal
@@ -41,11 +42,14 @@ class Dev:
         self.api = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
 
     def __enter__(self) -> Self:
-        with self.log.open("wb") as output:
+        ours, theirs = pty.openpty()
+        self.terminal = os.fdopen(ours, "rb", buffering=0)
+        with self.log.open("wb") as output, os.fdopen(theirs) as input_:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "dev"],
                 cwd=self.project,
                 env=self.environment,
+                stdin=input_,
                 stdout=output,
                 stderr=output,
                 process_group=0,
@@ -56,6 +60,7 @@ class Dev:
         self.api.close()
         self.process.terminate()
         self.process.wait()
+        self.terminal.close()
 
     def says(self, text: str) -> None:
         """Wait until it has said so."""
@@ -124,6 +129,17 @@ def test_nothing_is_left_when_it_is_killed(project: Path) -> None:
 
         wait_until(lambda: not any(is_left(project, kind) for kind in SERVERS))
         wait_until(lambda: not listens(dev.port))
+
+
+def test_it_ends_with_its_terminal(project: Path, environment: dict[str, str]) -> None:
+    """A lost connection sends SIGHUP to make, say, which does not pass it on."""
+    with Dev(project, **environment) as dev:
+        dev.says(UP)
+
+        dev.terminal.close()
+
+        assert dev.ends_with() == 0
+        assert not listens(dev.port)
 
 
 def test_commands_run_on_the_same_servers_and_data_beside_a_service_or_not(project: Path) -> None:
