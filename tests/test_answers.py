@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cookiecutter.exceptions import FailedHookException
-from project import ROOT, Generate, files, fingerprint
+from project import ROOT, Generate, files, fingerprint, settings
 
 from hooks import pre_gen_project
 
@@ -91,8 +91,8 @@ def test_every_fault_is_reported_at_once(
 
 
 def test_a_folder_that_holds_something_already_is_refused_and_left_alone(tmp_path: Path) -> None:
-    mine = tmp_path / "truthful-service"
-    mine.mkdir()
+    mine = tmp_path / "out" / "truthful-service"
+    mine.mkdir(parents=True)
     (mine / "uv.lock").write_text("mine")
     before = fingerprint(mine)
     ended = cookiecutter_command(tmp_path, "--no-input", "--overwrite-if-exists")
@@ -166,11 +166,12 @@ def test_a_name_may_be_the_templates_own_or_very_short_or_long(
 
 
 def cookiecutter_command(
-    output: Path, *options: str, typed: str = ""
+    folder: Path, *options: str, typed: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run cookiecutter as people do, with what they type."""
+    files = ["--config-file", str(settings(folder)), "--output-dir", str(folder / "out")]
     return subprocess.run(
-        [sys.executable, "-m", "cookiecutter", str(ROOT), "--output-dir", str(output), *options],
+        [sys.executable, "-m", "cookiecutter", str(ROOT), *files, *options],
         input=typed,
         capture_output=True,
         text=True,
@@ -181,14 +182,14 @@ def cookiecutter_command(
 def test_answers_on_the_command_line_are_templates_to_cookiecutter_itself(tmp_path: Path) -> None:
     ended = cookiecutter_command(tmp_path, "--no-input", "project_name=Version {{ 6 * 7 }}")
     assert ended.returncode == 0, ended.stderr
-    assert (tmp_path / "version-42").is_dir()
+    assert (tmp_path / "out" / "version-42").is_dir()
 
 
 def test_answers_that_are_typed_are_not_but_an_update_would_run_them(tmp_path: Path) -> None:
     ended = cookiecutter_command(tmp_path, typed="Version {{ 6 * 7 }}" + "\n" * 20)
     assert ended.returncode == 1
     assert 'project_name "Version {{ 6 * 7 }}" holds "{{", which cookiecutter runs' in ended.stderr
-    assert list(tmp_path.glob("version*")) == []
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_the_answers_of_the_defaults_have_no_fault() -> None:

@@ -5,7 +5,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from project import Generate, files, fingerprint
+from project import Generate, files, fingerprint, generate_in
 
 from hooks.post_gen_project import FEATURES, LEFTOVERS, NAMES, SENTENCES, TIERS
 
@@ -64,10 +64,9 @@ def test_no_folder_is_empty_and_nothing_is_left_of_building(
     assert [path for pattern in LEFTOVERS for path in made.rglob(pattern)] == []
 
 
-def test_the_same_answers_make_the_same_bytes_and_modes(generate: Generate) -> None:
-    assert fingerprint(generate("one", postgres=False)) == fingerprint(
-        generate("two", postgres=False)
-    )
+def test_the_same_answers_make_the_same_bytes_and_modes(tmp_path: Path) -> None:
+    one, two = (generate_in(tmp_path / name, postgres=False) for name in ("one", "two"))
+    assert fingerprint(one) == fingerprint(two)
 
 
 def test_every_feature_is_a_question_and_can_be_traced() -> None:

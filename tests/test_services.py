@@ -6,19 +6,24 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from project import Generate
+from project import Generate, generate_in
 
 from tools.demo import OURS
 
 pytestmark = pytest.mark.service
 
-COMBINATIONS = {
+COMBINATIONS: dict[str, dict[str, object]] = {
     "both": {},
     "postgres": {"redis": False},
     "redis": {"postgres": False},
     "neither": {"postgres": False, "redis": False, "slo_tier": "edge", "github": False},
 }
-combination = pytest.mark.parametrize("answers", COMBINATIONS.values(), ids=COMBINATIONS)
+
+
+@pytest.fixture(scope="module", params=COMBINATIONS)
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Generate one service a combination, for all of the tests."""
+    return generate_in(tmp_path_factory.mktemp(request.param), **COMBINATIONS[request.param])
 
 
 def make(service: Path, target: str) -> None:
@@ -38,28 +43,21 @@ def make(service: Path, target: str) -> None:
     assert ended.returncode == 0, ended.stdout
 
 
-@combination
-def test_a_service_passes_its_own_lint_and_tests(
-    generate: Generate, answers: dict[str, object]
-) -> None:
-    service = generate(**answers)
+def test_a_service_passes_its_own_lint(service: Path) -> None:
     make(service, "lint")
+
+
+def test_a_service_passes_its_own_tests(service: Path) -> None:
     make(service, "test")
-    assert locked(service) == pinned(service)
 
 
-def locked(service: Path) -> set[str]:
-    """List what the service's own lock file came to hold."""
-    packages = tomllib.loads((service / "uv.lock").read_text("utf-8"))["package"]
-    return {
-        f"{each['name']}=={each['version']}" for each in packages if "registry" in each["source"]
-    }
-
-
-def pinned(service: Path) -> set[str]:
-    """List the versions that the template names for the service."""
+def test_a_service_locks_exactly_what_was_pinned(service: Path) -> None:
+    make(service, "settings")  # the least that sets a service up
+    locked = tomllib.loads((service / "uv.lock").read_text("utf-8"))["package"]
     settings = tomllib.loads((service / "pyproject.toml").read_text("utf-8"))["tool"]["uv"]
-    return set(settings["constraint-dependencies"])
+    assert sorted(settings["constraint-dependencies"]) == sorted(
+        f"{each['name']}=={each['version']}" for each in locked if "registry" in each["source"]
+    )
 
 
 @pytest.mark.parametrize("package", ["a", "z" * 40])

@@ -60,7 +60,10 @@ def test_every_line_has_room_for_the_longest_names(path: Path) -> None:
         longest = {**dict.fromkeys(NAMES, "x" * LONGEST), "Reference Service": "x" * LONGEST_TITLE}
         for word, name in longest.items():
             text = text.replace(word, name)
-        assert [line for line in text.splitlines() if len(line) > 100] == []
+        lines = [
+            line.split("  # noqa")[0].split("  # type: ignore")[0] for line in text.splitlines()
+        ]
+        assert [line for line in lines if len(line) > 100] == []
 
 
 def test_every_feature_and_tier_is_asked_for() -> None:
