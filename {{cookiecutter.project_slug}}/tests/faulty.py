@@ -8,9 +8,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import StreamingResponse
 
 from reference_service.app import Settings, create_app
+from reference_service.environment import read
 from reference_service.health import Probes
 from reference_service.server import leave, run
-from reference_service.settings import read
 from reference_service.telemetry import configure_logging
 
 FAMILIES: dict[str, BaseException] = {

@@ -1,11 +1,15 @@
 """Runs the service: `python -m reference_service`. With `--help`, lists its settings."""
 
 import argparse
+import logging
+import os
 import sys
+from collections.abc import Iterator
 
 from .app import TITLE, Settings, create_app
+from .environment import SettingsError, misspelt, parts_of, read, table
 from .server import leave, run
-from .settings import SettingsError, read, table
+from .settings import CheckSettings, check_prefix
 from .telemetry import configure_logging
 
 BAD_SETTINGS = 2
@@ -16,14 +20,18 @@ def main() -> int:
     argparse.ArgumentParser(
         prog=f"python -m {__package__}",
         description=f"{TITLE}. Its settings are environment variables:",
-        epilog=_settings_table(),
+        epilog=_table(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     try:
         settings = read(Settings)
         service = settings.service
         configure_logging(json_lines=service.json_lines, level=service.log_level)
-        run(create_app(settings), service)
+        app = create_app(settings)
+        known = {name for name, _, _ in _rows(*map(check_prefix, app.registry.monitors))}
+        for sentence in misspelt(known, os.environ):
+            logging.getLogger(__package__).warning(sentence)
+        run(app, service)
     except SettingsError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)  # noqa: T201 - there may be no log yet
@@ -31,8 +39,15 @@ def main() -> int:
     return 0
 
 
-def _settings_table() -> str:
-    rows = list(table(Settings))
+def _rows(*check_prefixes: str) -> Iterator[tuple[str, str, str]]:
+    for _, part in parts_of(Settings):
+        yield from table(part)
+    for prefix in check_prefixes:
+        yield from table(CheckSettings, prefix)
+
+
+def _table() -> str:
+    rows = list(_rows("HEALTH_<CHECK>_"))
     width = max(len(name) for name, _, _ in rows)
     return "\n".join(
         f"  {name:<{width}}  {meaning}{f' [{default}]' if default else ''}"

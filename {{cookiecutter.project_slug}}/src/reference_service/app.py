@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from . import errors
+from .environment import read
 from .health import Probes, Registry
 from .items import ItemStore, MemoryItems, items_router
 from .items.cache import CachedItems  # feature: redis
@@ -18,7 +19,7 @@ from .resilience import BodyLimit, Drain, LoadLimit, Recovery, Timeout
 from .resources import Resources
 from .resources.postgres import Postgres, PostgresSettings  # feature: postgres
 from .resources.redis import Redis, RedisSettings  # feature: redis
-from .settings import HealthSettings, ServiceSettings, configure_checks, read
+from .settings import HealthSettings, ServiceSettings, configure_checks
 from .telemetry import AccessLog
 
 TITLE = "Reference Service"

@@ -15,9 +15,10 @@ from typing import Any, NoReturn
 import uvicorn
 import uvloop
 
+from .environment import SettingsError
 from .health import Details, Probes
 from .health.asgi import ASGIApp
-from .settings import ServiceSettings, SettingsError
+from .settings import ServiceSettings
 from .telemetry import watch_loop
 
 log = logging.getLogger(__name__)

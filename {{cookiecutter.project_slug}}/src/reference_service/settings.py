@@ -1,28 +1,19 @@
-"""The service's own settings, and how all settings are read: from the environment, once."""
+"""The service's own settings, the health engine's, and those of each check."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal, TypeVar, get_type_hints
+from collections.abc import Iterable
+from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from .environment import SettingsError, describe
 from .health import Check, Options, Status
 
 SLO_P99 = 1.0  # feature: edge
 SLO_P99 = 0.2  # feature: core
 
 ENGINE = Options()
-
-T = TypeVar("T")
-
-
-class SettingsError(ValueError):
-    """Settings that cannot be used; `faults` holds one sentence each, without secret values."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
 
 
 class ServiceSettings(BaseSettings):
@@ -124,6 +115,11 @@ class CheckSettings(BaseSettings):
     threshold: int | None = Field(None, gt=0, description="Failures in a row that make it fail.")
 
 
+def check_prefix(name: str) -> str:
+    """Return what the names of a check's variables begin with."""
+    return f"HEALTH_{name.upper().replace('.', '_').replace('-', '_')}_"
+
+
 def configure_checks(checks: Iterable[Check]) -> list[Check]:
     """Return the checks as the environment changes them.
 
@@ -132,7 +128,7 @@ def configure_checks(checks: Iterable[Check]) -> list[Check]:
     faults: list[str] = []
     configured: list[Check] = []
     for check in checks:
-        prefix = f"HEALTH_{check.name.upper().replace('.', '_').replace('-', '_')}_"
+        prefix = check_prefix(check.name)
         try:
             settings = CheckSettings(_env_prefix=prefix)  # type: ignore[call-arg]
         except ValidationError as error:
@@ -143,53 +139,3 @@ def configure_checks(checks: Iterable[Check]) -> list[Check]:
     if faults:
         raise SettingsError(faults)
     return configured
-
-
-def read(whole: type[T]) -> T:
-    """Return a dataclass of settings classes, each read from the environment.
-
-    Raises SettingsError with every fault found.
-    """
-    faults: list[str] = []
-    parts: dict[str, BaseSettings] = {}
-    for name, part in settings_classes(whole):
-        try:
-            parts[name] = part()
-        except ValidationError as error:
-            faults += describe(part, error, str(part.model_config.get("env_prefix")))
-    if faults:
-        raise SettingsError(faults)
-    return whole(**parts)
-
-
-def settings_classes(whole: type[Any]) -> Iterator[tuple[str, type[BaseSettings]]]:
-    """Yield the fields of a dataclass of settings classes."""
-    yield from get_type_hints(whole).items()
-
-
-def describe(part: type[BaseSettings], error: ValidationError, prefix: str) -> Iterator[str]:
-    """Yield a sentence a fault: the variable, what is wrong, how to mend it. Secrets stay out."""
-    for fault in error.errors(include_url=False, include_context=False):
-        name = str(fault["loc"][0])
-        field = part.model_fields[name]
-        variable = f"{prefix}{name}".upper()
-        if fault["type"] == "missing":
-            yield f"{variable}: not set. {field.description}"
-            continue
-        given = "" if field.annotation is SecretStr else f" (it is {fault['input']!r})"
-        wrong = fault["msg"].removeprefix("Value error, ")
-        yield f"{variable}: {wrong}{given}. {field.description}"
-
-
-def table(whole: type[Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield each variable's name, default and meaning."""
-    for _, part in settings_classes(whole):
-        yield from _rows(part, str(part.model_config.get("env_prefix")))
-    yield from _rows(CheckSettings, "HEALTH_<CHECK>_")
-
-
-def _rows(part: type[BaseSettings], prefix: str) -> Iterator[tuple[str, str, str]]:
-    for name, field in part.model_fields.items():
-        default = "required" if field.is_required() else field.default
-        shown = "" if default in (None, "") else str(default)
-        yield f"{prefix}{name.upper()}", shown, field.description or ""

@@ -113,7 +113,7 @@ def test_a_replica_is_ready_while_it_follows_its_primary(
 def test_a_password_that_the_service_lacks_fails_at_once(eager: Service, admin: Redis) -> None:
     admin.config_set("requirepass", "hunter2")
     try:
-        admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        admin.client_kill_filter(_type="normal", skipme=True)
         eager.until_ready(503)
         wait_until(lambda: eager.check("redis")["error"] == "AuthenticationError")
         assert eager.check("redis")["observedValue"] == {}

@@ -17,7 +17,7 @@ from .postgres_checks import PoolGauge, pool_check, schema_check, server_check
 
 def _is_dsn(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
-        message = "use postgresql://user:password@host:port/database"
+        message = "not the URL of a PostgreSQL server"
         raise ValueError(message)
     return url
 

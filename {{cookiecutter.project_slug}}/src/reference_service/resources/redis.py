@@ -37,7 +37,7 @@ class TooFewReplicas(CheckFailed):
 
 def _is_url(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-        message = "use redis://user:password@host:port/database"
+        message = "not the URL of a Redis server"
         raise ValueError(message)
     return url
 
