@@ -22,6 +22,7 @@ async def walk(store: ItemStore, limit: int) -> list[Item]:
     items: list[Item] = []
     while page := await store.page(limit, Position.of(items[-1]) if items else None):
         assert len(page) <= limit
+        assert not any(item in items for item in page)
         items += page
     return items
 

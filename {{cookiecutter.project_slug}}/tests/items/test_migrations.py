@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -34,32 +36,41 @@ async def other(database: Postgres) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-def start(url: str | None, *command: str) -> subprocess.Popen[str]:
+def alembic(url: str | None, *command: str) -> dict[str, Any]:
+    """Return what runs alembic: the arguments of subprocess.run and of Popen."""
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "alembic", *command],
-        cwd=PROJECT,
-        env=environment | ({"DATABASE_URL": url} if url else {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return {
+        "args": [sys.executable, "-m", "alembic", *command],
+        "cwd": PROJECT,
+        "env": environment | ({"DATABASE_URL": url} if url else {}),
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
+
+
+@contextmanager
+def running(url: str, *command: str) -> Iterator[subprocess.Popen[str]]:
+    """Have alembic running; it ends at the latest with the block."""
+    with subprocess.Popen(**alembic(url, *command)) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def run(url: str | None, *command: str) -> str:
     """Run alembic to its success, and return what it wrote."""
-    with start(url, *command) as process:
-        output, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    return output + errors
+    done = subprocess.run(**alembic(url, *command), check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return str(done.stdout + done.stderr)
 
 
 def refused(url: str | None, *command: str) -> str:
     """Run alembic to its failure, and return what it wrote, less its own greeting."""
-    with start(url, *command) as process:
-        output, errors = process.communicate(timeout=60)
-    assert process.returncode != 0
-    lines = (errors + output).splitlines()
+    done = subprocess.run(**alembic(url, *command), check=False, timeout=60)
+    assert done.returncode != 0
+    lines = (done.stderr + done.stdout).splitlines()
     return "\n".join(line for line in lines if not line.startswith(("Context impl", "Will assume")))
 
 
@@ -72,8 +83,9 @@ def test_migrations_make_what_the_models_say_and_can_be_taken_back(database: Pos
 
 
 def test_replicas_that_start_together_migrate_once(database: Postgres) -> None:
-    replicas = [start(database.url, "upgrade", "head") for _ in range(4)]
-    errors = [replica.communicate(timeout=60)[1] for replica in replicas]
+    with ExitStack() as stack:
+        replicas = [stack.enter_context(running(database.url, "upgrade", "head")) for _ in "1234"]
+        errors = [replica.communicate(timeout=60)[1] for replica in replicas]
     assert [replica.returncode for replica in replicas] == [0] * 4, errors
     assert sum("Running upgrade" in said for said in errors) == 1
 
@@ -84,7 +96,7 @@ async def test_a_migration_that_waits_its_turn_blocks_nobody_and_goes_on_afterwa
     await other.execute("CREATE TABLE IF NOT EXISTS pages (id int)")
     assert await other.fetchval("SELECT pg_try_advisory_lock(27422255623596387)")
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%try_advisory%' AND pid <> "
-    with start(database.url, "upgrade", "head") as process:
+    with running(database.url, "upgrade", "head") as process:
         while not await other.fetchval(f"{waiting} pg_backend_pid()"):
             assert process.poll() is None
         await other.execute("CREATE INDEX CONCURRENTLY ON pages (id)")

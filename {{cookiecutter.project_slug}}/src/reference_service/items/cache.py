@@ -60,7 +60,7 @@ class CachedItems:
             with contextlib.suppress(ValidationError):  # another build's idea of an item
                 return Item.model_validate_json(cached)
         item = await self._store.get(item_id)
-        if item and cached is None and self._may_fill():
+        if item and self._may_fill():
             value = item.model_dump_json()
             await self._ask(lambda: self._redis.set(_key(item_id), value, ex=LIFETIME, nx=True))
         return item
@@ -91,17 +91,16 @@ class CachedItems:
             await self._ask(pipeline.execute)
 
     def _may_fill(self) -> bool:
-        """Tell whether Redis is well or due for an attempt, by writing: it may be full, but read.
+        """Tell whether to write: Redis is well, or this request is the one to try it again.
 
-        An attempt puts off the next one, so that the other requests do not wait too.
+        It is tried by a write, since a full Redis and a replica can still be read.
         """
-        now = asyncio.get_running_loop().time()
-        if not self._failed:
-            return True
-        due = now >= self._retry_at
-        if due:
-            self._retry_at = now + REST
-        return due
+        if self._failed:
+            now = asyncio.get_running_loop().time()
+            if now < self._retry_at:
+                return False
+            self._retry_at = now + REST  # so that the other requests do not wait as well
+        return True
 
     async def _ask(self, command: Callable[[], Awaitable[T]]) -> T | None:
         """Return Redis's answer, or None if there is none in time."""
