@@ -20,6 +20,7 @@ from typing import Any
 FEATURES: dict[str, list[str]] = {
     "postgres": [
         "dev/postgres.py",
+        "docs/decisions/*pool*.md",
         "migrations",
         "src/reference_service/items/postgres.py",
         "src/reference_service/resources/postgres*.py",
