@@ -22,7 +22,7 @@ GRACE = 60.0
 
 
 class Service:
-    """``python -m reference_service`` with ``environment`` over `DEFAULTS`."""
+    """The service as `python -m` runs it, with ``environment`` over `DEFAULTS`."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = {**DEFAULTS, **environment}

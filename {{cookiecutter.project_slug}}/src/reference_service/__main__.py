@@ -1,4 +1,4 @@
-"""Runs the service: `python -m reference_service`. With `--help`, lists its settings."""
+"""Runs the service, or with `--help` lists its settings."""
 
 import argparse
 import logging

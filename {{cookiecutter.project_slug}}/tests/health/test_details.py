@@ -5,7 +5,14 @@ import json
 
 import pytest
 
-from reference_service.health import Check, CheckFailed, CheckResult, Details, Registry, Status
+from reference_service.health import (
+    Check,
+    CheckFailed,
+    CheckResult,
+    Details,
+    Registry,
+    Status,
+)
 from reference_service.health.asgi import Message
 
 from .clock import run

@@ -4,7 +4,13 @@ import asyncio
 
 import pytest
 
-from reference_service.health import Check, CheckFailed, CheckResult, PermanentFailure, Status
+from reference_service.health import (
+    Check,
+    CheckFailed,
+    CheckResult,
+    PermanentFailure,
+    Status,
+)
 
 from .clock import now, run
 from .fakes import Dependency, running
