@@ -119,7 +119,7 @@ async def test_a_migration_does_not_wait_long_for_a_table_in_use(
     ("url", "sentence"),
     [
         (None, "FAILED: DATABASE_URL: not set."),
-        ("mysql://user@host/db", "FAILED: DATABASE_URL: use postgresql://"),
+        ("mysql://user@host/db", "FAILED: DATABASE_URL: not the URL"),
         ("postgresql://user:pass@127.0.0.1:1/db", "FAILED: The database cannot be reached: "),
     ],
 )

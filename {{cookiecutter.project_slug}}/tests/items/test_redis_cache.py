@@ -16,7 +16,7 @@ from reference_service.items.memory import MemoryItems
 
 from .contract import StoreContract
 
-QUICK = 0.5
+QUICK = 1.0
 """Seconds within which even a busy machine has done what does not wait for Redis."""
 
 
@@ -197,13 +197,6 @@ async def test_without_redis_everything_works_and_one_line_is_logged(
     ]
 
 
-async def waits(store: CachedItems, item: Item) -> bool:
-    """Read an item, and tell whether that took longer than Redis is given."""
-    started = time.monotonic()
-    await store.get(item.id)
-    return time.monotonic() - started >= cache.PATIENCE
-
-
 async def test_a_hung_redis_delays_little_and_seldom(
     store: CachedItems, database: Database, server: dev.valkey.Valkey
 ) -> None:
@@ -221,7 +214,11 @@ async def test_a_hung_redis_delays_little_and_seldom(
         assert time.monotonic() - started < QUICK
 
         store._retry_at = 0.0  # as if it had rested
-        assert sum(await asyncio.gather(*(waits(store, item) for item in items))) == 1
+        reads = [asyncio.create_task(store.get(item.id)) for item in items]
+        for _ in range(10):
+            await asyncio.sleep(0)  # those that need nothing but the memory are done by now
+        assert sum(not read.done() for read in reads) == 1
+        await asyncio.wait(reads)
 
         started = time.monotonic()
         await store.update(items[0].id, {"name": "new"})
