@@ -13,7 +13,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -71,11 +71,11 @@ def run(folder: Path, command: list[str]) -> int:
     try:
         with sole_run(folder, shlex.join(command)), embedded(folder) as servers:
             variables = {server.variable: server.url for server in servers}
-            return subprocess.call(command, env=os.environ | variables)
+            return _call(command, os.environ | variables)
     except AlreadyRunningError as already:
         if already.run.variables is None:
             raise
-        return subprocess.call(command, env=already.run.variables | os.environ)
+        return _call(command, already.run.variables | os.environ)
 
 
 @contextlib.contextmanager
@@ -90,6 +90,13 @@ def embedded(folder: Path) -> Iterator[list[Server]]:
                 server = kind(folder / kind.name, durable=True)
                 servers.append(stack.enter_context(server))
         yield servers
+
+
+def _call(command: list[str], environment: Mapping[str, str]) -> int:
+    try:
+        return subprocess.call(command, env=environment)
+    except OSError as error:
+        raise StartError(f"{command[0]} cannot be run: {error.strerror}.") from None
 
 
 def _interrupt(_signum: int, _frame: FrameType | None) -> NoReturn:

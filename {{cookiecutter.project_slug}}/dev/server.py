@@ -77,12 +77,12 @@ class Server(ABC):
 
         Raises StartError, with the end of its log, if it does not come up.
         """
-        if self._process is not None:
+        if self._process is not None and self._process.status is None:
             raise RuntimeError(f"{self.name} is already running on port {self._port}.")
+        self.stop()  # what a crash left
         # Below the ephemeral range: while it is down, no outgoing connection takes its port.
-        ports = (
-            [self._port] if self._port else [20_000 + secrets.randbelow(12_000) for _ in "12345"]
-        )
+        found = [20_000 + secrets.randbelow(12_000) for _ in range(5)]
+        ports = [self._port] if self._port else found
         with self._sole_use_of_folder() as log:
             self.prepare(log)
             for port in ports:

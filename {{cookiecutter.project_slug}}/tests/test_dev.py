@@ -159,6 +159,12 @@ def test_commands_run_on_the_same_servers_and_data_beside_a_service_or_not(proje
     assert {path: path.stat().st_ino for path in project.glob(".data/*/*")} == made
 
 
+def test_a_command_that_does_not_exist_is_named(project: Path, environment: dict[str, str]) -> None:
+    ended = run(project, "no-such-command", **environment)
+    sentence = "no-such-command cannot be run: No such file or directory.\n"
+    assert (ended.returncode, ended.stderr) == (1, sentence)
+
+
 def test_a_second_run_says_where_the_first_is(project: Path, environment: dict[str, str]) -> None:
     with Dev(project, **environment) as dev:
         dev.says(UP)

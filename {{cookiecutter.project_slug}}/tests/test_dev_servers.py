@@ -2,7 +2,9 @@
 
 import contextlib
 import itertools
+import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -61,6 +63,11 @@ def test_it_comes_back_on_the_same_port_however_it_went(kind: type[Server], tmp_
         server.kill()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", server.port))
+        server.start()
+        assert server.answers()
+
+        os.kill(server.process.pids[0], signal.SIGKILL)
+        wait_until(lambda: server.process.status is not None, 30)
         server.start()
         assert server.answers()
 
