@@ -39,7 +39,7 @@ TIERS = ("core", "edge")
 TAG = re.compile(r"[ \t]*(?:# feature: ([a-z, ]+)|<!-- feature: ([a-z, ]+) -->)$")
 
 # What building and running in the template folder leaves there; a clone of it has none of these.
-LEFTOVERS = (".venv", ".build", ".data", ".*_cache", "__pycache__", "uv.lock")
+LEFTOVERS = (".*_cache", ".data", ".env", ".uv", ".venv", "__pycache__", "dist", "uv.lock")
 
 # The words that stand for answers. Names are safe wherever they stand, sentences need escaping.
 NAMES = {"reference_service": "package_name", "reference-service": "project_slug"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from project import ROOT, TEMPLATE, files
 
-from hooks.post_gen_project import ESCAPES, FEATURES, NAMES, SENTENCES, TAG, TIERS
+from hooks.post_gen_project import ESCAPES, FEATURES, LEFTOVERS, NAMES, SENTENCES, TAG, TIERS
 from hooks.pre_gen_project import LONGEST, LONGEST_TITLE
 
 FILES = files(TEMPLATE)
@@ -64,6 +64,12 @@ def test_every_line_has_room_for_the_longest_names(path: Path) -> None:
             line.split("  # noqa")[0].split("  # type: ignore")[0] for line in text.splitlines()
         ]
         assert [line for line in lines if len(line) > 100] == []
+
+
+def test_what_git_ignores_in_the_template_folder_is_not_generated() -> None:
+    lines = (TEMPLATE / ".gitignore").read_text("utf-8").splitlines()
+    ignored = {line.strip("/") for line in lines if line and not line.startswith("#")}
+    assert ignored <= set(LEFTOVERS)
 
 
 def test_every_feature_and_tier_is_asked_for() -> None:
