@@ -41,6 +41,6 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    log.error("a dependency is unavailable", exc_info=error)
+    log.warning("a dependency is unavailable", extra={"error": type(error).__name__})
     body = problem_body(request.scope, 503, "A dependency is unavailable; try again.")
     return Response(body, 503, {"retry-after": "1"}, MEDIA_TYPE)

@@ -133,8 +133,9 @@ class Monitor:
         now = self.verdict
         if now.status is not previous.status or (now.error and now.attempts == 1):
             level = logging.INFO if now.status is Status.PASS else logging.WARNING
-            reason = f"{now.error}: {outcome}" if now.error else now.detail
-            log.log(level, "health check %s: %s %s", self.name, now.status, reason)
+            said = str(outcome) if now.error else now.detail
+            words = [f"health check {self.name}: {now.status}", now.error, said]
+            log.log(level, ": ".join(word for word in words if word))
 
 
 async def _call(check: Check) -> CheckResult:

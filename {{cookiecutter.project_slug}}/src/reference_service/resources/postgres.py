@@ -43,25 +43,20 @@ class PostgresSettings(BaseSettings):
     )
 
 
+class CannotConnectError(ConnectionError):
+    """A request needed a new connection and the server gave none, for whatever reason."""
+
+
 class Postgres:
     """The database. Its driver reads the URL, so all that libpq knows works: `sslmode`, hosts."""
 
-    unavailable = (
-        exc.TimeoutError,
-        exc.InterfaceError,
-        exc.OperationalError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.CannotConnectNowError,
-        asyncpg.InvalidAuthorizationSpecificationError,
-        asyncpg.TooManyConnectionsError,
-        ConnectionError,
-    )
+    unavailable = (exc.TimeoutError, exc.InterfaceError, ConnectionError)
 
     def __init__(self, settings: PostgresSettings) -> None:
         self.settings = settings
         self.engine = create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=self.connect,
+            async_creator=self._connect_for_pool,
             pool_size=settings.pool_size,
             max_overflow=settings.max_overflow,
             pool_timeout=settings.pool_timeout,
@@ -75,6 +70,12 @@ class Postgres:
         """Open a connection."""
         url, timeout = self.settings.url.get_secret_value(), self.settings.connect_timeout
         return await asyncpg.connect(url, timeout=timeout)
+
+    async def _connect_for_pool(self) -> asyncpg.Connection:
+        try:
+            return await self.connect()
+        except (asyncpg.PostgresError, OSError) as error:
+            raise CannotConnectError(str(error) or type(error).__name__) from error
 
     def checks(self) -> Iterable[Check]:
         """Return the checks of the server, the pool and the schema."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import Pool, event
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..health import Check, CheckFailed, CheckResult, Status
 
@@ -71,18 +72,25 @@ class PoolGauge:
 
     def __init__(self, pool: Pool, capacity: int) -> None:
         self.capacity = capacity
-        self.lent = 0
+        self._lent: set[ConnectionPoolEntry] = set()
         self._last_change = time.monotonic()
         event.listen(pool, "checkout", self._lend)
         event.listen(pool, "checkin", self._take_back)
 
-    def _lend(self, *_: object) -> None:
-        self.lent += 1
+    @property
+    def lent(self) -> int:
+        """The number of connections that requests hold."""
+        return len(self._lent)
+
+    def _lend(self, _: object, entry: ConnectionPoolEntry, __: object) -> None:
+        self._lent.add(entry)
         self._last_change = time.monotonic()
 
-    def _take_back(self, *_: object) -> None:
-        self.lent -= 1
-        self._last_change = time.monotonic()
+    def _take_back(self, _: object, entry: ConnectionPoolEntry) -> None:
+        """Forget a loan. SQLAlchemy also checks in what failed to connect, and so never was one."""
+        if entry in self._lent:
+            self._lent.remove(entry)
+            self._last_change = time.monotonic()
 
     def saturated_for(self) -> float:
         """Return for how many seconds all connections have been lent without one coming back.
