@@ -202,6 +202,7 @@ def test_a_schema_that_is_behind_is_not_ready_and_one_that_is_ahead_is(
     finally:
         migrate(postgres)
     eager.until_ready()
+    newest = eager.check("postgres.schema")["observedValue"]["needed"]
     postgres.sql("UPDATE alembic_version SET version_num = 'from_the_future'")
     try:
         wait_until(
@@ -209,7 +210,7 @@ def test_a_schema_that_is_behind_is_not_ready_and_one_that_is_ahead_is(
         )
         assert eager.probe("ready") == 200
     finally:
-        postgres.sql("UPDATE alembic_version SET version_num = '0001'")
+        postgres.sql(f"UPDATE alembic_version SET version_num = '{newest}'")
 
 
 async def hold_the_table(postgres: Postgres, release: asyncio.Event) -> None:
