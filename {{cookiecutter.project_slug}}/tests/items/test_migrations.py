@@ -14,6 +14,7 @@ import pytest
 from dev.postgres import Postgres
 
 PROJECT = Path(__file__).parents[2]
+REVISIONS = len(list((PROJECT / "migrations" / "versions").glob("*.py")))
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,7 @@ def test_replicas_that_start_together_migrate_once(database: Postgres) -> None:
         errors = [replica.communicate(timeout=60)[1] for replica in replicas]
     assert [replica.returncode for replica in replicas] == [0] * 4, errors
     assert sum("Running upgrade" in said for said in errors) == 1
+    assert sum(said.count("Running upgrade") for said in errors) == REVISIONS
 
 
 async def test_a_migration_that_waits_its_turn_blocks_nobody_and_goes_on_afterwards(
@@ -101,7 +103,7 @@ async def test_a_migration_that_waits_its_turn_blocks_nobody_and_goes_on_afterwa
             assert process.poll() is None
         await other.execute("CREATE INDEX CONCURRENTLY ON pages (id)")
         await other.close()
-        assert process.communicate(timeout=60)[1].count("Running upgrade") == 1
+        assert process.communicate(timeout=60)[1].count("Running upgrade") == REVISIONS
 
 
 async def test_a_migration_does_not_wait_long_for_a_table_in_use(
@@ -112,7 +114,7 @@ async def test_a_migration_does_not_wait_long_for_a_table_in_use(
         await other.execute("SELECT FROM items")
         said = refused(database.url, "downgrade", "base")
     assert said.endswith("A migration waited 3s for a table in use and was undone; try again.")
-    assert run(database.url, "current").splitlines()[0] == "0001 (head)"
+    assert run(database.url, "current").startswith("0001")  # the one that made the table
 
 
 @pytest.mark.parametrize(
