@@ -46,11 +46,9 @@ async def migrate() -> None:
             await connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
             await connection.commit()  # Alembic begins transactions of its own
             await connection.run_sync(_run)
-    except OSError as error:
+    except ConnectionError as error:
         raise CommandError(f"The database cannot be reached: {error}") from error
     except DBAPIError as error:
-        if error.statement is None:  # it failed before there was a connection for one
-            raise CommandError(f"The database cannot be reached: {error.orig}") from error
         if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
             raise
         message = f"A migration waited {LOCK_TIMEOUT} for a table in use and was undone; try again."
