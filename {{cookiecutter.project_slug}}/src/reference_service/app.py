@@ -60,6 +60,7 @@ def create_app(settings: Settings | None = None) -> Probes:
         version=version(DISTRIBUTION),
         lifespan=lifespan,
         middleware=_middleware(settings.service, registry),
+        redirect_slashes=False,  # a redirect would repeat whatever host the client says
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.include_router(items_router(store))

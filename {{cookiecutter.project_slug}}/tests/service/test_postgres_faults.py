@@ -281,6 +281,26 @@ async def test_a_burst_that_clears_stays_ready(
     assert (codes, seen) == ({200}, {200})
 
 
+async def test_a_connection_that_is_lost_under_a_request_is_answered_503(
+    service: Service, postgres: Postgres
+) -> None:
+    release = asyncio.Event()
+    holder = asyncio.create_task(hold_the_table(postgres, release))
+    async with httpx.AsyncClient(base_url=service.url, timeout=60) as client:
+        request = asyncio.create_task(client.get("/items"))
+        end_waiting = (
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE usename = 'service' AND wait_event_type = 'Lock'"
+        )
+        while postgres.sql(end_waiting) == "0":
+            await asyncio.sleep(0.05)
+        answer = await request
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        release.set()
+        await holder
+        assert (await client.get("/items")).status_code == 200
+
+
 async def test_a_timed_out_request_gives_its_connection_back(
     start_service: StartService, postgres: Postgres
 ) -> None:

@@ -47,10 +47,14 @@ class CannotConnectError(ConnectionError):
     """A request needed a new connection and the server gave none, for whatever reason."""
 
 
+class ConnectionLostError(ConnectionError):
+    """A request's connection ended under it, as when the server restarts."""
+
+
 class Postgres:
     """The database. Its driver reads the URL, so all that libpq knows works: `sslmode`, hosts."""
 
-    unavailable = (exc.TimeoutError, exc.InterfaceError, ConnectionError)
+    unavailable = (exc.TimeoutError, ConnectionError)
 
     def __init__(self, settings: PostgresSettings) -> None:
         self.settings = settings
@@ -84,11 +88,13 @@ class Postgres:
         yield schema_check(self.reserved.fetchrow)
 
     def watch(self, suspect: Suspect) -> None:
-        """Suspect the database when a request loses its connection."""
+        """Suspect the database when a request loses its connection, and call it by its name."""
 
-        def lost(context: ExceptionContext) -> None:
-            if context.is_disconnect:
-                suspect("postgres")
+        def lost(context: ExceptionContext) -> Exception | None:
+            if not context.is_disconnect:
+                return None
+            suspect("postgres")
+            return ConnectionLostError("the connection was lost")
 
         event.listen(self.engine.sync_engine, "handle_error", lost)
 
