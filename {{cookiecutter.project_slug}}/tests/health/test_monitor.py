@@ -179,7 +179,7 @@ def test_a_check_can_end_neither_its_monitor_nor_the_process(error: BaseExceptio
 def test_a_returned_failure_counts_like_a_raised_one_and_keeps_its_data() -> None:
     async def scenario() -> tuple[Status, int, object]:
         dependency = Dependency()
-        dependency.result = CheckResult(Status.FAIL, "lag", {"seconds": 9})
+        dependency.result = CheckResult(Status.FAIL, "lag", {"seconds": 9, "detail": "it lags"})
         async with running(Check("db", dependency.check)) as registry:
             await asyncio.sleep(2.5)
             verdict = registry.monitors["db"].verdict
@@ -205,3 +205,25 @@ def test_a_warning_is_kept_until_the_threshold_and_is_no_failure() -> None:
         return seen
 
     assert run(scenario()) == [(Status.WARN, 0), (Status.WARN, 1), (Status.FAIL, 0)]
+
+
+def test_each_change_is_logged_once_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        dependency = Dependency()
+        async with running(Check("db", dependency.check)):
+            await asyncio.sleep(1)
+            dependency.error = ConnectionError("refused by db.internal")
+            await asyncio.sleep(20)
+            dependency.error = OSError("no route")
+            await asyncio.sleep(20)
+            dependency.error = None
+            await asyncio.sleep(20)
+
+    with caplog.at_level("INFO"):
+        run(scenario())
+    assert caplog.messages == [
+        "health check db: pass",
+        "health check db: fail: ConnectionError: refused by db.internal",
+        "health check db: fail: OSError: no route",
+        "health check db: pass",
+    ]

@@ -42,7 +42,7 @@ class CheckFailed(Exception):  # noqa: N818 - reads as the sentence it is
 
     permanent: ClassVar[bool] = False
 
-    def __init__(self, detail: str, **data: object) -> None:
+    def __init__(self, detail: str, /, **data: object) -> None:
         super().__init__(detail)
         self.detail = detail
         self.data = data

@@ -131,7 +131,8 @@ class Monitor:
     def _log(self, previous: Verdict, outcome: CheckResult | Exception) -> None:
         """Say each change once; the reason that no response shows goes here."""
         now = self.verdict
-        if now.status is not previous.status or (now.error and now.attempts == 1):
+        other_fault = now.status is Status.FAIL and now.error != previous.error
+        if now.status is not previous.status or other_fault:
             level = logging.INFO if now.status is Status.PASS else logging.WARNING
             said = str(outcome) if now.error else now.detail
             words = [f"health check {self.name}: {now.status}", now.error, said]
