@@ -25,13 +25,15 @@ log = logging.getLogger(__name__)
 
 
 def run(app: Probes, settings: ServiceSettings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain and return.
+    """Serve until SIGTERM or SIGINT, then drain and return; `leave` the process after it.
 
     Raises SettingsError when a port cannot be had.
     """
     public = listen("SERVICE_PORT", settings.listen_on, settings.port)
     private = listen("SERVICE_MANAGEMENT_PORT", settings.manage_on, settings.management_port)
-    with public, private, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with public, private:
+        # The runner is never closed: that would wait for tasks that hang in a broken dependency.
+        runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         runner.run(_serve(app, settings, public, private))
 
 

@@ -1,6 +1,7 @@
 """PostgreSQL broken by hand, and what the probes say meanwhile."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 import time
@@ -106,6 +107,16 @@ def test_traffic_that_fails_is_noticed_within_a_second_and_the_attempts(
         postgres.start()
     assert service.until_ready() <= RECOVERY + SLACK
     wait_until(lambda: service.api.get("/items").status_code == 200)
+
+
+def test_a_hung_database_does_not_hold_up_the_end(service: Service, postgres: Postgres) -> None:
+    service.api.get("/items")
+    postgres.pause()
+    try:
+        service.signal(signal.SIGTERM)
+        assert service.ends_with(within=10) == 0
+    finally:
+        postgres.resume()
 
 
 def test_a_storm_of_probes_on_a_hung_database_costs_it_one_attempt(
