@@ -53,6 +53,11 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
+# uv trusts whom the system trusts, as pip does.
+ifneq (,$(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
+export UV_SYSTEM_CERTS ?= true
+endif
+
 $(READY): pyproject.toml | $(filter $(PRIVATE_UV),$(UV))
 	@UV_PROJECT_ENVIRONMENT=$(TOOLS) $(UV) sync --quiet
 	@touch $@
