@@ -37,14 +37,17 @@ Pins = dict[str, list[str]]  # a package's name to its pins: one, or one for eac
 
 def uv(*arguments: str, requirements: Iterable[str]) -> str:
     """Run uv on `requirements`, which it reads from standard input, and return what it prints."""
-    return subprocess.run(
+    ended = subprocess.run(
         [os.environ.get("UV", "uv"), "pip", *arguments],
         input="\n".join(requirements),
         stdout=subprocess.PIPE,
         text=True,
-        check=True,
+        check=False,
         cwd=tempfile.gettempdir(),  # away from every pyproject.toml
-    ).stdout
+    )
+    if ended.returncode:
+        sys.exit("No versions fit together, for the reason that uv gives above.")
+    return ended.stdout
 
 
 def parse(printed: str) -> Pins:
