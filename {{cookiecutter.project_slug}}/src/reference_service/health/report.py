@@ -65,12 +65,9 @@ def fault(monitor: Monitor, now: float) -> str | None:
 
 
 def _line(monitor: Monitor, now: float, *, once: bool) -> str:
-    status = monitor.status(now)
     error = fault(monitor, now)
     reason = f": {error}" if error else ""
-    if once and monitor.settled_once:
-        return f"[+]{monitor.name} ok"
-    match status:
+    match Status.PASS if once and monitor.settled_once else monitor.status(now):
         case Status.PASS:
             return f"[+]{monitor.name} ok"
         case Status.WARN:

@@ -35,22 +35,19 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        request_id = REQUEST_ID.get()
-        if request_id is not None:
-            entry["request_id"] = request_id
-        entry.update(_extras(record))
+        entry.update(_facts(record))
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return _encode(entry)
 
 
 class ConsoleFormatter(logging.Formatter):
-    """Writes time of day, level, message and extras; control characters show as escapes."""
+    """Writes the same in one line for people; control characters show as escapes."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line, and the traceback below it."""
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        extras = "".join(f" {key}={value}" for key, value in _extras(record).items())
+        extras = "".join(f" {key}={value}" for key, value in _facts(record).items())
         text = f"{clock} {record.levelname:<7} {record.getMessage()}{extras}"
         line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
@@ -73,8 +70,11 @@ def _leave_out_what_is_not_shown() -> None:
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
-def _extras(record: logging.LogRecord) -> dict[str, object]:
-    return {key: value for key, value in vars(record).items() if key not in _OWN}
+def _facts(record: logging.LogRecord) -> dict[str, object]:
+    """Return the request's id, if one is being served, and the record's extras."""
+    extras = {key: value for key, value in vars(record).items() if key not in _OWN}
+    request_id = REQUEST_ID.get()
+    return extras if request_id is None else {"request_id": request_id, **extras}
 
 
 def _is_news(record: logging.LogRecord) -> bool:
