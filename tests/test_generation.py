@@ -13,6 +13,9 @@ from hooks.post_gen_project import FEATURES, LEFTOVERS, NAMES, SENTENCES, TIERS
 TRACES = {
     "postgres": r"postgres|pgserver|asyncpg|sqlalchemy|alembic|greenlet|database_|migrations",
     "redis": r"redis|valkey",
+    "sentinel": r"sentinel",
+    "kafka": r"kafka",
+    "grpc": r"grpc|protobuf",
     "github": r"github",
 }
 MARKS = r"(?i:cookiecutter)|\{%|feature: *[a-z]"

@@ -5,7 +5,6 @@ Every replica may run it at its start: one migrates, the others wait and find no
 
 import asyncio
 import logging
-from dataclasses import dataclass
 
 from alembic import context
 from alembic.util import CommandError
@@ -30,13 +29,6 @@ TAKE_TURN = text("SELECT pg_try_advisory_lock(27422255623596387)")  # "alembic" 
 LOCK_NOT_AVAILABLE = "55P03"
 
 
-@dataclass(frozen=True)
-class Settings:
-    """All that a migration needs to be told."""
-
-    database: PostgresSettings
-
-
 async def migrate() -> None:
     """Run what was asked for in the database, alone. Raises CommandError with one sentence."""
     postgres = Postgres(_settings())
@@ -59,7 +51,7 @@ async def migrate() -> None:
 
 def _settings() -> PostgresSettings:
     try:
-        return read(Settings).database
+        return read([PostgresSettings])[PostgresSettings]
     except SettingsError as error:
         raise CommandError(str(error)) from error
 

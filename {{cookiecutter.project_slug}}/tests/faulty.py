@@ -7,10 +7,20 @@ from collections.abc import AsyncIterator
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import StreamingResponse
 
-from reference_service.app import Settings, create_app
-from reference_service.environment import read
+from reference_service.app import (
+    SETTINGS,
+    create_app,
+)
+from reference_service.environment import (
+    Settings,
+    read,
+)
 from reference_service.health import Probes
-from reference_service.server import leave, run
+from reference_service.server import (
+    leave,
+    run,
+)
+from reference_service.settings import ServiceSettings
 from reference_service.telemetry import configure_logging
 
 FAMILIES: dict[str, BaseException] = {
@@ -73,7 +83,7 @@ def create_faulty_app(settings: Settings) -> Probes:
 
 
 if __name__ == "__main__":
-    everything = read(Settings)
+    everything = read(SETTINGS)
     configure_logging(json_lines=True, level="INFO")
-    run(create_faulty_app(everything), everything.service)
+    run(create_faulty_app(everything), everything[ServiceSettings])
     leave(0)

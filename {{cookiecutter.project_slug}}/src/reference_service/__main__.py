@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Iterator
 
-from .app import TITLE, Settings, create_app
-from .environment import SettingsError, misspelt, parts_of, read, table
+from .app import SETTINGS, TITLE, create_app
+from .environment import SettingsError, misspelt, read, table
 from .server import leave, run
-from .settings import CheckSettings, check_prefix
+from .settings import CheckSettings, ServiceSettings, check_prefix
 from .telemetry import configure_logging
 
 BAD_SETTINGS = 2
@@ -24,8 +24,8 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     try:
-        settings = read(Settings)
-        service = settings.service
+        settings = read(SETTINGS)
+        service = settings[ServiceSettings]
         configure_logging(json_lines=service.json_lines, level=service.log_level)
         app = create_app(settings)
         known = {name for name, _, _ in _rows(*map(check_prefix, app.registry.monitors))}
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def _rows(*check_prefixes: str) -> Iterator[tuple[str, str, str]]:
-    for _, part in parts_of(Settings):
+    for part in SETTINGS:
         yield from table(part)
     for prefix in check_prefixes:
         yield from table(CheckSettings, prefix)

@@ -2,38 +2,38 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
+from pydantic_settings import BaseSettings
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from . import errors
-from .environment import read
+from .environment import Settings, read
 from .health import Probes, Registry
-from .items import ItemStore, MemoryItems, items_router
-from .items.cache import CachedItems  # feature: redis
-from .items.postgres import PostgresItems  # feature: postgres
+from .items import items_router
 from .resilience import BodyLimit, Drain, LoadLimit, Recovery, Timeout
-from .resources import Resources
-from .resources.postgres import Postgres, PostgresSettings  # feature: postgres
-from .resources.redis import Redis, RedisSettings  # feature: redis
 from .settings import HealthSettings, ServiceSettings, configure_checks
 from .telemetry import AccessLog
+from .wiring import Assembly, Wiring
+from .wiring.postgres import POSTGRES  # feature: postgres
+from .wiring.redis import REDIS  # feature: redis
 
 TITLE = "Reference Service"
 DISTRIBUTION = "reference-service"
 
-
-@dataclass(frozen=True)
-class Settings:
-    """All settings of the service, each part read from the environment on its own."""
-
-    service: ServiceSettings
-    health: HealthSettings
-    postgres: PostgresSettings  # feature: postgres
-    redis: RedisSettings  # feature: redis
+DEPENDENCIES: tuple[Wiring[Any], ...] = (
+    # In this order: each may wrap what those before it have put together.
+    POSTGRES,  # feature: postgres
+    REDIS,  # feature: redis
+)
+SETTINGS: tuple[type[BaseSettings], ...] = (
+    ServiceSettings,
+    HealthSettings,
+    *(wiring.settings for wiring in DEPENDENCIES),
+)
 
 
 def create_app(settings: Settings | None = None) -> Probes:
@@ -41,13 +41,13 @@ def create_app(settings: Settings | None = None) -> Probes:
 
     Raises SettingsError when the settings cannot be used.
     """
-    settings = settings or read(Settings)
-    resources = Resources()
-    store: ItemStore = MemoryItems()
-    store = PostgresItems(resources.add(Postgres(settings.postgres)).engine)  # feature: postgres
-    store = CachedItems(store, resources.add(Redis(settings.redis)).client)  # feature: redis
+    settings = settings or read(SETTINGS)
+    service = Assembly()
+    for wiring in DEPENDENCIES:
+        wiring.add_to(service, settings)
+    resources = service.resources
 
-    registry = Registry(configure_checks(resources.checks()), settings.health.options())
+    registry = Registry(configure_checks(resources.checks()), settings[HealthSettings].options())
     resources.watch(registry.suspect)
 
     @contextlib.asynccontextmanager
@@ -59,11 +59,11 @@ def create_app(settings: Settings | None = None) -> Probes:
         title=TITLE,
         version=version(DISTRIBUTION),
         lifespan=lifespan,
-        middleware=_middleware(settings.service, registry),
+        middleware=_middleware(settings[ServiceSettings], registry),
         redirect_slashes=False,  # a redirect would repeat whatever host the client says
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.include_router(items_router(store))
+    app.include_router(items_router(service.store))
     errors.install(app, {error for resource in resources for error in resource.unavailable})
     return Probes(app, registry)
 

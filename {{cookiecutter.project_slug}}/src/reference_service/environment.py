@@ -1,13 +1,13 @@
 """How settings are read: from the environment, once, with one sentence a fault."""
 
 import difflib
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar, get_type_hints
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar, cast
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
-T = TypeVar("T")
+S = TypeVar("S", bound=BaseSettings)
 
 
 class SettingsError(ValueError):
@@ -18,26 +18,32 @@ class SettingsError(ValueError):
         self.faults = faults
 
 
-def read(whole: type[T]) -> T:
-    """Return a dataclass of settings classes, each read from the environment.
+class Settings:
+    """Settings classes with their values, each found by its class: `settings[Service].port`."""
+
+    def __init__(self, values: Mapping[type[BaseSettings], BaseSettings]) -> None:
+        self._values = values
+
+    def __getitem__(self, part: type[S]) -> S:
+        """Return the values of a class. Raises KeyError for one that was not read."""
+        return cast(S, self._values[part])
+
+
+def read(parts: Iterable[type[BaseSettings]]) -> Settings:
+    """Return settings classes with their values from the environment.
 
     Raises SettingsError with every fault found.
     """
     faults: list[str] = []
-    parts: dict[str, BaseSettings] = {}
-    for name, part in parts_of(whole):
+    values: dict[type[BaseSettings], BaseSettings] = {}
+    for part in parts:
         try:
-            parts[name] = part()
+            values[part] = part()
         except ValidationError as error:
             faults += describe(part, error, prefix_of(part))
     if faults:
         raise SettingsError(faults)
-    return whole(**parts)
-
-
-def parts_of(whole: type[Any]) -> Iterator[tuple[str, type[BaseSettings]]]:
-    """Yield the fields of a dataclass of settings classes."""
-    yield from get_type_hints(whole).items()
+    return Settings(values)
 
 
 def describe(part: type[BaseSettings], error: ValidationError, prefix: str) -> Iterator[str]:

@@ -1,0 +1,13 @@
+"""Redis caches the items."""
+
+from ..items.cache import CachedItems
+from ..resources.redis import Redis, RedisSettings
+from . import Assembly, Wiring
+
+
+def _cache_items(service: Assembly, settings: RedisSettings) -> None:
+    redis = service.resources.add(Redis(settings))
+    service.store = CachedItems(service.store, redis.client)
+
+
+REDIS = Wiring(RedisSettings, _cache_items)
