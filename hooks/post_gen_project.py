@@ -37,7 +37,10 @@ FEATURES: dict[str, list[str]] = {
     ],
     "sentinel": [],
     "kafka": [],
-    "grpc": [],
+    "grpc": [
+        "dev/grpc*.py",
+        "tests/**/test_*grpc*.py",
+    ],
     "github": [".github"],
 }
 TIERS = ("core", "edge")

@@ -1,0 +1,82 @@
+"""The embedded downstream: a real gRPC server that says what it is told to, and leaves nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc  # type: ignore[import-untyped]
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+
+from dev.grpc import SERVICE, Downstream
+from dev.process import StartError
+
+
+@pytest.fixture(scope="module")
+def downstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Downstream]:
+    with Downstream(tmp_path_factory.mktemp("downstream")) as server:
+        yield server
+
+
+def health_of(downstream: Downstream, service: str = SERVICE) -> str:
+    """Ask on a new connection; give the status, or the code of a call that failed."""
+    with grpc.insecure_channel(
+        downstream.address, options=[("grpc.use_local_subchannel_pool", 1)]
+    ) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service=service)
+        try:
+            answer = stub.Check(request, timeout=0.5)
+        except grpc.RpcError as error:
+            return str(error.code().name)
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+
+
+def test_it_serves_as_a_whole_and_its_one_service(downstream: Downstream) -> None:
+    assert health_of(downstream, "") == "SERVING"
+    assert health_of(downstream, SERVICE) == "SERVING"
+    assert health_of(downstream, "reference.Other") == "NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    "status", ["NOT_SERVING", "UNKNOWN", "SERVICE_UNKNOWN", "NOT_FOUND", "UNAUTHENTICATED"]
+)
+def test_it_says_what_it_is_told_to_at_once(downstream: Downstream, status: str) -> None:
+    downstream.set_status(status)
+    try:
+        assert health_of(downstream) == status
+        assert health_of(downstream, "") == "SERVING"
+    finally:
+        downstream.set_status("SERVING")
+
+
+def test_what_it_was_told_outlives_a_restart(downstream: Downstream) -> None:
+    downstream.set_status("NOT_SERVING")
+    try:
+        downstream.restart()
+        assert health_of(downstream) == "NOT_SERVING"
+    finally:
+        downstream.set_status("SERVING")
+
+
+def test_without_a_health_service_it_serves_and_cannot_say_so(tmp_path: Path) -> None:
+    with Downstream(tmp_path, settings={"health": "off"}) as downstream:
+        assert health_of(downstream) == "UNIMPLEMENTED"
+
+
+def test_a_paused_server_keeps_everybody_waiting_until_it_resumes(downstream: Downstream) -> None:
+    downstream.pause()
+    try:
+        assert health_of(downstream) == "DEADLINE_EXCEEDED"
+        assert not downstream.answers()
+    finally:
+        downstream.resume()
+    assert health_of(downstream) == "SERVING"
+
+
+def test_another_downstream_on_its_port_is_not_taken_for_itself(
+    downstream: Downstream, tmp_path: Path
+) -> None:
+    other = Downstream(tmp_path)
+    other._port = downstream.port
+    with pytest.raises(StartError, match=f"downstream cannot listen: .*{downstream.port}"):
+        other.start()
