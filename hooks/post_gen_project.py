@@ -36,7 +36,10 @@ FEATURES: dict[str, list[str]] = {
         "tests/**/test_*redis*.py",
     ],
     "sentinel": [],
-    "kafka": [],
+    "kafka": [
+        "dev/kafka*.py",
+        "tests/**/test_*kafka*.py",
+    ],
     "grpc": [
         "dev/grpc*.py",
         "tests/**/test_*grpc*.py",
