@@ -35,7 +35,10 @@ FEATURES: dict[str, list[str]] = {
         "src/reference_service/wiring/redis.py",
         "tests/**/test_*redis*.py",
     ],
-    "sentinel": [],
+    "sentinel": [
+        "dev/sentinel*.py",
+        "tests/**/test_*sentinel*.py",
+    ],
     "kafka": [
         "dev/kafka*.py",
         "tests/**/test_*kafka*.py",

