@@ -8,7 +8,7 @@ endif
 include template.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format pins clean
+.PHONY: help demo test faults lint format pins clean
 
 SERVICE := {{cookiecutter.project_slug}}
 TOOLS := $(BUILD)/tools
@@ -26,6 +26,9 @@ test: $(READY) ## Run the reference service's tests, then the template's
 	$(MAKE) --no-print-directory -C '$(SERVICE)' test ARGS= || status=1; \
 	$(BIN)/pytest $(ARGS) || status=1; \
 	exit $$status
+
+faults: $(READY) ## Break a generated service in every way, and hold its probes to the truth
+	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m faults $(ARGS)
 
 lint: $(READY) ## Check the template, then the reference service
 	$(BIN)/ruff format --check

@@ -5,34 +5,17 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
-from cookiecutter.main import cookiecutter
-
 from hooks.post_gen_project import LEFTOVERS
+from tools.generate import ROOT, generate
 
-ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 
 Generate = Callable[..., Path]
 
 
-def settings(folder: Path) -> Path:
-    """Write settings that keep cookiecutter out of the home folder of whoever runs the tests."""
-    file = folder / "cookiecutter.yaml"
-    file.write_text(f"replay_dir: {folder / 'replay'}\n", "utf-8")
-    return file
-
-
 def generate_in(folder: Path, **answers: object) -> Path:
     """Generate a project below `folder` from the answers given, and the defaults for the rest."""
-    folder.mkdir(parents=True, exist_ok=True)
-    made = cookiecutter(
-        str(ROOT),
-        no_input=True,
-        extra_context=answers,
-        output_dir=str(folder / "out"),
-        config_file=str(settings(folder)),
-    )
-    return Path(made)
+    return generate(folder / "out", **answers)
 
 
 def files(root: Path) -> list[Path]:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 from cookiecutter.exceptions import FailedHookException
-from project import ROOT, Generate, files, fingerprint, settings
+from project import Generate, files, fingerprint
 
 from hooks import pre_gen_project
+from tools.generate import ROOT, settings
 
 LABEL = "is not a DNS label: use lower-case letters, digits and single hyphens"
 MODULE = "is not a package name: use lower-case letters, digits and single underscores"

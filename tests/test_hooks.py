@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
-from project import ROOT, TEMPLATE, Generate, files, fingerprint, generate_in
+from project import TEMPLATE, Generate, files, fingerprint, generate_in
+
+from tools.generate import ROOT
 
 HOOKS = sorted((ROOT / "hooks").glob("*.py"))
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from project import ROOT, TEMPLATE
+from project import TEMPLATE
 
 from hooks import pre_gen_project
 from tools import pins
+from tools.generate import ROOT
 
 BOTH = pytest.mark.parametrize("folder", [ROOT, TEMPLATE], ids=["template", "service"])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from project import Generate, generate_in
 
-from tools.demo import OURS
+from tools.generate import environment
 
 pytestmark = pytest.mark.service
 
@@ -30,11 +30,7 @@ def make(service: Path, target: str) -> None:
     """Run a target of a service's Makefile with nothing of our own environment in its way."""
     ended = subprocess.run(
         ["make", "--no-print-directory", "-C", str(service), target],
-        env={
-            name: value
-            for name, value in os.environ.items()
-            if name not in OURS and not name.startswith(("MAKE", "MFLAGS", "PYTEST_"))
-        },
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

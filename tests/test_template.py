@@ -7,10 +7,11 @@ import tokenize
 from pathlib import Path
 
 import pytest
-from project import ROOT, TEMPLATE, files
+from project import TEMPLATE, files
 
 from hooks.post_gen_project import ESCAPES, FEATURES, LEFTOVERS, NAMES, SENTENCES, TAG, TIERS
 from hooks.pre_gen_project import LONGEST, LONGEST_TITLE
+from tools.generate import ROOT
 
 FILES = files(TEMPLATE)
 SENTENCE = re.compile("|".join(map(re.escape, SENTENCES)))

@@ -1,0 +1,34 @@
+"""Plays the faults of one group, one after another, and writes a line of JSON for each.
+
+    python -m faults.worker GROUP [TEXT]
+
+In the folder and the environment of the generated service; TEXT is what a fault's name must hold.
+"""
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+
+from .catalogue import GROUPS
+from .harness import run
+from .rig import running
+
+
+async def play(group: str, text: str = "") -> None:
+    """Play them. After one that fell short the next begin on a rig of their own."""
+    layout, faults = GROUPS[group]
+    waiting = [fault for fault in faults if text.lower() in fault.name.lower()]
+    while waiting:
+        async with running(layout) as rig:
+            well = True
+            while waiting and well:
+                result = await run(waiting.pop(0), rig, group)
+                print(json.dumps(asdict(result)), flush=True)
+                well = not result.shortfalls
+            if not well:
+                print(rig.service.log.read_text()[-4000:], file=sys.stderr)
+
+
+if __name__ == "__main__":
+    asyncio.run(play(*sys.argv[1:]))

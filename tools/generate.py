@@ -1,0 +1,50 @@
+"""Generates services as anybody would, and gives their commands an environment of their own."""
+
+import os
+from pathlib import Path
+
+from cookiecutter.main import cookiecutter
+
+ROOT = Path(__file__).parents[1]
+
+# Variables by which the template keeps its own products together: they are not the service's.
+OURS = (
+    "DEV_DATA",
+    "MYPY_CACHE_DIR",
+    "PYTEST_ADDOPTS",
+    "PYTHONPYCACHEPREFIX",
+    "RUFF_CACHE_DIR",
+    "UV_PROJECT_ENVIRONMENT",
+)
+
+
+def generate(output: Path, **answers: object) -> Path:
+    """Generate a service below `output` from the answers given, and the defaults for the rest.
+
+    Beside `output` it leaves what cookiecutter would leave in one's home folder.
+    """
+    made = cookiecutter(
+        str(ROOT),
+        no_input=True,
+        extra_context=answers,
+        output_dir=str(output),
+        config_file=str(settings(output.parent)),
+    )
+    return Path(made)
+
+
+def settings(folder: Path) -> Path:
+    """Write settings that keep cookiecutter out of the home folder of whoever runs it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "cookiecutter.yaml"
+    file.write_text(f"replay_dir: {folder / 'replay'}\n", "utf-8")
+    return file
+
+
+def environment() -> dict[str, str]:
+    """Return our environment without what is ours, and without what make tells its children."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in OURS and not name.startswith(("MAKE", "MFLAGS", "PYTEST_"))
+    }
