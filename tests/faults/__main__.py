@@ -1,6 +1,6 @@
 """Generates a service with every feature, breaks it in every way, and writes down what was seen.
 
-    python -m faults [--only TEXT] [--jobs N] [--to FOLDER]
+    python -m faults [--only TEXT | --quick] [--jobs N] [--to FOLDER]
 
 Writes `faults.json` and `faults.html`, and prints the table. The exit status is 1 if a fault fell
 short of what must be answered.
@@ -13,13 +13,12 @@ import os
 import shutil
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tools.generate import ROOT, environment, generate
 
-from .catalogue import GROUPS
+from .catalogue import GROUPS, named
 from .report import page, row, totals
 
 FOLDER = ROOT / ".build" / "faults"
@@ -32,20 +31,18 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="those with TEXT in their name")
     parser.add_argument("--jobs", type=int, default=3, help="groups at a time (default: 3)")
     parser.add_argument("--to", type=Path, default=FOLDER, help="where the files go")
+    parser.add_argument("--quick", action="store_true", help="one fault of each group")
     given = parser.parse_args()
-    named = {
-        group: [fault.name for fault in faults if given.only.lower() in fault.name.lower()]
-        for group, (_, faults) in GROUPS.items()
-    }
-    if not any(named.values()):
+    chosen = named(given.only, quick=given.quick)
+    if not chosen:
         parser.error(f"no fault has {given.only!r} in its name")
     service = make_service()
-    longest_first = sorted((group for group in named if named[group]), key=lambda g: -len(named[g]))
+    longest_first = sorted(chosen.items(), key=lambda item: -len(item[1]))
     with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
-        played = list(pool.map(partial(play, service, only=given.only), longest_first))
+        played = list(pool.map(lambda item: play(service, *item), longest_first))
     results = [result for results in played for result in results]
     results.sort(key=lambda result: list(GROUPS).index(result["group"]))
-    missing = sum(map(len, named.values())) - len(results)
+    missing = sum(map(len, chosen.values())) - len(results)
     given.to.mkdir(parents=True, exist_ok=True)
     (given.to / "faults.json").write_text(json.dumps(results, indent=1), "utf-8")
     (given.to / "faults.html").write_text(page(results, missing), "utf-8")
@@ -63,11 +60,11 @@ def make_service() -> Path:
     return service
 
 
-def play(service: Path, group: str, *, only: str) -> list[dict[str, Any]]:
-    """Play the faults of one group, printing a row as each is over, and return their results."""
+def play(service: Path, group: str, names: list[str]) -> list[dict[str, Any]]:
+    """Play faults of one group, printing a row as each is over, and return their results."""
     python = FOLDER / "environment" / "bin" / "python"
     with subprocess.Popen(
-        [str(python), "-m", "faults.worker", group, only],
+        [str(python), "-m", "faults.worker", group, *names],
         cwd=service,
         env=surroundings() | {"PYTHONPATH": str(ROOT / "tests")},
         stdout=subprocess.PIPE,

@@ -114,6 +114,13 @@ def pause_replay(rig: Rig) -> None:
 
 PLAIN = [
     Fault(
+        "PostgreSQL is frozen",
+        lambda rig: rig.postgres.pause(),
+        lambda rig: rig.postgres.resume(),
+        ready=504,
+        blames="postgres: TimeoutError",
+    ),
+    Fault(
         "PostgreSQL is stopped",
         lambda rig: rig.postgres.stop(),
         lambda rig: rig.postgres.start(),
@@ -124,13 +131,6 @@ PLAIN = [
         lambda rig: rig.postgres.kill(),
         lambda rig: rig.postgres.start(),
         blames="postgres: Connection",
-    ),
-    Fault(
-        "PostgreSQL is frozen",
-        lambda rig: rig.postgres.pause(),
-        lambda rig: rig.postgres.resume(),
-        ready=504,
-        blames="postgres: TimeoutError",
     ),
     Fault(
         "PostgreSQL is stopped, and a request fails, while checks are a minute apart",
@@ -248,17 +248,17 @@ PROXIED = [
 
 STANDBY = [
     Fault(
-        "A standby with nothing to replay (no fault: it is idle)",
-        lambda _: None,
-        ready=200,
-        hold=2 * DETECTION,
-    ),
-    Fault(
         "A standby receives and does not replay",
         pause_replay,
         lambda rig: rig.standby.sql("SELECT pg_wal_replay_resume()"),
         blames="postgres.replication: ReplicationLag",
         within=MAX_LAG + 2,
+    ),
+    Fault(
+        "A standby with nothing to replay (no fault: it is idle)",
+        lambda _: None,
+        ready=200,
+        hold=2 * DETECTION,
     ),
     Fault(
         "The standby's WAL sender is frozen",

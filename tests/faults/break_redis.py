@@ -191,17 +191,17 @@ PROXIED = [
 
 REPLICA = [
     Fault(
-        "A replica that follows its primary (no fault: it is idle)",
-        lambda _: None,
-        ready=200,
-        hold=PING_PERIOD + DETECTION,
-    ),
-    Fault(
         "A replica's primary is stopped",
         lambda rig: rig.valkey.stop(),
         lambda rig: rig.valkey.start(),
         blames="redis: LinkDown",
         back=4,
+    ),
+    Fault(
+        "A replica that follows its primary (no fault: it is idle)",
+        lambda _: None,
+        ready=200,
+        hold=PING_PERIOD + DETECTION,
     ),
     Fault(
         "A replica's primary is frozen",

@@ -15,3 +15,12 @@ GROUPS: dict[str, tuple[str, list[Fault]]] = {
     "gRPC": ("plain", break_grpc.GRPC),
     "Service": ("plain", break_service.SERVICE),
 }
+
+
+def named(text: str = "", *, quick: bool = False) -> dict[str, list[str]]:
+    """Return the names of the faults that hold a text, by group; quick: only each group's first."""
+    chosen = {
+        group: [fault.name for fault in faults if text.lower() in fault.name.lower()]
+        for group, (_, faults) in GROUPS.items()
+    }
+    return {group: names[:1] if quick else names for group, names in chosen.items() if names}

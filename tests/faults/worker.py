@@ -1,8 +1,8 @@
 """Plays the faults of one group, one after another, and writes a line of JSON for each.
 
-    python -m faults.worker GROUP [TEXT]
+    python -m faults.worker GROUP NAME...
 
-In the folder and the environment of the generated service; TEXT is what a fault's name must hold.
+It runs in the folder and the environment of the generated service.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from .harness import run
 from .rig import running
 
 
-async def play(group: str, text: str = "") -> None:
+async def play(group: str, *names: str) -> None:
     """Play them. After one that fell short the next begin on a rig of their own."""
     layout, faults = GROUPS[group]
-    waiting = [fault for fault in faults if text.lower() in fault.name.lower()]
+    waiting = [fault for fault in faults if fault.name in names]
     while waiting:
         async with running(layout) as rig:
             well = True
