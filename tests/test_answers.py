@@ -82,6 +82,18 @@ def test_a_bad_answer_is_refused_with_its_sentence_and_leaves_nothing(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_feature_without_what_it_needs_is_refused(
+    generate: Generate, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(FailedHookException):
+        generate(sentinel=True, redis=False)
+    assert (
+        "sentinel needs redis: answer true to redis, or false to sentinel."
+        in capfd.readouterr().err.splitlines()
+    )
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_every_fault_is_reported_at_once(
     generate: Generate, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,14 @@ pytestmark = pytest.mark.service
 
 def test_every_probe_told_the_truth_in_time(tmp_path: Path) -> None:
     ended = subprocess.run(
-        ["make", "--no-print-directory", "-C", str(ROOT), "faults", f"ARGS=--quick --to {tmp_path}"],
+        [
+            "make",
+            "--no-print-directory",
+            "-C",
+            str(ROOT),
+            "faults",
+            f"ARGS=--quick --to {tmp_path}",
+        ],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,13 +1,16 @@
 """What comes out for any combination of features: what was asked for, and no trace of the rest."""
 
 import re
+import shutil
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
 import pytest
-from project import Generate, files, fingerprint, generate_in
+from project import files, fingerprint, generate_in
 
 from hooks.post_gen_project import FEATURES, LEFTOVERS, NAMES, SENTENCES, TIERS
+from hooks.pre_gen_project import NEEDS
 
 # The words by which a feature would be noticed in a service that declined it, in any case.
 TRACES = {
@@ -20,8 +23,10 @@ TRACES = {
 }
 MARKS = r"(?i:cookiecutter)|\{%|feature: *[a-z]"
 COMBINATIONS = [
-    {"slo_tier": tier, **dict(zip(FEATURES, chosen, strict=True))}
+    answers
     for *chosen, tier in product(*([True, False] for _ in FEATURES), TIERS)
+    for answers in [{"slo_tier": tier, **dict(zip(FEATURES, chosen, strict=True))}]
+    if all(answers[needed] or not answers[feature] for feature, needed in NEEDS.items())
 ]
 
 
@@ -32,22 +37,41 @@ def name_of(answers: dict[str, object]) -> str:
     )
 
 
-@pytest.mark.parametrize("answers", COMBINATIONS, ids=name_of)
-def test_nothing_is_left_of_the_template_or_of_what_was_declined(
-    generate: Generate, answers: dict[str, object]
-) -> None:
-    made = generate(
+@pytest.fixture(scope="module", params=COMBINATIONS, ids=name_of)
+def answers(request: pytest.FixtureRequest) -> dict[str, object]:
+    """Return one combination after the other."""
+    chosen: dict[str, object] = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def made(answers: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Generate the combination, under names that are not the template's, and forget it again."""
+    folder = tmp_path_factory.mktemp("made")
+    yield generate_in(
+        folder,
         project_name="Orders",
         package_name="orders_api",
         description="Takes orders.",
         author="Ada",
         **answers,
     )
+    shutil.rmtree(folder)
+
+
+def test_nothing_is_left_of_the_template_or_of_what_was_declined(
+    made: Path, answers: dict[str, object]
+) -> None:
     unwanted = [MARKS, *map(re.escape, NAMES | SENTENCES)]
     unwanted += [f"(?i:{TRACES[feature]})" for feature in FEATURES if not answers[feature]]
     pattern = re.compile("|".join(unwanted))
     found = [trace for path in files(made) if (trace := first_trace(pattern, path, made))]
     assert not found, "\n".join(found)
+
+
+def test_no_folder_is_empty_and_nothing_is_left_of_building(made: Path) -> None:
+    assert [path for path in made.rglob("*") if path.is_dir() and not any(path.iterdir())] == []
+    assert [path for pattern in LEFTOVERS for path in made.rglob(pattern)] == []
 
 
 def first_trace(pattern: re.Pattern[str], path: Path, root: Path) -> str:
@@ -56,15 +80,6 @@ def first_trace(pattern: re.Pattern[str], path: Path, root: Path) -> str:
     lines = [name, *path.read_text("utf-8").splitlines()]
     found = [f"{name}:{n}: {line}" for n, line in enumerate(lines) if pattern.search(line)]
     return f"{found[0]} (and {len(found) - 1} more)" if found else ""
-
-
-@pytest.mark.parametrize("answers", COMBINATIONS, ids=name_of)
-def test_no_folder_is_empty_and_nothing_is_left_of_building(
-    generate: Generate, answers: dict[str, object]
-) -> None:
-    made = generate(**answers)
-    assert [path for path in made.rglob("*") if path.is_dir() and not any(path.iterdir())] == []
-    assert [path for pattern in LEFTOVERS for path in made.rglob(pattern)] == []
 
 
 def test_the_same_answers_make_the_same_bytes_and_modes(tmp_path: Path) -> None:

@@ -8,15 +8,19 @@ from pathlib import Path
 import pytest
 from project import Generate, generate_in
 
+from hooks.post_gen_project import FEATURES
 from tools.generate import environment
 
 pytestmark = pytest.mark.service
 
+NOTHING = dict.fromkeys(FEATURES, False)
 COMBINATIONS: dict[str, dict[str, object]] = {
-    "both": {},
-    "postgres": {"redis": False},
-    "redis": {"postgres": False},
-    "neither": {"postgres": False, "redis": False, "slo_tier": "edge", "github": False},
+    "defaults": {},
+    "everything": dict.fromkeys(FEATURES, True),
+    "postgres": NOTHING | {"postgres": True},
+    "sentinel": NOTHING | {"redis": True, "sentinel": True},
+    "events": NOTHING | {"kafka": True, "grpc": True},
+    "nothing": NOTHING | {"slo_tier": "edge"},
 }
 
 
@@ -44,7 +48,7 @@ def test_a_service_passes_its_own_lint(service: Path) -> None:
 
 
 def test_a_service_passes_its_own_tests(service: Path, request: pytest.FixtureRequest) -> None:
-    if "CI" not in os.environ and "neither" not in request.node.name:
+    if "CI" not in os.environ and "nothing" not in request.node.name:
         pytest.skip("takes minutes, and the template folder's tests hold most of it: set CI=true")
     make(service, "test")
 
