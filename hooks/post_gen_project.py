@@ -41,6 +41,10 @@ FEATURES: dict[str, list[str]] = {
     ],
     "kafka": [
         "dev/kafka*.py",
+        "docs/decisions/*announce*.md",
+        "src/reference_service/items/announce*.py",
+        "src/reference_service/resources/kafka*.py",
+        "src/reference_service/wiring/kafka*.py",
         "tests/**/test_*kafka*.py",
     ],
     "grpc": [

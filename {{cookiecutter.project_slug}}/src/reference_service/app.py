@@ -18,6 +18,7 @@ from .resilience import BodyLimit, Drain, LoadLimit, Recovery, Timeout
 from .settings import HealthSettings, ServiceSettings, configure_checks
 from .telemetry import AccessLog
 from .wiring import Assembly, Wiring
+from .wiring.kafka import KAFKA  # feature: kafka
 from .wiring.postgres import POSTGRES  # feature: postgres
 from .wiring.redis import REDIS  # feature: redis
 
@@ -28,6 +29,7 @@ DEPENDENCIES: tuple[Wiring[Any], ...] = (
     # In this order: each may wrap what those before it have put together.
     POSTGRES,  # feature: postgres
     REDIS,  # feature: redis
+    KAFKA,  # feature: kafka
 )
 SETTINGS: tuple[type[BaseSettings], ...] = (
     ServiceSettings,

@@ -1,0 +1,13 @@
+"""Kafka carries the announcements of items."""
+
+from ..items.announcements import AnnouncedItems
+from ..resources.kafka import Kafka, KafkaSettings
+from . import Assembly, Wiring
+
+
+def _announce_items(service: Assembly, settings: KafkaSettings) -> None:
+    kafka = service.resources.add(Kafka(settings))
+    service.store = AnnouncedItems(service.store, kafka.publish)
+
+
+KAFKA = Wiring(KafkaSettings, _announce_items)
