@@ -13,7 +13,7 @@ from tools.generate import environment
 
 pytestmark = pytest.mark.service
 
-NOTHING = dict.fromkeys(FEATURES, False)
+NOTHING: dict[str, object] = dict.fromkeys(FEATURES, False)
 COMBINATIONS: dict[str, dict[str, object]] = {
     "defaults": {},
     "everything": dict.fromkeys(FEATURES, True),
