@@ -23,10 +23,10 @@ class Kafka(Server):
         with Kafka(folder, topics=["items", "orders"]) as kafka:
             kafka.set_leader("items", 0, None)
 
-    They know no passwords, TLS or transactions across restarts: a restart forgets every message,
-    and every topic but ``topics``, which have a partition for each broker. As Kafka does by
-    default, they create any topic that a client asks for without saying that it should not be.
-    ``settings`` are librdkafka's, as ``{"debug": "mock"}``.
+    They know neither passwords nor TLS, and do not notice when a producer sends something again. A
+    restart forgets every message, and every topic but ``topics``, which have as many partitions as
+    there are brokers. As Kafka by default, they create a topic that a client asks for, unless it
+    says that they must not. ``settings`` are librdkafka's, as ``{"debug": "mock"}``.
     """
 
     name = "kafka"
@@ -89,7 +89,7 @@ class Kafka(Server):
         """Ask it for its process id: another program may have the port."""
         try:
             return self._ask("id", timeout=0.2)["pid"] in self.process.pids
-        except (OSError, ValueError):
+        except (KeyError, OSError, ValueError):
             return False
 
     def _tell(self, *words: object) -> None:

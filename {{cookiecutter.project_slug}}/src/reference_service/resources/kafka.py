@@ -11,12 +11,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..health import Check
 from . import Suspect
-from .kafka_checks import Brokers, topics_check
+from .kafka_brokers import Brokers
+from .kafka_checks import topics_check
 from .kafka_publisher import Publisher
 
 ADDRESS = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})", re.ASCII)
 TOPIC = re.compile(r"(?!\.{1,2}$)[\w.-]{1,249}", re.ASCII)
-"""What Kafka takes for the name of a topic, see its class `Topic`."""
+"""What Kafka takes for the name of a topic, see `org.apache.kafka.common.internals.Topic`."""
 
 
 def _split(text: str) -> list[str]:
@@ -53,7 +54,7 @@ class KafkaSettings(BaseSettings):
 
 
 class Kafka:
-    """The brokers.
+    """The brokers of one cluster.
 
     options: what every connection needs besides an address, in aiokafka's words, such as
         `security_protocol`, `ssl_context` and `sasl_mechanism`.
@@ -70,7 +71,10 @@ class Kafka:
         self._options = {"bootstrap_servers": servers, **options}
         self._brokers = Brokers(servers, **options)
         self._publisher = Publisher(self.topics[0], **self._options)
-        self.publish = self._publisher.publish
+
+    def publish(self, key: bytes, value: bytes) -> None:
+        """Have a message sent to the first topic, in the background."""
+        self._publisher.publish(key, value)
 
     async def listen(self, *, from_start: bool = False) -> AsyncGenerator[bytes, None]:
         """Yield each message of the first topic, as it comes, for ever; outages are waited out.

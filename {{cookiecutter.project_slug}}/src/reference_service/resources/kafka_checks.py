@@ -1,15 +1,9 @@
 """What the Kafka check proves: that any one broker, asked now, knows leaders for every topic."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from aiokafka import errors  # type: ignore[import-untyped]
-from aiokafka.conn import (  # type: ignore[import-untyped]
-    AIOKafkaConnection,
-    collect_hosts,
-    create_conn,
-)
 from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-untyped]
 
 from ..health import Check, CheckFailed, CheckResult, PermanentFailure
@@ -24,16 +18,8 @@ PERMANENT = (
     errors.UnsupportedSaslMechanismError,
 )
 
-HEAD_START = 0.1
-"""Seconds that a broker has to answer before another is asked too: a dead one holds up none."""
-
-CONNECT_TIMEOUT = 5.0
-"""Seconds that a broker has to accept a connection, and then to greet."""
-
 SHOWN = 10
 """How many of the partitions without a leader are named."""
-
-T = TypeVar("T")
 
 
 class TopicMissing(PermanentFailure):
@@ -49,8 +35,8 @@ def topics_check(
 ) -> Check:
     """Return the check that every topic exists, and that each of its partitions has a leader.
 
-    The request says that it must not create topics: brokers create whatever they are asked for
-    otherwise. They know the word since Kafka 0.11.
+    The request says that it must not create topics, which brokers heed since Kafka 0.11: otherwise
+    they create what they are asked for.
     """
     request = MetadataRequest(list(topics), allow_auto_topic_creation=False)
 
@@ -79,102 +65,3 @@ def _is_missing(topic: dict[str, Any]) -> bool:
     if error not in {errors.NoError, errors.UnknownTopicOrPartitionError}:
         raise error(topic["topic"])
     return error is errors.UnknownTopicOrPartitionError
-
-
-class Brokers:
-    """Asks any one broker, on connections of the checks' own, which stay open.
-
-    servers: as host:port. options: what else a connection needs, in aiokafka's words.
-    """
-
-    def __init__(self, servers: Sequence[str], **options: Any) -> None:
-        hosts = collect_hosts(servers, randomize=False)
-        self._lines = [_Line(host, port, options) for host, port, _ in hosts]
-
-    async def ask(self, request: MetadataRequest) -> dict[str, Any]:
-        """Return the first answer that comes, or raise what the first broker raised if all fail.
-
-        Each broker is asked a little after the one before it, or once that one has failed; those
-        with an open connection come first.
-        """
-        left = sorted(self._lines, key=lambda line: line.connection is None)
-        asked: set[asyncio.Task[dict[str, Any]]] = set()
-        faults: list[BaseException] = []
-        try:
-            while left or asked:
-                if left:
-                    asked.add(_start(left.pop(0).ask(request)))
-                timeout, first = HEAD_START if left else None, asyncio.FIRST_COMPLETED
-                done, asked = await asyncio.wait(asked, timeout=timeout, return_when=first)
-                for task in done:
-                    if not (fault := task.exception()):
-                        return task.result()
-                    faults.append(fault)
-        finally:
-            for task in asked:
-                task.cancel()
-        raise faults[0]
-
-    def close(self) -> None:
-        """Close every connection."""
-        for line in self._lines:
-            line.hang_up()
-
-
-class _Line:
-    """A connection to one broker, kept while it answers."""
-
-    def __init__(self, host: str, port: int, options: dict[str, Any]) -> None:
-        self._address = (host, port)
-        self._options = {"request_timeout_ms": int(CONNECT_TIMEOUT * 1000), **options}
-        self._connecting: asyncio.Task[AIOKafkaConnection] | None = None
-        self._unanswered = 0
-
-    @property
-    def connection(self) -> AIOKafkaConnection | None:
-        """The connection, if it can be used at once."""
-        task = self._connecting
-        if task is None or not task.done() or task.cancelled() or task.exception():
-            return None
-        return task.result() if task.result().connected() else None
-
-    async def ask(self, request: MetadataRequest) -> dict[str, Any]:
-        """Return the broker's answer.
-
-        Cancelled, it leaves the connection to the next attempt, since the greetings alone may cost
-        one attempt its time. A connection that has cost two attempts theirs is given up.
-        """
-        connection = await self._connect()
-        self._unanswered += 1
-        try:
-            answer = await connection.send(request)
-        except BaseException as error:
-            if self._unanswered > 1 or isinstance(error, Exception):
-                self.hang_up()
-            raise
-        self._unanswered = 0
-        return dict(answer.to_object())
-
-    async def _connect(self) -> AIOKafkaConnection:
-        """Return the connection; cancelled, leave it to the next attempt to wait for it."""
-        task = self._connecting
-        if task is None or (task.done() and self.connection is None):
-            self._unanswered = 0
-            task = self._connecting = _start(create_conn(*self._address, **self._options))
-        await asyncio.wait({task})
-        return task.result()
-
-    def hang_up(self) -> None:
-        """Close the connection, or give up connecting."""
-        if self.connection is not None:
-            self.connection.close()
-        elif self._connecting is not None:
-            self._connecting.cancel()
-        self._connecting = None
-
-
-def _start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Start a task whose failure may go unnoticed."""
-    task = asyncio.create_task(work)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return task
