@@ -159,7 +159,10 @@ def test_a_standby_is_not_ready_for_a_service_that_writes(
         migrate(postgres)
         service = start_service(DATABASE_URL=postgres.url, HEALTH_CHECK_INTERVAL=1)
         reader = start_service(
-            DATABASE_URL=postgres.url, HEALTH_CHECK_INTERVAL=1, DATABASE_ROLE="standby"
+            DATABASE_URL=postgres.url,
+            HEALTH_CHECK_INTERVAL=1,
+            DATABASE_ROLE="standby",
+            HEALTH_POSTGRES_REPLICATION_IMPACT="warn",  # there is no primary to follow
         )
         service.until_ready()
         assert reader.probe("ready") == 503

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from ..health import Check
 from . import Suspect
 from .postgres_checks import PoolGauge, pool_check, schema_check, server_check
+from .postgres_replication import replication_check
 
 
 def _is_dsn(url: SecretStr) -> SecretStr:
@@ -41,6 +42,9 @@ class PostgresSettings(BaseSettings):
     role: Literal["primary", "standby"] = Field(
         "primary", description="Whether the service needs to write, or reads from a replica."
     )
+    max_lag: float = Field(
+        5.0, gt=0, description="Seconds that a standby may be behind its primary."
+    )
 
 
 class CannotConnectError(ConnectionError):
@@ -51,10 +55,14 @@ class ConnectionLostError(ConnectionError):
     """A request's connection ended under it, as when the server restarts."""
 
 
+class WriteRefusedError(Exception):
+    """A request wanted to write and the server takes no writes, as after a failover."""
+
+
 class Postgres:
     """The database. Its driver reads the URL, so all that libpq knows works: `sslmode`, hosts."""
 
-    unavailable = (exc.TimeoutError, ConnectionError)
+    unavailable = (exc.TimeoutError, ConnectionError, WriteRefusedError)
 
     def __init__(self, settings: PostgresSettings) -> None:
         self.settings = settings
@@ -82,21 +90,29 @@ class Postgres:
             raise CannotConnectError(str(error) or type(error).__name__) from error
 
     def checks(self) -> Iterable[Check]:
-        """Return the checks of the server, the pool and the schema."""
+        """Return the checks of the server, the pool, the schema and, on a standby, its lag."""
         yield server_check(self.reserved.fetchrow, self.settings.role)
         yield pool_check(self.gauge)
         yield schema_check(self.reserved.fetchrow)
+        if self.settings.role == "standby":
+            yield replication_check(self.reserved.fetchrow, self.settings.max_lag)
 
     def watch(self, suspect: Suspect) -> None:
-        """Suspect the database when a request loses its connection, and call it by its name."""
+        """Suspect the database when a request shows that it fails, and name such a failure."""
 
-        def lost(context: ExceptionContext) -> Exception | None:
-            if not context.is_disconnect:
+        def name(context: ExceptionContext) -> Exception | None:
+            cause = context.original_exception.__cause__
+            fault: Exception
+            if context.is_disconnect:
+                fault = ConnectionLostError("the connection was lost")
+            elif isinstance(cause, asyncpg.ReadOnlySQLTransactionError):
+                fault = WriteRefusedError("the server takes no writes")
+            else:
                 return None
             suspect("postgres")
-            return ConnectionLostError("the connection was lost")
+            return fault
 
-        event.listen(self.engine.sync_engine, "handle_error", lost)
+        event.listen(self.engine.sync_engine, "handle_error", name)
 
     async def close(self) -> None:
         """Close every connection."""
