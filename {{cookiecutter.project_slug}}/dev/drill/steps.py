@@ -1,0 +1,21 @@
+"""The steps that are there to play, in their order."""
+
+from dev.drill.grpc import GRPC  # feature: grpc
+from dev.drill.kafka import KAFKA  # feature: kafka
+from dev.drill.postgres import POSTGRES  # feature: postgres
+from dev.drill.redis import REDIS  # feature: redis
+from dev.drill.sentinel import SENTINEL  # feature: sentinel
+from dev.drill.service import SERVICE
+from dev.drill.stage import KINDS
+from dev.drill.step import Step
+
+EVERY: list[Step] = [
+    *POSTGRES,  # feature: postgres
+    *REDIS,  # feature: redis
+    *SENTINEL,  # feature: sentinel
+    *KAFKA,  # feature: kafka
+    *GRPC,  # feature: grpc
+    *SERVICE,
+]
+STEPS = [step for step in EVERY if step.server is None or step.server in KINDS]
+"""Without those for servers that others stand in for."""
