@@ -37,6 +37,8 @@ FEATURES: dict[str, list[str]] = {
     ],
     "sentinel": [
         "dev/sentinel*.py",
+        "src/reference_service/resources/sentinel*.py",
+        "src/reference_service/wiring/sentinel.py",
         "tests/**/test_*sentinel*.py",
     ],
     "kafka": [

@@ -2,12 +2,18 @@
 
 from dev.kafka import Kafka  # feature: kafka
 from dev.postgres import Postgres  # feature: postgres
+from dev.sentinel import Sentinels  # feature: sentinel
 from dev.server import Server
 from dev.valkey import Valkey  # feature: redis
 
-SERVERS: tuple[type[Server], ...] = (
-    # Each runs when its variable is not set.
+_KINDS: tuple[type[Server], ...] = (
     Postgres,  # feature: postgres
     Valkey,  # feature: redis
+    Sentinels,  # feature: sentinel
     Kafka,  # feature: kafka
 )
+
+SERVERS = tuple(
+    kind for kind in _KINDS if not any(kind.variable in other.instead_of for other in _KINDS)
+)
+"""Each runs when its variable is not set."""

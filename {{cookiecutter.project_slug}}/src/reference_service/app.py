@@ -21,6 +21,7 @@ from .wiring import Assembly, Wiring
 from .wiring.kafka import KAFKA  # feature: kafka
 from .wiring.postgres import POSTGRES  # feature: postgres
 from .wiring.redis import REDIS  # feature: redis
+from .wiring.sentinel import SENTINEL  # feature: sentinel
 
 TITLE = "Reference Service"
 DISTRIBUTION = "reference-service"
@@ -29,6 +30,7 @@ DEPENDENCIES: tuple[Wiring[Any], ...] = (
     # In this order: each may wrap what those before it have put together.
     POSTGRES,  # feature: postgres
     REDIS,  # feature: redis
+    SENTINEL,  # feature: sentinel
     KAFKA,  # feature: kafka
 )
 SETTINGS: tuple[type[BaseSettings], ...] = (

@@ -1,0 +1,23 @@
+"""Redis is where the sentinels say, if there are any."""
+
+from ..environment import SettingsError
+from ..resources.redis import Redis
+from ..resources.sentinel import Sentinel, SentinelSettings
+from . import Assembly, Wiring
+
+
+def _lead_redis(service: Assembly, settings: SentinelSettings) -> None:
+    [redis] = [resource for resource in service.resources if isinstance(resource, Redis)]
+    if settings.sentinels:
+        url = redis.settings.url.get_secret_value()
+        sentinel = service.resources.add(Sentinel(settings, url))
+        sentinel.lead(redis.client, redis.probe)
+        redis.replica_will_do = False
+    elif "url" not in redis.settings.model_fields_set:
+        sentence = (
+            "REDIS_SENTINELS: not set, and neither is REDIS_URL. One has to say where Redis is."
+        )
+        raise SettingsError([sentence])
+
+
+SENTINEL = Wiring(SentinelSettings, _lead_redis)
