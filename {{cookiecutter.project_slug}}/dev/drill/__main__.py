@@ -8,6 +8,7 @@ beside whatever runs, and touches nothing else. The exit status is 1 if somethin
 told. Ctrl-C ends it.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -48,6 +49,8 @@ def main(texts: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print()
         return INTERRUPTED
 
 
