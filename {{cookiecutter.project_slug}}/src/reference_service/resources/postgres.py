@@ -1,6 +1,5 @@
-"""PostgreSQL: a pool for requests, and one connection reserved for the health checks."""
+"""PostgreSQL: a pool for requests, and for each health check a connection of its own."""
 
-import asyncio
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
@@ -12,7 +11,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from ..health import Check
 from . import Suspect
-from .postgres_checks import PoolGauge, pool_check, schema_check, server_check
+from .postgres_checks import Fetchrow, PoolGauge, pool_check, schema_check, server_check
+from .postgres_connection import ReservedConnection
 from .postgres_replication import replication_check
 
 
@@ -76,26 +76,29 @@ class Postgres:
         self.gauge = PoolGauge(
             self.engine.sync_engine.pool, settings.pool_size + settings.max_overflow
         )
-        self.reserved = ReservedConnection(self)
+        self._reserved: list[ReservedConnection] = []
 
-    async def connect(self) -> asyncpg.Connection:
-        """Open a connection."""
-        url, timeout = self.settings.url.get_secret_value(), self.settings.connect_timeout
-        return await asyncpg.connect(url, timeout=timeout)
+    async def connect(self, within: float) -> asyncpg.Connection:
+        """Open a connection. within: seconds that it may take."""
+        return await asyncpg.connect(self.settings.url.get_secret_value(), timeout=within)
 
     async def _connect_for_pool(self) -> asyncpg.Connection:
         try:
-            return await self.connect()
+            return await self.connect(self.settings.connect_timeout)
         except (asyncpg.PostgresError, OSError) as error:
             raise CannotConnectError(str(error) or type(error).__name__) from error
 
     def checks(self) -> Iterable[Check]:
         """Return the checks of the server, the pool, the schema and, on a standby, its lag."""
-        yield server_check(self.reserved.fetchrow, self.settings.role)
+        yield server_check(self._reserve(), self.settings.role)
         yield pool_check(self.gauge)
-        yield schema_check(self.reserved.fetchrow)
+        yield schema_check(self._reserve())
         if self.settings.role == "standby":
-            yield replication_check(self.reserved.fetchrow, self.settings.max_lag)
+            yield replication_check(self._reserve(), self.settings.max_lag)
+
+    def _reserve(self) -> Fetchrow:
+        self._reserved.append(ReservedConnection(self.connect))
+        return self._reserved[-1].fetchrow
 
     def watch(self, suspect: Suspect) -> None:
         """Suspect the database when a request shows that it fails, and name such a failure."""
@@ -116,45 +119,6 @@ class Postgres:
 
     async def close(self) -> None:
         """Close every connection."""
-        self.reserved.discard()
+        for connection in self._reserved:
+            connection.close()
         await self.engine.dispose()
-
-
-class ReservedConnection:
-    """One connection of the checks' own, with the pool's settings.
-
-    A busy pool never looks like a dead database, and a check never takes a request's connection.
-    It is opened when first used, thrown away after any error or cancellation, and now and then
-    renewed, since an old connection still works after the password has changed.
-    """
-
-    MAX_AGE = 60.0
-
-    def __init__(self, postgres: Postgres) -> None:
-        self._postgres = postgres
-        self._connection: asyncpg.Connection | None = None
-        self._opened_at = 0.0
-        self._turn = asyncio.Lock()
-
-    async def fetchrow(self, query: str) -> asyncpg.Record | None:
-        """Return the first row of a query's answer."""
-        async with self._turn:
-            try:
-                connection = await self._current()
-                return await connection.fetchrow(query)
-            except BaseException:
-                self.discard()
-                raise
-
-    async def _current(self) -> asyncpg.Connection:
-        now = asyncio.get_running_loop().time()
-        if self._connection is None or now - self._opened_at > self.MAX_AGE:
-            self.discard()
-            self._connection, self._opened_at = await self._postgres.connect(), now
-        return self._connection
-
-    def discard(self) -> None:
-        """Drop the connection at once, without a word to a server that may not listen."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.terminate()
