@@ -19,7 +19,9 @@ from typing import Any
 # that needs several features stands under each of them. Single lines are tagged where they stand.
 FEATURES: dict[str, list[str]] = {
     "postgres": [
+        "dev/drill/postgres.py",
         "dev/postgres.py",
+        "dev/standby.py",
         "docs/decisions/*pool*.md",
         "migrations",
         "src/reference_service/items/postgres.py",
@@ -29,6 +31,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/**/test_*postgres*.py",
     ],
     "redis": [
+        "dev/drill/redis.py",
         "dev/valkey.py",
         "src/reference_service/items/cache.py",
         "src/reference_service/resources/redis*.py",
@@ -36,12 +39,14 @@ FEATURES: dict[str, list[str]] = {
         "tests/**/test_*redis*.py",
     ],
     "sentinel": [
+        "dev/drill/sentinel.py",
         "dev/sentinel*.py",
         "src/reference_service/resources/sentinel*.py",
         "src/reference_service/wiring/sentinel.py",
         "tests/**/test_*sentinel*.py",
     ],
     "kafka": [
+        "dev/drill/kafka.py",
         "dev/kafka*.py",
         "docs/decisions/*announce*.md",
         "src/reference_service/items/announce*.py",
@@ -50,6 +55,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/**/test_*kafka*.py",
     ],
     "grpc": [
+        "dev/drill/grpc.py",
         "dev/grpc*.py",
         "tests/**/test_*grpc*.py",
     ],
