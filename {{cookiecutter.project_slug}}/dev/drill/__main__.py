@@ -19,10 +19,11 @@ from typing import NoReturn
 
 from dev.drill.play import play
 from dev.drill.screen import Screen
-from dev.drill.stage import KINDS, running, settings_of_ours
+from dev.drill.stage import running, settings_of_ours
 from dev.drill.step import Step
 from dev.drill.steps import STEPS
 from dev.process import StartError
+from dev.servers import SERVERS
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BAD_USAGE, INTERRUPTED = 2, 128 + signal.SIGINT
@@ -61,7 +62,7 @@ def drill(steps: Sequence[Step], screen: Screen) -> int:
     """
     if ours := settings_of_ours():
         screen.say(f"Not used here: {', '.join(ours)}. The drill breaks only what is its own.")
-    names = ", ".join(["the service", *(kind.name for kind in KINDS)])
+    names = ", ".join(["the service", *(kind.name for kind in SERVERS)])
     screen.say(f"Starting on free ports, in a temporary folder: {names}.")
     outcomes = []
     with running() as stage:

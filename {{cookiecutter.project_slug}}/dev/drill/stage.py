@@ -19,10 +19,6 @@ from dev.servers import SERVERS
 
 S = TypeVar("S", bound=Server)
 
-STOOD_IN_FOR = {variable for kind in SERVERS for variable in kind.instead_of}
-KINDS = [kind for kind in SERVERS if kind.variable not in STOOD_IN_FOR]
-"""The servers that the service uses."""
-
 SETTINGS = (
     # What the names of the service's variables begin with.
     "SERVICE_",
@@ -45,7 +41,7 @@ class Stage:
         """For what goes on beside the drill, such as requests."""
         self.port = self.management_port = 0
         self._log = folder / "service.log"
-        self._servers = {kind: kind(folder / kind.name) for kind in KINDS}
+        self._servers = {kind: kind(folder / kind.name) for kind in SERVERS}
         self._environment = dict(os.environ)
         for name in settings_of_ours():
             del self._environment[name]

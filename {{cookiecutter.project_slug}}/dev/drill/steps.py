@@ -6,8 +6,8 @@ from dev.drill.postgres import POSTGRES  # feature: postgres
 from dev.drill.redis import REDIS  # feature: redis
 from dev.drill.sentinel import SENTINEL  # feature: sentinel
 from dev.drill.service import SERVICE
-from dev.drill.stage import KINDS
 from dev.drill.step import Step
+from dev.servers import SERVERS
 
 EVERY: list[Step] = [
     *POSTGRES,  # feature: postgres
@@ -17,5 +17,5 @@ EVERY: list[Step] = [
     *GRPC,  # feature: grpc
     *SERVICE,
 ]
-STEPS = [step for step in EVERY if step.server is None or step.server in KINDS]
+STEPS = [step for step in EVERY if step.server is None or step.server in SERVERS]
 """Without those for servers that others stand in for."""
