@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 from .harness import AT_ONCE, DETECTION, RECOVERY, TRAFFIC, Act, Fault
-from .rig import POOL, Rig
+from .rig import POOL, RECEIVER_TIMEOUT, Rig
 
 MAX_LAG = 5.0
 """Seconds that a standby may be behind, by default."""
@@ -264,8 +264,9 @@ STANDBY = [
         "The standby's WAL sender is frozen",
         lambda rig: rig.postgres.freeze("walsender"),
         lambda rig: rig.postgres.resume(),
-        blames="postgres.replication: ",
-        within=2 + MAX_LAG + 2,
+        blames="postgres.replication: ReceiverSilent",
+        within=RECEIVER_TIMEOUT / 2 + 2 + 2,
+        settings={"DATABASE_MAX_LAG": "2"},
     ),
     Fault(
         "A standby's primary is stopped",
@@ -276,8 +277,8 @@ STANDBY = [
     ),
     Fault(
         "The service may not read the standby's figures",
-        sql("REVOKE pg_monitor FROM service"),
-        sql("GRANT pg_monitor TO service"),
+        sql("REVOKE pg_read_all_stats FROM service"),
+        sql("GRANT pg_read_all_stats TO service"),
         blames="postgres.replication: MissingGrant",
         within=AT_ONCE,
         back=AT_ONCE,

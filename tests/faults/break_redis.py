@@ -88,10 +88,19 @@ def start_two(rig: Rig) -> None:
         sentinel.start()
 
 
-def restart_all(rig: Rig) -> None:
-    """Restart the sentinels, each with the password that it is configured with."""
+def rotate_sentinels(rig: Rig) -> None:
+    """Have every sentinel ask for a password, also of those who are connected."""
     for sentinel in rig.sentinels.sentinels:
-        sentinel.restart()
+        sentinel.ask("ACL", "SETUSER", "default", "resetpass", ">other")
+        sentinel.settings["requirepass"] = "other"
+        sentinel.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+def rotate_sentinels_back(rig: Rig) -> None:
+    """Ask for no password any more."""
+    for sentinel in rig.sentinels.sentinels:
+        sentinel.ask("ACL", "SETUSER", "default", "resetpass", "nopass")
+        del sentinel.settings["requirepass"]
 
 
 def the_primary(rig: Rig) -> DataNode:
@@ -247,11 +256,8 @@ SENTINEL = [
     ),
     Fault(
         "The sentinels' password is changed, and rotated back",
-        lambda rig: [
-            sentinel.ask("CONFIG", "SET", "requirepass", "other")
-            for sentinel in rig.sentinels.sentinels
-        ],
-        restart_all,
+        rotate_sentinels,
+        rotate_sentinels_back,
         blames="redis.sentinel: ",
         back=AT_ONCE,
     ),

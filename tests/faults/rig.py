@@ -27,6 +27,8 @@ from .proxy import Proxy
 LAYOUTS = ("plain", "proxied", "standby", "replica", "sentinel")
 POOL = 3
 """Connections of the service's pool: few, so that filling it takes few requests."""
+RECEIVER_TIMEOUT = 12
+"""Seconds of silence after which a standby connects anew; after half of them it asks."""
 DEFAULTS = {
     "SERVICE_ENVIRONMENT": "production",
     "SERVICE_HOST": "127.0.0.1",
@@ -54,7 +56,9 @@ class Rig:
         self.kafka = Kafka(folder / "kafka")
         self.downstream = Downstream(folder / "downstream")
         self.standby = Standby(
-            folder / "standby", self.postgres, settings={"wal_receiver_timeout": "4s"}
+            folder / "standby",
+            self.postgres,
+            settings={"wal_receiver_timeout": f"{RECEIVER_TIMEOUT}s"},
         )
         self.replica: Valkey | None = None
         self.sentinels = Sentinels(folder / "sentinels")
