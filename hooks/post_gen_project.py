@@ -57,6 +57,8 @@ FEATURES: dict[str, list[str]] = {
     "grpc": [
         "dev/drill/grpc.py",
         "dev/grpc*.py",
+        "src/reference_service/resources/grpc*.py",
+        "src/reference_service/wiring/grpc.py",
         "tests/**/test_*grpc*.py",
     ],
     "github": [".github"],

@@ -1,5 +1,6 @@
 """The embedded servers of this project."""
 
+from dev.grpc import Downstream  # feature: grpc
 from dev.kafka import Kafka  # feature: kafka
 from dev.postgres import Postgres  # feature: postgres
 from dev.sentinel import Sentinels  # feature: sentinel
@@ -11,6 +12,7 @@ _KINDS: tuple[type[Server], ...] = (
     Valkey,  # feature: redis
     Sentinels,  # feature: sentinel
     Kafka,  # feature: kafka
+    Downstream,  # feature: grpc
 )
 
 SERVERS = tuple(

@@ -18,6 +18,7 @@ from .resilience import BodyLimit, Drain, LoadLimit, Recovery, Timeout
 from .settings import HealthSettings, ServiceSettings, configure_checks
 from .telemetry import AccessLog
 from .wiring import Assembly, Wiring
+from .wiring.grpc import GRPC  # feature: grpc
 from .wiring.kafka import KAFKA  # feature: kafka
 from .wiring.postgres import POSTGRES  # feature: postgres
 from .wiring.redis import REDIS  # feature: redis
@@ -32,6 +33,7 @@ DEPENDENCIES: tuple[Wiring[Any], ...] = (
     REDIS,  # feature: redis
     SENTINEL,  # feature: sentinel
     KAFKA,  # feature: kafka
+    GRPC,  # feature: grpc
 )
 SETTINGS: tuple[type[BaseSettings], ...] = (
     ServiceSettings,

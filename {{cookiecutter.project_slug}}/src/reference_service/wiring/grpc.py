@@ -1,0 +1,11 @@
+"""Services that this one calls by gRPC: hand `grpc` to whatever calls them."""
+
+from ..resources.grpc import Grpc, GrpcSettings
+from . import Assembly, Wiring
+
+
+def _call_services(service: Assembly, settings: GrpcSettings) -> None:
+    service.resources.add(Grpc(settings))
+
+
+GRPC = Wiring(GrpcSettings, _call_services)
