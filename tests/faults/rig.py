@@ -52,7 +52,8 @@ class Rig:
         self.folder = folder
         self.layout = layout
         self.postgres = Postgres(folder / "postgres")
-        self.valkey = Valkey(folder / "valkey")
+        # At once: by default a primary waits 5 s for further replicas before it sends its data.
+        self.valkey = Valkey(folder / "valkey", settings={"repl-diskless-sync-delay": "0"})
         self.kafka = Kafka(folder / "kafka")
         self.downstream = Downstream(folder / "downstream")
         self.standby = Standby(
@@ -75,7 +76,7 @@ class Rig:
         if self.layout == "standby":
             await asyncio.to_thread(self.standby.start)
         if self.layout == "replica":
-            link = {"replicaof": f"127.0.0.1 {self.valkey.port}", "repl-diskless-sync-delay": "0"}
+            link = {"replicaof": f"127.0.0.1 {self.valkey.port}"}
             self.replica = Valkey(self.folder / "replica", settings=link)
             await asyncio.to_thread(self.replica.start)
         if self.layout == "proxied":

@@ -8,6 +8,7 @@ from dev.server import Server
 from dev.valkey import Valkey  # feature: redis
 
 _KINDS: tuple[type[Server], ...] = (
+    # Each runs when its variable is not set.
     Postgres,  # feature: postgres
     Valkey,  # feature: redis
     Sentinels,  # feature: sentinel
@@ -18,4 +19,4 @@ _KINDS: tuple[type[Server], ...] = (
 SERVERS = tuple(
     kind for kind in _KINDS if not any(kind.variable in other.instead_of for other in _KINDS)
 )
-"""Each runs when its variable is not set."""
+"""Those that no other makes unnecessary."""

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from reference_service.resources import postgres_connection
-from reference_service.resources.postgres_connection import ReservedConnection
+
+ReservedConnection = postgres_connection.ReservedConnection
 
 
 class Server:

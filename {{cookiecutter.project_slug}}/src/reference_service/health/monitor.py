@@ -75,7 +75,8 @@ class Monitor:
         try:
             outcome = await self._ask()
         except Exception as error:
-            outcome = error
+            # Without its frames: this one holds it, and so all that a driver left would stay.
+            outcome = error.with_traceback(None)
         previous, now = self.verdict, self._clock()
         verdict = judge(
             previous,
