@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
-from fastapi import APIRouter, FastAPI
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import Response, StreamingResponse
 
 from reference_service.app import (
     SETTINGS,
@@ -66,6 +66,27 @@ async def block(seconds: float) -> str:
 
 def block_the_loop(seconds: float) -> None:
     time.sleep(seconds)
+
+
+@faults.post("/read-after/{seconds}")
+async def read_after(seconds: float, request: Request) -> int:
+    await asyncio.sleep(seconds)
+    return len(await request.body())
+
+
+@faults.get("/bytes/{count}")
+async def large_body(count: int) -> Response:
+    return Response(b"x" * count)
+
+
+@faults.get("/stream")
+async def endless_stream(pause: float = 0) -> StreamingResponse:
+    async def body() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 4096
+            await asyncio.sleep(pause)
+
+    return StreamingResponse(body())
 
 
 @faults.get("/tasks")

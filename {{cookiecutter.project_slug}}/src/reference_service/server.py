@@ -5,10 +5,12 @@ import contextlib
 import logging
 import math
 import os
+import resource
 import signal
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -19,9 +21,13 @@ from .environment import SettingsError
 from .health import Details, Probes
 from .health.asgi import ASGIApp
 from .settings import ServiceSettings
+from .slow_clients import BoundedProtocol
 from .telemetry import watch_loop
 
 log = logging.getLogger(__name__)
+
+UNSENT = 16_384
+"""Bytes of responses that the kernel takes ahead of each client."""
 
 
 def run(app: Probes, settings: ServiceSettings) -> None:
@@ -29,12 +35,24 @@ def run(app: Probes, settings: ServiceSettings) -> None:
 
     Raises SettingsError when a port cannot be had.
     """
+    _take_all_descriptors()
     public = listen("SERVICE_PORT", settings.listen_on, settings.port)
     private = listen("SERVICE_MANAGEMENT_PORT", settings.manage_on, settings.management_port)
     with public, private:
         # The runner is never closed: that would wait for tasks that hang in a broken dependency.
         runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         runner.run(_serve(app, settings, public, private))
+
+
+def _take_all_descriptors() -> None:
+    """Raise the limit of open files to what the system grants, as Go's runtime does.
+
+    The usual 1024 are for programs that use `select`. They are fewer than the requests that may be
+    in flight, and whoever held them all would leave none for a probe.
+    """
+    _, granted = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS grants more than it gives
+        resource.setrlimit(resource.RLIMIT_NOFILE, (granted, granted))
 
 
 def listen(variable: str, host: str, port: int) -> socket.socket:
@@ -44,21 +62,27 @@ def listen(variable: str, host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise SettingsError(
             [f"{variable}: cannot listen on {host} port {port}: {reason}"]
         ) from error
+    # Connections inherit it. By default the kernel takes megabytes at once, then nothing for as
+    # long as a slow client needs for them: it would look as if the client took nothing.
+    with contextlib.suppress(OSError):  # not every sandbox knows it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+    return listener
 
 
 async def _serve(
     app: Probes, settings: ServiceSettings, public: socket.socket, private: socket.socket
 ) -> None:
+    shutdown_timeout = math.ceil(settings.shutdown_timeout)
     server = _Server(
-        _config(app, lifespan="on", timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout))
+        _config(app, settings, lifespan="on", timeout_graceful_shutdown=shutdown_timeout)
     )
-    management = _Server(_config(Details(app.registry), lifespan="off"))
+    management = _Server(_config(Details(app.registry), settings, lifespan="off"))
     _leave_on_signals(app, server, settings.drain_delay)
     async with watch_loop():
         details = asyncio.create_task(management.serve(sockets=[private]))
@@ -71,10 +95,17 @@ async def _serve(
             log.info("stopped")
 
 
-def _config(app: ASGIApp, **options: Any) -> uvicorn.Config:
+def _config(app: ASGIApp, settings: ServiceSettings, **options: Any) -> uvicorn.Config:
     """Configure uvicorn to add nothing of its own to requests, responses and logs."""
     return uvicorn.Config(
         app,
+        http=partial(  # type: ignore[arg-type]
+            BoundedProtocol,
+            header_timeout=settings.header_timeout,
+            io_timeout=settings.io_timeout,
+            max_head=settings.max_head,
+        ),
+        timeout_keep_alive=settings.keep_alive_timeout,
         log_config=None,
         log_level="warning",
         access_log=False,

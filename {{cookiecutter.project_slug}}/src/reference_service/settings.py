@@ -46,6 +46,24 @@ class ServiceSettings(BaseSettings):
     max_body: int = Field(
         1_048_576, gt=0, description="Bytes of a request body beyond which it is answered 413."
     )
+    max_head: int = Field(
+        65_536, gt=0, description="Bytes of a request's head beyond which it is answered 431."
+    )
+    header_timeout: float = Field(
+        10.0, gt=0, description="Seconds until a client that sends no whole head is cut off."
+    )
+    io_timeout: float = Field(
+        # Less than a request may take: who stalls is cut off, and not answered 504 as by our fault.
+        5.0,
+        gt=0,
+        description="Seconds until one that sends no body, or takes no response, is cut off.",
+    )
+    keep_alive_timeout: int = Field(
+        # More than the usual 60 of proxies: who closes first loses no request to a closed end.
+        75,
+        gt=0,
+        description="Seconds that an idle connection is kept: longer than the proxy in front does.",
+    )
     slo_p99: float = Field(
         SLO_P99, gt=0, description="Seconds that 99 % of requests take at most: the objective."
     )
