@@ -56,7 +56,16 @@ def make_service() -> Path:
     shutil.rmtree(FOLDER / "out", ignore_errors=True)
     service = generate(FOLDER / "out", **dict.fromkeys(FEATURES, True))
     command = ["make", "--no-print-directory", "-C", str(service), "settings"]
-    subprocess.run(command, env=surroundings(), check=True, stdout=subprocess.DEVNULL)
+    ended = subprocess.run(
+        command,
+        env=surroundings(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if ended.returncode:
+        sys.exit(f"The service cannot be set up:\n{ended.stdout}")
     return service
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 from dev.sentinel_nodes import DataNode
 
-from .harness import AT_ONCE, DETECTION, Act, Fault
+from .harness import AT_ONCE, DETECTION, RECOVERY, Act, Fault
 from .rig import Rig
 
 PING_PERIOD = 10.0
@@ -33,14 +33,14 @@ def rotate_back(rig: Rig) -> None:
 
 def load_slowly(rig: Rig) -> None:
     """Have it come back with so much to load that it says so for ten seconds."""
-    for number in range(200):
+    for number in range(600):
         rig.valkey.ask("SET", f"loaded-{number}", "x" * 2048)
     rig.valkey.ask("BGREWRITEAOF")
     while "aof_rewrite_in_progress:0" not in rig.valkey.ask("INFO", "persistence"):
         pass
     rig.valkey.stop()
     rig.valkey.settings |= {
-        "key-load-delay": "60000",
+        "key-load-delay": "20000",
         "loading-process-events-interval-bytes": "1024",
     }
 
@@ -218,6 +218,7 @@ REPLICA = [
         lambda rig: rig.valkey.resume(),
         blames="redis: LinkDown",
         within=15 + DETECTION,
+        back=PING_PERIOD + RECOVERY,
     ),
 ]
 

@@ -6,7 +6,7 @@ import signal
 import time
 from collections import Counter
 
-from .harness import AT_ONCE, DETECTION, RECOVERY, Act, Fault
+from .harness import AT_ONCE, DETECTION, OK, RECOVERY, Act, Fault
 from .kubelet import REFUSED, SILENT, ask, fetch
 from .rig import POOL, Rig
 
@@ -115,16 +115,21 @@ async def _hold_open(rig: Rig, clients: int, seconds: float) -> None:
 async def still_serves(rig: Rig) -> list[str]:
     """Hold the service to answering its API."""
     code = await rig.service.get("/items")
-    return [] if code == 200 else [f"/items was answered {code}"]
+    return [] if code == OK else [f"/items was answered {code}"]
 
 
 def start_without(break_it: Act, **settings: str) -> Act:
     """Return what breaks something, and starts the service anew on it."""
 
-    def start(rig: Rig) -> None:
+    def start_broken(rig: Rig) -> None:
         rig.service.stop()
         break_it(rig)
         rig.service.serve(rig.environment | settings)
+
+    async def start(rig: Rig) -> None:
+        await asyncio.to_thread(start_broken, rig)
+        while (await ask(rig.service.port, "/health/live")).code != OK:
+            await asyncio.sleep(0.05)
 
     return start
 

@@ -173,8 +173,8 @@ def _judge(
         result.shortfalls.append("ready did not come back")
     elif result.recovered > fault.back + SLACK:
         result.shortfalls.append(f"ready took {result.recovered:.1f} s to come back")
-    if not (result.after and result.before and result.after.within(result.before)):
-        result.shortfalls.append("something was left behind: more than before")
+    if result.before and result.after and not result.after.within(result.before):
+        result.shortfalls.append(f"it left something behind: {result.before} → {result.after}")
 
 
 def _false_alarms(

@@ -230,6 +230,11 @@ class Service:
         code, body = await fetch(self.port, "/faults/tasks")
         return int(body) if code == 200 else -1
 
+    def remarks(self) -> list[str]:
+        """Return the last warnings and errors in its log, and all that is no log line."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return [line[:1000] for line in lines if '"level": "info"' not in line][-20:]
+
     def descriptors(self) -> int:
         """Return the number of its open files and connections."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))

@@ -27,7 +27,7 @@ async def play(group: str, *names: str) -> None:
                 print(json.dumps(asdict(result)), flush=True)
                 well = not result.shortfalls
             if not well:
-                print(rig.service.log.read_text()[-4000:], file=sys.stderr)
+                print(*rig.service.remarks(), sep="\n", file=sys.stderr)
 
 
 if __name__ == "__main__":

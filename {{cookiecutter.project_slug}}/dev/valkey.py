@@ -76,7 +76,7 @@ class Valkey(Server):
         try:
             pid = int(self.info("server")["process_id"])
             return pid in self.process.pids and self.ask("PING") == "PONG"
-        except (OSError, RuntimeError, ValueError):
+        except (KeyError, OSError, RuntimeError, ValueError):
             return False
 
 

@@ -30,6 +30,8 @@ FAMILIES: dict[str, BaseException] = {
     "CancelledError": asyncio.CancelledError(),
 }
 
+LEAKED: list[asyncio.Task[None]] = []
+
 faults = APIRouter(prefix="/faults")
 
 
@@ -87,6 +89,15 @@ async def endless_stream(pause: float = 0) -> StreamingResponse:
             await asyncio.sleep(pause)
 
     return StreamingResponse(body())
+
+
+@faults.get("/leak/{count}")
+async def leak(count: int) -> int:
+    """Leak as many tasks, or end those that were leaked before."""
+    while LEAKED and not count:
+        LEAKED.pop().cancel()
+    LEAKED.extend(asyncio.create_task(asyncio.sleep(3600)) for _ in range(count))
+    return len(LEAKED)
 
 
 @faults.get("/tasks")

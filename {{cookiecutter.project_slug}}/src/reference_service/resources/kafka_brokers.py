@@ -21,7 +21,7 @@ CONNECT_TIMEOUT = 5.0
 
 
 class Brokers:
-    """Some brokers, each on a connection that stays open while it answers.
+    """Some brokers. The connection to the one that answered last stays open.
 
     servers: as host:port. options: what else a connection needs, in aiokafka's words.
     """
@@ -37,19 +37,22 @@ class Brokers:
         with an open connection come first.
         """
         left = sorted(self._lines, key=lambda line: line.connection is None)
-        asked: set[asyncio.Task[dict[str, Any]]] = set()
+        asked: dict[asyncio.Task[dict[str, Any]], _Line] = {}
         faults: list[BaseException] = []
         try:
             while left or asked:
                 if left:
-                    asked.add(_start(left.pop(0).ask(request)))
-                done, asked = await asyncio.wait(
+                    line = left.pop(0)
+                    asked[_start(line.ask(request))] = line
+                done, _ = await asyncio.wait(
                     asked,
                     timeout=HEAD_START if left else None,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 for task in done:
+                    line = asked.pop(task)
                     if not (fault := task.exception()):
+                        self._keep_only(line)
                         return task.result()
                     faults.append(fault)
         finally:
@@ -59,8 +62,12 @@ class Brokers:
 
     def close(self) -> None:
         """Close every connection."""
+        self._keep_only(None)
+
+    def _keep_only(self, kept: "_Line | None") -> None:
         for line in self._lines:
-            line.hang_up()
+            if line is not kept:
+                line.hang_up()
 
 
 class _Line:
