@@ -60,6 +60,7 @@ class Sentinels(Server):
             for n in (1, 2, 3)
         ]
         secret = {"requirepass": sentinel_password} if sentinel_password else {}
+        secret |= {"appendonly": "no"}  # all that a sentinel knows is in its configuration
         self.sentinels = [
             Sentinel(self.folder / f"sentinel-{n}", self.log, settings=secret) for n in (1, 2, 3)
         ]
@@ -96,8 +97,8 @@ class Sentinels(Server):
         if primary is None or not all(member.answers() for member in self.members):
             return False
         whole = f"status=ok,address=127.0.0.1:{primary.port},slaves=2,sentinels=3"
-        return primary.has_replicas(2) and all(
-            whole in sentinel.view() for sentinel in self.sentinels
+        return all(whole in sentinel.view() for sentinel in self.sentinels) and all(
+            node is primary or node.follows(primary) for node in self._nodes
         )
 
     def prepare(self, log: IO[bytes]) -> None:
@@ -109,7 +110,7 @@ class Sentinels(Server):
         for replica in self.replicas:
             replica.begin(log, f"replicaof 127.0.0.1 {self.primary.port}\n")
         # A sentinel asks a primary for its replicas when it meets it, and then every 10 s.
-        wait_until(lambda: self.primary.has_replicas(2), PATIENCE)
+        wait_until(lambda: all(node.follows(self.primary) for node in self.replicas), PATIENCE)
         watch = WATCH % self.primary.port
         if self._password:
             watch += f'sentinel auth-pass {MASTER} "{self._password}"\n'

@@ -68,16 +68,14 @@ class Member(Valkey):
 class DataNode(Member):
     """A primary or replica."""
 
-    def has_replicas(self, count: int) -> bool:
-        """Tell whether so many replicas have its data and follow it."""
+    def follows(self, primary: "DataNode") -> bool:
+        """Tell whether it is a replica of that primary, and has all of its data."""
         try:
             told = self.info("replication")
-        except (
-            OSError,
-            RuntimeError,
-        ):  # a sentinel disconnects the clients of whom it reconfigures
+        except (OSError, RuntimeError):  # a sentinel disconnects the clients of whom it reconfigures
             return False
-        return sum("state=online" in told.get(f"slave{n}", "") for n in range(count)) == count
+        followed = (told.get("master_port"), told.get("master_link_status"))
+        return followed == (str(primary.port), "up")
 
 
 class Sentinel(Member):

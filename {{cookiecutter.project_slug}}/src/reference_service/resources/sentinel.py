@@ -1,9 +1,9 @@
 """Redis Sentinel: leads the Redis clients to the primary, wherever it is, and is checked itself."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,22 +22,25 @@ from .sentinel_nodes import Address, Node, call, find_primary
 PORT = 26379
 """A sentinel's, where none is given."""
 
+ADDRESS = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])(?::(\d{1,5}))?", re.ASCII)
 
-def addresses(text: str) -> Iterator[Address]:
-    """Yield the addresses in a list like `a:26379,b`. Raises ValueError."""
+
+def addresses(text: str) -> list[Address]:
+    """Return the addresses in a list like `a:26379,b`. Raises ValueError."""
+    found = []
     for part in text.split(","):
-        where = urlsplit(f"//{part.strip()}")
-        if not where.hostname or where.netloc != part.strip() or "@" in part:
-            raise ValueError
-        yield where.hostname, where.port or PORT
+        address = ADDRESS.fullmatch(part.strip())
+        port = int(address[2] or PORT) if address else 0
+        if not address or not 0 < port < 1 << 16:
+            message = "not the addresses of sentinels"
+            raise ValueError(message)
+        found.append((address[1].strip("[]"), port))
+    return list(dict.fromkeys(found))
 
 
 def _are_addresses(text: str) -> str:
-    try:
-        list(addresses(text) if text else ())
-    except ValueError:
-        message = "not the addresses of sentinels"
-        raise ValueError(message) from None
+    if text:
+        addresses(text)
     return text
 
 
@@ -83,7 +86,8 @@ class Sentinel:
         self._login: dict[str, Any] = {"ssl": url.startswith("rediss:"), **parse_url(url)}
         for name in ("host", "port", "path", "connection_class"):
             self._login.pop(name, None)
-        self._pools: list[Any] = []  # redis-py leaves them untyped
+        self._pools: list[Any] = []  # redis-py gives them no types
+        self._direct = self._pool()
         self._suspect: Suspect = lambda _: None
         self._search: asyncio.Task[Address] | None = None
 
@@ -96,7 +100,7 @@ class Sentinel:
         client.connection_pool = self._pool(socket_timeout=1.0, retry=Retry(NoBackoff(), 1))
         probe.connection_pool = self._pool(max_connections=1, retry=Retry(NoBackoff(), 0))
 
-    def _pool(self, **options: Any) -> SentinelConnectionPool:
+    def _pool(self, **options: Any) -> Any:
         pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
             self._master, self, **options | self._login
         )
@@ -128,7 +132,7 @@ class Sentinel:
 
     async def _ping(self, address: Address) -> None:
         """Ask a primary itself whether it answers. Raises RedisError or OSError if not."""
-        connection = self._pools[0].make_connection()
+        connection = self._direct.make_connection()
         try:
             await connection.connect_to(address)
             await call(connection, "PING")
