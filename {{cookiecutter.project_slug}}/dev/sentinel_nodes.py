@@ -72,7 +72,7 @@ class DataNode(Member):
         """Tell whether it is a replica of that primary, and has all of its data."""
         try:
             told = self.info("replication")
-        except (OSError, RuntimeError):  # a sentinel disconnects the clients of whom it reconfigures
+        except (OSError, RuntimeError):  # disconnected by a sentinel that reconfigures it
             return False
         followed = (told.get("master_port"), told.get("master_link_status"))
         return followed == (str(primary.port), "up")

@@ -35,6 +35,23 @@ async def test_a_handler_that_hangs_is_cancelled_and_answered_504() -> None:
     assert json.loads(answer.body)["detail"] == "The service did not begin to answer within 0.05 s."
 
 
+async def test_a_body_that_does_not_come_in_time_is_the_clients_fault() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+
+    answer = await call(Timeout(app, seconds=SHORT), body=[])
+    assert (answer.status, answer.headers["connection"]) == (408, "close")
+    assert json.loads(answer.body)["detail"] == "The request's body did not come within 0.05 s."
+
+
+async def test_a_handler_that_hangs_after_the_whole_body_is_not_the_clients_fault() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["body"] == b"whole"
+        await receive()  # the client's disconnection, for one
+
+    assert (await call(Timeout(app, seconds=SHORT), body=[b"whole"])).status == 504
+
+
 async def test_the_client_does_not_wait_for_a_handler_that_swallows_its_cancellation() -> None:
     release = asyncio.Event()
 

@@ -60,7 +60,7 @@ class SlowRequest(threading.Thread):
 
 
 def test_a_drain_says_so_at_once_and_loses_no_request(start_service: StartService) -> None:
-    service = start_service(SERVICE_DRAIN_DELAY=2)
+    service = start_service(SERVICE_DRAIN_DELAY=2, SERVICE_IO_TIMEOUT=20)
     service.until_ready()
     slow = SlowRequest(service, seconds=4)
     wait_until(lambda: service.api.get("/faults/tasks").status_code == 200)

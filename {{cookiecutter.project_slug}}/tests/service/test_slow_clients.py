@@ -168,8 +168,8 @@ def test_a_body_that_stalls_beyond_the_request_timeout_is_answered_and_ends(
     service.until_ready()
     with Client(service) as client:
         client.post("/items", b"content-type: application/json", b"content-length: 1000")
-        assert client.answer().startswith(b"HTTP/1.1 504 ")
-        assert IO_TIMEOUT < time.monotonic() - client.since < LATE
+        assert client.answer().startswith(b"HTTP/1.1 408 ")
+        assert time.monotonic() - client.since < LATE
 
 
 @pytest.mark.parametrize("path", ["/faults/bytes/50000000", "/faults/stream"])
