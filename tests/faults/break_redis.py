@@ -1,6 +1,7 @@
 """Redis broken: the server, its network, a replica of it, and a group watched by Sentinel."""
 
 import asyncio
+import secrets
 
 from dev.sentinel_nodes import DataNode
 
@@ -34,7 +35,7 @@ def rotate_back(rig: Rig) -> None:
 def load_slowly(rig: Rig) -> None:
     """Have it come back with so much to load that it says so for ten seconds."""
     for number in range(600):
-        rig.valkey.ask("SET", f"loaded-{number}", "x" * 2048)
+        rig.valkey.ask("SET", f"loaded-{number}", secrets.token_hex(1024))
     rig.valkey.ask("BGREWRITEAOF")
     while "aof_rewrite_in_progress:0" not in rig.valkey.ask("INFO", "persistence"):
         pass
