@@ -30,10 +30,10 @@ class Valkey(Server):
     def ask(self, *command: str) -> str:
         """Give its reply to a command: a word, a number or a text, which is empty if there is none.
 
-        Raises OSError if there is none within half a second, RuntimeError if it is an error.
+        Raises OSError if there is none within a second, RuntimeError if it is an error.
         """
         with (
-            socket.create_connection(("127.0.0.1", self.port), timeout=0.5) as connection,
+            socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as connection,
             connection.makefile("rwb") as stream,
         ):
             password = self.settings.get("requirepass")
