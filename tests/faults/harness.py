@@ -93,6 +93,8 @@ class Result:
     back: float
     detected: float | None = None
     recovered: float | None = None
+    healing: float = 0.0
+    """When mending began; recovery is counted from `healed`, when it was done."""
     healed: float = 0.0
     ended: float = 0.0
     slowest: float = 0.0
@@ -147,7 +149,7 @@ def _judge(
     lasting = [each for each in ready.answers if injected <= each.at < healing]
     turned = _since(lasting, fault.ready, fault.also)
     back = _since(ready.since(healing), OK)
-    result.healed = healed - injected
+    result.healing, result.healed = healing - injected, healed - injected
     result.ended = time.monotonic() - injected
     result.recovered = None if back is None else max(0.0, back - healed)
     for name, probe in probes.items():

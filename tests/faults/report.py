@@ -46,7 +46,7 @@ def wrong(result: Result, probe: str) -> str:
 
     A fault is judged by the answer just before healing, so by when nobody can be late any more.
     """
-    changes = [(at, code) for at, code in result["timelines"][probe] if at < result["healed"]]
+    changes = [(at, code) for at, code in result["timelines"][probe] if at < result["healing"]]
     code = changes[-1][1]
     if result["ready"] == OK:
         lasting = {each for at, each in changes if at > 0}
@@ -58,8 +58,9 @@ def wrong(result: Result, probe: str) -> str:
 
 def _summary(results: list[Result], missing: int) -> str:
     slowest = max((result["slowest"] for result in results), default=0.0)
-    faults = [result for result in results if result["ready"] != OK]
-    well = [result for result in results if result["ready"] == OK]
+    compared = [result for result in results if result["group"] != "Service"]  # ours alone is hurt
+    faults = [result for result in compared if result["ready"] != OK]
+    well = [result for result in compared if result["ready"] == OK]
 
     def count(probe: str, how: str, among: list[Result]) -> int:
         return sum(wrong(result, probe) == how for result in among)
@@ -67,7 +68,7 @@ def _summary(results: list[Result], missing: int) -> str:
     green, pings_green = count("healthz", "green", faults), count("readyz", "green", faults)
     hung, red = count("readyz", "hung", faults), count("readyz", "red", well)
     return (
-        f"{totals(results, missing)}. Of {len(faults)} faults that take the service's work away, "
+        f"{totals(results, missing)}. Of {len(faults)} faults of dependencies that take its work away, "
         f"the naive <code>/healthz</code> stayed green in {green}; "
         f"<code>/readyz</code> stayed green in {pings_green} and did not answer in {hung}. "
         f"Of {len(well)} that do not, <code>/readyz</code> was red in {red}. "
