@@ -68,7 +68,7 @@ def _summary(results: list[Result], missing: int) -> str:
     green, pings_green = count("healthz", "green", faults), count("readyz", "green", faults)
     hung, red = count("readyz", "hung", faults), count("readyz", "red", well)
     return (
-        f"{totals(results, missing)}. Of {len(faults)} faults of dependencies that take its work away, "
+        f"{totals(results, missing)}. Of {len(faults)} faults that take the service's work away, "
         f"the naive <code>/healthz</code> stayed green in {green}; "
         f"<code>/readyz</code> stayed green in {pings_green} and did not answer in {hung}. "
         f"Of {len(well)} that do not, <code>/readyz</code> was red in {red}. "
