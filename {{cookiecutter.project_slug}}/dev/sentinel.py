@@ -146,20 +146,22 @@ class Sentinels(Server):
 
     def kill(self) -> None:
         """End all at once."""
-        for member in self.members:
-            if member.runs:
-                member.kill()
+        for member in self._started():
+            member.kill()
         self._running.close()
 
     def pause(self) -> None:
         """Freeze all."""
-        for member in self.members:
+        for member in self._started():
             member.pause()
 
     def resume(self) -> None:
         """Let all go on."""
-        for member in self.members:
+        for member in self._started():
             member.resume()
+
+    def _started(self) -> list[DataNode | Sentinel]:
+        return [member for member in self.members if member.runs]
 
     @property
     def port(self) -> int:

@@ -256,6 +256,17 @@ async def test_the_check_says_what_the_sentinels_do_about_a_lost_primary(
     await sentinel.close()
 
 
+def test_a_primary_that_was_made_a_replica_by_hand_is_not_taken_for_a_healthy_one(
+    service: Service, group: dev.sentinel.Sentinels
+) -> None:
+    primary = group.current_primary()
+    assert primary
+    primary.ask("REPLICAOF", "127.0.0.1", "1")
+    service.until_ready(503)
+    assert service.check("redis")["error"] == "NotPrimary"
+    service.until_ready()  # the sentinels have made another one the primary
+
+
 def test_a_planned_failover_is_followed_and_never_seen_by_a_probe_or_request(
     service: Service, group: dev.sentinel.Sentinels
 ) -> None:

@@ -82,6 +82,7 @@ async def _prove(client: Client, *, replica_will_do: bool) -> CheckResult:
     told = await client.info("replication")
     if told["role"] == "slave":
         if not replica_will_do:
+            await client.connection_pool.disconnect()  # the next attempt looks for it anew
             raise NotPrimary("the server is a replica and refuses writes")
         return _follows(told)
     await client.set(WRITE_PROBE, "1", ex=60)
