@@ -84,8 +84,9 @@ def embedded(folder: Path) -> Iterator[list[Server]]:
     with contextlib.ExitStack() as stack:
         servers = []
         for kind in SERVERS:
-            if os.environ.get(kind.variable):
-                print(f"{kind.variable} is set: using that {kind.name}, as it is.", flush=True)
+            given = [name for name in (kind.variable, *kind.instead_of) if os.environ.get(name)]
+            if given:
+                print(f"{given[0]} is set: using that {kind.name}, as it is.", flush=True)
             else:
                 server = kind(folder / kind.name, durable=True)
                 servers.append(stack.enter_context(server))

@@ -64,7 +64,7 @@ def table(part: type[BaseSettings], prefix: str | None = None) -> Iterator[tuple
     """Yield each variable's name, default and meaning."""
     for name, field in part.model_fields.items():
         default = "required" if field.is_required() else field.default
-        shown = "" if default in (None, "") else str(default)
+        shown = "" if default in (None, "") or isinstance(default, SecretStr) else str(default)
         yield f"{prefix or prefix_of(part)}{name.upper()}", shown, field.description or ""
 
 
