@@ -22,7 +22,7 @@ COMBINATIONS: dict[str, dict[str, object]] = {
     "events": NOTHING | {"kafka": True, "grpc": True},
     "nothing": NOTHING | {"slo_tier": "edge"},
 }
-HELD_ELSEWHERE = ("everything", "postgres")
+HELD_ELSEWHERE = ("everything", "postgres", "sentinel")
 
 
 @pytest.fixture(scope="module", params=COMBINATIONS)
