@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -63,9 +64,11 @@ def drill(steps: Sequence[Step], screen: Screen) -> int:
     if ours := settings_of_ours():
         screen.say(f"Not used here: {', '.join(ours)}. The drill breaks only what is its own.")
     names = ", ".join(["the service", *(kind.name for kind in SERVERS)])
-    screen.say(f"Starting on free ports, in a temporary folder: {names}.")
     outcomes = []
-    with running() as stage:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="drill-"))
+        screen.say(f"Starting on free ports, in a temporary folder: {names}.")
+        stage = stack.enter_context(running(Path(folder)))
         for number, step in enumerate(steps, 1):
             screen.announce(step, f"{number}/{len(steps)}")
             outcomes.append(play(step, stage, screen.show))

@@ -6,7 +6,6 @@ import os
 import secrets
 import socket
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -126,15 +125,14 @@ class Stage:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Stage]:
-    """Run a stage in a folder that is gone afterwards. Raises StartError."""
-    with tempfile.TemporaryDirectory(prefix="drill-") as folder:
-        stage = Stage(Path(folder))
-        try:
-            stage.start()
-            yield stage
-        finally:
-            stage.end()
+def running(folder: Path) -> Iterator[Stage]:
+    """Run a stage in a folder. Raises StartError."""
+    stage = Stage(folder)
+    try:
+        stage.start()
+        yield stage
+    finally:
+        stage.end()
 
 
 def settings_of_ours() -> list[str]:

@@ -85,10 +85,14 @@ class CachedItems:
 
     async def _mark_changed(self, item_id: UUID) -> None:
         """Try it also while Redis rests: an old answer later is worse than a moment's wait now."""
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.delete(_key(item_id))  # a full Redis takes this, if not the mark
-            pipeline.set(_key(item_id), b"", ex=HOLD)
-            await self._ask(pipeline.execute)
+
+        async def mark() -> None:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.delete(_key(item_id))  # a full Redis takes this, if not the mark
+                pipeline.set(_key(item_id), b"", ex=HOLD)
+                await pipeline.execute()
+
+        await self._ask(mark)
 
     def _may_fill(self) -> bool:
         """Tell whether to write: Redis is well, or this request is the one to try it again.
@@ -105,8 +109,7 @@ class CachedItems:
     async def _ask(self, command: Callable[[], Awaitable[T]]) -> T | None:
         """Return Redis's answer, or None if there is none in time."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                answer = await command()
+            answer = await _in_time(command())
         except (RedisError, OSError) as error:
             if not self._failed:
                 log.warning("the cache is away", extra={"error": type(error).__name__})
@@ -117,6 +120,22 @@ class CachedItems:
             log.info("the cache is back")
         self._failed = False
         return answer
+
+
+async def _in_time(command: Awaitable[T]) -> T:
+    """Return its answer. Raises TimeoutError after `PATIENCE`.
+
+    It is then cancelled and not waited for: on a busy machine redis-py has taken 5 s to notice.
+    """
+    task = asyncio.ensure_future(command)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        await asyncio.wait({task}, timeout=PATIENCE)
+        if task.done():
+            return task.result()
+    finally:
+        task.cancel()
+    raise TimeoutError
 
 
 def _key(item_id: UUID) -> str:
