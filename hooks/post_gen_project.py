@@ -23,6 +23,7 @@ FEATURES: dict[str, list[str]] = {
         "dev/postgres.py",
         "dev/standby.py",
         "docs/decisions/*pool*.md",
+        "docs/decisions/*postgres*.md",
         "migrations",
         "src/reference_service/items/postgres.py",
         "src/reference_service/resources/postgres*.py",
