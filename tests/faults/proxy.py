@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import socket
 import struct
-from typing import Self
 
 LINGER = struct.pack("ii", 1, 0)
 """SO_LINGER on, for 0 s: closing sends RST instead of FIN (socket(7))."""
@@ -64,13 +63,6 @@ class Proxy:
                 connection = writer.get_extra_info("socket")
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
             writer.transport.abort()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -24,7 +24,6 @@ from dev.valkey import Valkey
 from .kubelet import Probe, ask, fetch
 from .proxy import Proxy
 
-LAYOUTS = ("plain", "proxied", "standby", "replica", "sentinel")
 POOL = 3
 """Connections of the service's pool: few, so that filling it takes few requests."""
 RECEIVER_TIMEOUT = 12
