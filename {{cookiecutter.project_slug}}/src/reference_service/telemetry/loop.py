@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
-import faulthandler
 import logging
 import sys
+import threading
 import time
+import traceback
 from collections.abc import AsyncIterator
 
 log = logging.getLogger(__name__)
@@ -18,22 +19,45 @@ STALL = 1.0
 async def watch_loop() -> AsyncIterator[None]:
     """Log every stall of the running loop that is longer than `STALL` seconds.
 
-    A heartbeat re-arms faulthandler's watchdog. When the heart stops, the watchdog writes all
-    stacks to stderr: it is a C thread that needs no GIL, so it also catches code that holds it.
-    When the loop runs again, a log line says how long the stall was.
+    When the loop's heart stops, a thread writes the loop's stack to stderr. It has to wait for code
+    that holds the GIL. faulthandler's watchdog need not, but reads the stacks of threads that may
+    run on meanwhile, and so crashes the process now and then when a stall ends just then. When the
+    loop runs again, a log line says how long the stall was.
     """
-    beat = asyncio.create_task(_beat(), name="event loop heartbeat")
+    watchdog = _Watchdog()
+    beat = asyncio.create_task(_beat(watchdog), name="event loop heartbeat")
+    watchdog.start()
     try:
         yield
     finally:
         beat.cancel()
-        faulthandler.cancel_dump_traceback_later()
+        watchdog.ended.set()
 
 
-async def _beat() -> None:
+class _Watchdog(threading.Thread):
+    """Watches the thread that it is made in. fed_at: monotonic seconds, renewed by the heart."""
+
+    def __init__(self) -> None:
+        super().__init__(name="event loop watchdog", daemon=True)
+        self.fed_at = time.monotonic()
+        self.ended = threading.Event()
+        self._watched = threading.get_ident()
+
+    def run(self) -> None:
+        """Write the stack once for each time that the heart stops."""
+        told = 0.0
+        while not self.ended.wait(HEARTBEAT):
+            fed_at = self.fed_at
+            if time.monotonic() - fed_at > STALL and fed_at != told:
+                told = fed_at
+                frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - documented
+                stack = "".join(traceback.format_stack(frame))
+                print(f"The event loop is blocked:\n{stack}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+async def _beat(watchdog: _Watchdog) -> None:
     while True:
-        faulthandler.dump_traceback_later(STALL, file=sys.__stderr__ or sys.stderr)
-        slept = time.monotonic()
+        slept = watchdog.fed_at = time.monotonic()
         await asyncio.sleep(HEARTBEAT)
         late = time.monotonic() - slept - HEARTBEAT
         if late > STALL - HEARTBEAT:
