@@ -39,7 +39,6 @@ class Process:
             str(int(stop_signal)),
             str(grace),
         ]
-        self._frozen: list[int] = []
         self._guard = subprocess.Popen(
             [*under_guard, *command],
             stdin=subprocess.PIPE,
@@ -62,12 +61,11 @@ class Process:
     def pause(self) -> None:
         """Stop every process of it where it stands: connections stay open, nothing answers."""
         for pid in self.pids[:1]:
-            self._frozen += guard.freeze(pid)
+            guard.freeze(pid)
 
     def resume(self) -> None:
         """Let it go on after `pause` as if nothing had been."""
-        frozen, self._frozen = self._frozen, []
-        guard.send([*frozen, *self.pids], signal.SIGCONT)
+        guard.send(self.pids, signal.SIGCONT)
 
     def kill(self) -> None:
         """End every process of it at once, without a word to it."""
