@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from typing import Any
 
 from dev.grpc import Downstream
 from dev.kafka import Kafka
+from dev.ports import free_port
 from dev.postgres import Postgres
 from dev.process import Process
 from dev.sentinel import Sentinels
@@ -88,15 +88,21 @@ class Rig:
     async def ready(self, settings: Mapping[str, str]) -> None:
         """Have the service run with these settings over the usual ones, and wait until it is ready.
 
-        Raises TimeoutError if it never is.
+        Raises TimeoutError, with what it said, if it never is.
         """
         wanted = {**self.environment, **settings}
         if self.service.environment != wanted or not self.service.runs:
             await asyncio.to_thread(self.service.stop)
             self.service.serve(wanted)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while (await ask(self.service.port, "/health/ready")).code != 200:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            state = f"with status {self.service.status}, " if not self.service.runs else ""
+            log = "\n".join(self.service.remarks())
+            raise TimeoutError(f"The service is not ready, {state}and wrote:\n{log}") from None
         async with asyncio.timeout(PATIENCE):
-            while (await ask(self.service.port, "/health/ready")).code != 200:
-                await asyncio.sleep(0.05)
             while (await ask(self.naive.port, "/readyz")).code != 200:
                 await self._start_naive()  # it does not heal by itself from everything
         await asyncio.gather(*(self.service.get("/items") for _ in range(2 * POOL)))
@@ -237,13 +243,6 @@ class Service:
     def descriptors(self) -> int:
         """Return the number of its open files and connections."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
-
-
-def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.asynccontextmanager

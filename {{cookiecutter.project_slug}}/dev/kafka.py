@@ -31,6 +31,7 @@ class Kafka(Server):
 
     name = "kafka"
     variable = "KAFKA_BOOTSTRAP_SERVERS"
+    ports = len(BROKERS) + 1
 
     def __init__(
         self,

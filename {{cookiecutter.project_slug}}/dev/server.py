@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.util
-import secrets
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import IO, ClassVar, Self
 
 from dev.lock import lock
+from dev.ports import free_port
 from dev.process import Process, StartError, wait_until
 
 PATIENCE = 30.0
@@ -31,6 +31,8 @@ class Server(ABC):
     """The variables of servers whose work it does too: those are not started."""
     setup: ClassVar[tuple[str, ...]] = ()
     """The Python module, and its arguments, that make a new server fit for the service."""
+    ports: ClassVar[int] = 1
+    """How many it takes, in a row."""
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
     def __init__(
@@ -82,9 +84,7 @@ class Server(ABC):
         if self._process is not None and self._process.status is None:
             raise RuntimeError(f"{self.name} is already running on port {self._port}.")
         self.stop()  # what a crash left
-        # Below the ephemeral range: while it is down, no outgoing connection takes its port.
-        found = [20_000 + secrets.randbelow(12_000) for _ in range(5)]
-        ports = [self._port] if self._port else found
+        ports = [self._port] if self._port else [free_port(self.ports) for _ in range(3)]
         with self._sole_use_of_folder() as log:
             self.prepare(log)
             for port in ports:

@@ -15,10 +15,11 @@ import httpx
 import pytest
 
 from dev.lock import lock
+from dev.ports import free_port
 from dev.server import Server
 from dev.servers import SERVERS
 
-from .processes import free_port, wait_until
+from .processes import wait_until
 
 PROJECT = Path(__file__).parents[1]
 UP = "The service is up, "

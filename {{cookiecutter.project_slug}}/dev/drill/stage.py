@@ -3,8 +3,6 @@
 import contextlib
 import json
 import os
-import secrets
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from dev.drill.look import Look, get, look
+from dev.ports import free_port
 from dev.process import Process, StartError, wait_until
 from dev.server import PATIENCE, Server
 from dev.servers import SERVERS
@@ -138,12 +137,3 @@ def running(folder: Path) -> Iterator[Stage]:
 def settings_of_ours() -> list[str]:
     """Give the names of the variables in our environment that are meant for the service."""
     return sorted(name for name in os.environ if name.startswith(SETTINGS))
-
-
-def free_port() -> int:
-    """Find a free port below those that outgoing connections take: it has to stay free."""
-    while True:
-        port = 20_000 + secrets.randbelow(12_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port

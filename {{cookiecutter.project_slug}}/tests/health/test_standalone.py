@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 
 import reference_service.health
-from tests.processes import free_port, wait_until
+from dev.ports import free_port
+from tests.processes import wait_until
 
 FLAT_APP = """
 from fastapi import FastAPI
