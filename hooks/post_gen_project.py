@@ -62,10 +62,21 @@ FEATURES: dict[str, list[str]] = {
         "src/reference_service/wiring/grpc.py",
         "tests/**/test_*grpc*.py",
     ],
+    "observability": [
+        "deploy/alertmanager",
+        "deploy/grafana",
+        "deploy/otel-collector.yaml",
+        "deploy/prometheus",
+        "docs/runbook.md",
+        "src/reference_service/telemetry/*metrics.py",
+        "src/reference_service/telemetry/*traces.py",
+        "src/reference_service/wiring/observability.py",
+        "tests/observability",
+    ],
     "github": [".github"],
 }
 TIERS = ("core", "edge")
-TAG = re.compile(r"[ \t]*(?:# feature: ([a-z, ]+)|<!-- feature: ([a-z, ]+) -->)$")
+TAG = re.compile(r"[ \t]*(?:# feature: ([a-z, +]+)|<!-- feature: ([a-z, +]+) -->)$")
 
 # What building and running in the template folder leaves there; a clone of it has none of these.
 LEFTOVERS = (".*_cache", ".data", ".env", ".uv", ".venv", "__pycache__", "dist", "uv.lock")
@@ -135,20 +146,22 @@ def declined_paths(root: Path, chosen: set[str]) -> list[Path]:
 
 
 def keep_chosen(text: str, chosen: set[str], path: Path) -> str:
-    """Drop the lines whose tag names only declined features, and the tags of all others.
+    """Drop the lines whose tag names nothing that was chosen, and the tags of all others.
 
+    A tag names alternatives, `redis, kafka`; one that needs several features joins them with `+`.
     `template` is a feature that nobody can choose: such lines live in the template folder alone.
     """
     known = {"template", *TIERS, *FEATURES}
     kept = []
     for number, line in enumerate(text.split("\n"), 1):
         tag = TAG.search(line)
-        named = set(re.split(", *", tag[1] or tag[2])) if tag else set()
-        if unknown := named - known:
-            raise TemplateError(f"{path}:{number} is tagged with an unknown feature: {unknown}.")
         if tag is None:
             kept.append(line)
-        elif named & chosen:
+            continue
+        named = [set(each.split("+")) for each in re.split(", *", tag[1] or tag[2])]
+        if unknown := set().union(*named) - known:
+            raise TemplateError(f"{path}:{number} is tagged with an unknown feature: {unknown}.")
+        if any(features <= chosen for features in named):
             kept.append(line[: tag.start()])
     return "\n".join(kept)
 

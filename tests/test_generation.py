@@ -18,7 +18,8 @@ TRACES = {
     "redis": r"redis|valkey",
     "sentinel": r"sentinel",
     "kafka": r"kafka",
-    "grpc": r"grpc|protobuf",
+    "grpc": r"grpc",
+    "observability": r"prometheus|grafana|alertmanager|opentelemetry-sdk|otlp|runbook",
     "github": r"github",
 }
 MARKS = r"(?i:cookiecutter)|\{%|feature: *[a-z]"

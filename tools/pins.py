@@ -6,7 +6,7 @@
 The requirements of each file are resolved for every platform and every Python at once, and what
 comes out is written into its `constraint-dependencies` and `build-constraint-dependencies`. In the
 template folder a pin is tagged with the features that bring its package in: resolving without any
-feature, and with each one alone, tells which. The names of the pins also go into
+feature, with each one alone, and with the pairs that tags join, tells which. The names of the pins also go into
 pre_gen_project.py, which refuses them as names of a service.
 """
 
@@ -89,15 +89,26 @@ def bringers(pyproject: str, pins: Pins) -> dict[str, list[str]]:
         return resolve(required(keep_chosen(pyproject, {*chosen, *TIERS}, TEMPLATE)), exact)
 
     always = with_features()
-    alone = {feature: with_features(feature) for feature in FEATURES if feature in pyproject}
+    features = [feature for feature in FEATURES if feature in pyproject]
+    alone = {feature: with_features(feature) for feature in features}
     found = {
         name: [feature for feature, brought in alone.items() if name in brought]
         for name in pins
         if name not in always
     }
-    if orphans := [name for name, features in found.items() if not features]:
-        sys.exit(f"No feature alone brings in {', '.join(orphans)}: tag their requirements anew.")
+    if any(not bringing for bringing in found.values()):
+        pairs = {pair: with_features(*pair.split("+")) for pair in sorted(_pairs(pyproject))}
+        for name, bringing in found.items():
+            if not bringing:
+                bringing += [pair for pair, brought in pairs.items() if name in brought]
+    if orphans := [name for name, bringing in found.items() if not bringing]:
+        sys.exit(f"No feature and no pair that a tag joins brings in {', '.join(orphans)}: tag their requirements anew.")
     return found
+
+
+def _pairs(pyproject: str) -> set[str]:
+    """List the features that tags join: `# feature: redis+kafka`."""
+    return set(re.findall(r"[a-z]+\+[a-z]+", "\n".join(re.findall("# feature: .*", pyproject))))
 
 
 def written(key: str, pins: Pins, tags: dict[str, list[str]]) -> str:

@@ -9,13 +9,13 @@ from fastapi.responses import Response, StreamingResponse
 
 from reference_service.app import (
     SETTINGS,
-    create_app,
+    Service,
+    create_service,
 )
 from reference_service.environment import (
     Settings,
     read,
 )
-from reference_service.health import Probes
 from reference_service.server import (
     leave,
     run,
@@ -105,17 +105,18 @@ async def tasks() -> int:
     return len(asyncio.all_tasks())
 
 
-def create_faulty_app(settings: Settings) -> Probes:
+def create_faulty_service(settings: Settings) -> Service:
     """Put the service together with the faults in it."""
-    probes = create_app(settings)
-    app = probes.app.app
+    service = create_service(settings)
+    app = service.app.app.app
     assert isinstance(app, FastAPI)
     app.include_router(faults)
-    return probes
+    return service
 
 
 if __name__ == "__main__":
     everything = read(SETTINGS)
     configure_logging(json_lines=True, level="INFO")
-    run(create_faulty_app(everything), everything[ServiceSettings])
+    service = create_faulty_service(everything)
+    run(service.app, service.details, everything[ServiceSettings], service.tally)
     leave(0)

@@ -6,6 +6,7 @@ from reference_service.environment import (
     SettingsError,
     read,
 )
+from reference_service.health import Registry
 from reference_service.resources.redis import RedisSettings
 from reference_service.resources.sentinel import (
     SentinelSettings,
@@ -83,7 +84,8 @@ def assembled(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Ass
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    service, settings = Assembly(), read([RedisSettings, SentinelSettings])
+    service = Assembly("orders", "1.0", Registry())
+    settings = read([RedisSettings, SentinelSettings])
     REDIS.add_to(service, settings)
     SENTINEL.add_to(service, settings)
     return service

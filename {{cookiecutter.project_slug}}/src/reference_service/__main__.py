@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from .app import SETTINGS, TITLE, create_app
+from .app import SETTINGS, TITLE, create_service
 from .environment import SettingsError, misspelt, read, table
 from .server import leave, run
 from .settings import CheckSettings, ServiceSettings, check_prefix
@@ -25,13 +25,13 @@ def main() -> int:
     ).parse_args()
     try:
         settings = read(SETTINGS)
-        service = settings[ServiceSettings]
-        configure_logging(json_lines=service.json_lines, level=service.log_level)
-        app = create_app(settings)
-        known = {name for name, _, _ in _rows(*map(check_prefix, app.registry.monitors))}
+        serving = settings[ServiceSettings]
+        configure_logging(json_lines=serving.json_lines, level=serving.log_level)
+        service = create_service(settings)
+        known = {name for name, _, _ in _rows(*map(check_prefix, service.app.registry.monitors))}
         for sentence in misspelt(known, os.environ):
             logging.getLogger(__package__).warning(sentence)
-        run(app, service)
+        run(service.app, service.details, serving, service.tally)
     except SettingsError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)  # noqa: T201 - there may be no log yet

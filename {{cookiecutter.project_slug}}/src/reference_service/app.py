@@ -1,9 +1,10 @@
 """The composition root: the one module that knows all the others."""
 
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from pydantic_settings import BaseSettings
@@ -12,14 +13,15 @@ from starlette.middleware.cors import CORSMiddleware
 
 from . import errors
 from .environment import Settings, read
-from .health import Probes, Registry
+from .health import Details, Probes, Registry
 from .items import items_router
 from .resilience import BodyLimit, Drain, LoadLimit, Recovery, Timeout
 from .settings import HealthSettings, ServiceSettings, configure_checks
-from .telemetry import AccessLog
+from .telemetry import AccessLog, watch_loop
 from .wiring import Assembly, Wiring
 from .wiring.grpc import GRPC  # feature: grpc
 from .wiring.kafka import KAFKA  # feature: kafka
+from .wiring.observability import OBSERVABILITY  # feature: observability
 from .wiring.postgres import POSTGRES  # feature: postgres
 from .wiring.redis import REDIS  # feature: redis
 from .wiring.sentinel import SENTINEL  # feature: sentinel
@@ -27,63 +29,90 @@ from .wiring.sentinel import SENTINEL  # feature: sentinel
 TITLE = "Reference Service"
 DISTRIBUTION = "reference-service"
 
-DEPENDENCIES: tuple[Wiring[Any], ...] = (
+PARTS: tuple[Wiring[Any], ...] = (
     # In this order: each may wrap what those before it have put together.
     POSTGRES,  # feature: postgres
     REDIS,  # feature: redis
     SENTINEL,  # feature: sentinel
     KAFKA,  # feature: kafka
     GRPC,  # feature: grpc
+    OBSERVABILITY,  # feature: observability
 )
 SETTINGS: tuple[type[BaseSettings], ...] = (
     ServiceSettings,
     HealthSettings,
-    *(wiring.settings for wiring in DEPENDENCIES),
+    *(wiring.settings for wiring in PARTS),
 )
 
 
+class Service(NamedTuple):
+    """One service: what everybody asks, what only its operators do, and what it has counted."""
+
+    app: Probes
+    details: Details
+    tally: Counter[str]
+
+
 def create_app(settings: Settings | None = None) -> Probes:
+    """Return the service as one ASGI application, without its management port.
+
+    Raises SettingsError when the settings cannot be used.
+    """
+    return create_service(settings or read(SETTINGS)).app
+
+
+def create_service(settings: Settings) -> Service:
     """Put the service together; nothing is opened before the server starts it.
 
     Raises SettingsError when the settings cannot be used.
     """
-    settings = settings or read(SETTINGS)
-    service = Assembly()
-    for wiring in DEPENDENCIES:
+    registry = Registry(options=settings[HealthSettings].options())
+    service = Assembly(DISTRIBUTION, version(DISTRIBUTION), registry)
+    for wiring in PARTS:
         wiring.add_to(service, settings)
     resources = service.resources
-
-    registry = Registry(configure_checks(resources.checks()), settings[HealthSettings].options())
+    for check in configure_checks(resources.checks()):
+        registry.add(check)
     resources.watch(registry.suspect)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await resources.close()
+        async with watch_loop(tally=service.tally, on_beat=service.on_beat):
+            yield
+            await resources.close()
+            for close in service.closing:
+                await close()
 
     app = FastAPI(
         title=TITLE,
-        version=version(DISTRIBUTION),
+        version=service.version,
         lifespan=lifespan,
-        middleware=_middleware(settings[ServiceSettings], registry),
+        middleware=_middleware(settings[ServiceSettings], service),
         redirect_slashes=False,  # a redirect would repeat whatever host the client says
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=service.telemetry,
     )
     app.include_router(items_router(service.store))
     errors.install(app, {error for resource in resources for error in resource.unavailable})
-    return Probes(app, registry)
+    about = {"serviceId": service.name, "version": service.version}
+    return Service(
+        Probes(app, registry, trace=service.trace),
+        Details(registry, about=about, pages=service.pages),
+        service.tally,
+    )
 
 
-def _middleware(settings: ServiceSettings, registry: Registry) -> list[Middleware]:
+def _middleware(settings: ServiceSettings, service: Assembly) -> list[Middleware]:
     """Return the layers between the probes and the application, outermost first."""
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"])
+    registry, tally = service.registry, service.tally
     return [
         Middleware(AccessLog, slow=settings.slo_p99, json_lines=settings.json_lines),
+        *service.layers,
         *([cors] if origins else []),
         Middleware(Drain, draining=lambda: registry.draining),
-        Middleware(LoadLimit, limit=settings.max_in_flight),
+        Middleware(LoadLimit, limit=settings.max_in_flight, tally=tally),
         Middleware(BodyLimit, max_bytes=settings.max_body),
-        Middleware(Recovery),
-        Middleware(Timeout, seconds=settings.request_timeout),
+        Middleware(Recovery, tally=tally),
+        Middleware(Timeout, seconds=settings.request_timeout, tally=tally),
     ]

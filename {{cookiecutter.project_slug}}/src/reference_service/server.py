@@ -9,10 +9,11 @@ import resource
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Literal, NoReturn
 
 import uvicorn
 import uvloop
@@ -22,7 +23,6 @@ from .health import Details, Probes
 from .health.asgi import ASGIApp
 from .settings import ServiceSettings
 from .slow_clients import BoundedProtocol
-from .telemetry import watch_loop
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,12 @@ UNSENT = 16_384
 """Bytes of responses that the kernel takes ahead of each client."""
 
 
-def run(app: Probes, settings: ServiceSettings) -> None:
+def run(
+    app: Probes, details: Details, settings: ServiceSettings, tally: Counter[str] | None = None
+) -> None:
     """Serve until SIGTERM or SIGINT, then drain and return; `leave` the process after it.
 
+    app is for everybody, details for the management port. tally: counts what befalls connections.
     Raises SettingsError when a port cannot be had.
     """
     _take_all_descriptors()
@@ -41,7 +44,8 @@ def run(app: Probes, settings: ServiceSettings) -> None:
     with public, private:
         # The runner is never closed: that would wait for tasks that hang in a broken dependency.
         runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        runner.run(_serve(app, settings, public, private))
+        counts = Counter[str]() if tally is None else tally
+        runner.run(_serve(app, details, settings, (public, private), counts))
 
 
 def _take_all_descriptors() -> None:
@@ -76,26 +80,29 @@ def listen(variable: str, host: str, port: int) -> socket.socket:
 
 
 async def _serve(
-    app: Probes, settings: ServiceSettings, public: socket.socket, private: socket.socket
+    app: Probes,
+    details: Details,
+    settings: ServiceSettings,
+    sockets: tuple[socket.socket, socket.socket],
+    tally: Counter[str],
 ) -> None:
-    shutdown_timeout = math.ceil(settings.shutdown_timeout)
-    server = _Server(
-        _config(app, settings, lifespan="on", timeout_graceful_shutdown=shutdown_timeout)
-    )
-    management = _Server(_config(Details(app.registry), settings, lifespan="off"))
+    public, private = sockets
+    server = _Server(_config(app, settings, tally, lifespan="on"))
+    management = _Server(_config(details, settings, tally, lifespan="off"))
     _leave_on_signals(app, server, settings.drain_delay)
-    async with watch_loop():
-        details = asyncio.create_task(management.serve(sockets=[private]))
-        log.info("serving", extra={"address": _address(public), "management": _address(private)})
-        try:
-            await server.serve(sockets=[public])
-        finally:
-            management.should_exit = management.force_exit = True
-            await details
-            log.info("stopped")
+    managing = asyncio.create_task(management.serve(sockets=[private]))
+    log.info("serving", extra={"address": _address(public), "management": _address(private)})
+    try:
+        await server.serve(sockets=[public])
+    finally:
+        management.should_exit = management.force_exit = True
+        await managing
+        log.info("stopped")
 
 
-def _config(app: ASGIApp, settings: ServiceSettings, **options: Any) -> uvicorn.Config:
+def _config(
+    app: ASGIApp, settings: ServiceSettings, tally: Counter[str], *, lifespan: Literal["on", "off"]
+) -> uvicorn.Config:
     """Configure uvicorn to add nothing of its own to requests, responses and logs."""
     return uvicorn.Config(
         app,
@@ -104,14 +111,16 @@ def _config(app: ASGIApp, settings: ServiceSettings, **options: Any) -> uvicorn.
             header_timeout=settings.header_timeout,
             io_timeout=settings.io_timeout,
             max_head=settings.max_head,
+            tally=tally,
         ),
         timeout_keep_alive=settings.keep_alive_timeout,
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout),
+        lifespan=lifespan,
         log_config=None,
         log_level="warning",
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        **options,
     )
 
 

@@ -4,6 +4,7 @@ import logging
 import socket
 import struct
 from asyncio import TimerHandle, Transport
+from collections import Counter
 from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -39,7 +40,7 @@ class BoundedProtocol(HttpToolsProtocol):
     request's first byte. io_timeout: seconds in which a client has to bring the next `PROGRESS` of
     a body, or its end, and in which it has to take some of a response. They do not count while it
     is the service that reads nothing or has nothing to send. max_head: bytes of a head, or of
-    anything else that is no body, such as trailers.
+    anything else that is no body, such as trailers. tally: counts the `slow_clients`.
 
     Who is slower is disconnected (RFC 9112, section 9.5), without a 408: a client could take it for
     the answer to its next request. A head that is too large is answered 431 (RFC 6585, section 5).
@@ -49,9 +50,16 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     def __init__(
-        self, *args: Any, header_timeout: float, io_timeout: float, max_head: int, **kwargs: Any
+        self,
+        *args: Any,
+        header_timeout: float,
+        io_timeout: float,
+        max_head: int,
+        tally: Counter[str] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.tally = Counter[str]() if tally is None else tally
         self.header_timeout = header_timeout
         self.io_timeout = io_timeout
         self.max_head = max_head
@@ -161,6 +169,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return None if cycle.waiting_for_100_continue else body
 
     def _disconnect(self, owed: Owed) -> None:
+        self.tally["slow_clients"] += 1
         client = self.client[0] if self.client else None
         # No more lines than by requests, which are logged too and cost a client less.
         log.info("disconnected a slow client", extra={"owed": owed.what, "client": client})

@@ -9,7 +9,7 @@ returning is a pass, raising is a failure. `GET /health/startup`, `/health/ready
 application for a private port that tells what the probes keep to themselves.
 """
 
-from .check import Check, CheckFailed, CheckResult, PermanentFailure, Status
+from .check import Around, Check, CheckFailed, CheckResult, PermanentFailure, Status
 from .details import Details
 from .monitor import Monitor
 from .options import Options
@@ -19,6 +19,7 @@ from .verdict import Verdict
 
 __all__ = [
     "Answer",
+    "Around",
     "Check",
     "CheckFailed",
     "CheckResult",

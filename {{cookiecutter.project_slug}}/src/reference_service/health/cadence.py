@@ -10,17 +10,17 @@ class Cadence:
     """
 
     def __init__(self, options: Options) -> None:
-        self._options = options
+        self.options = options
         self.score = 0.0
         self.calm = False
 
     @property
     def interval(self) -> float:
         """Seconds between two attempts of a passing check."""
-        idle, full = self._options.interval, max(self._options.interval, self._options.max_interval)
+        idle, full = self.options.interval, max(self.options.interval, self.options.max_interval)
         return idle + (full - idle) * self.score if self.calm else idle
 
     @property
     def threshold(self) -> int:
         """Failures in a row that turn a check to `fail`."""
-        return self._options.threshold + int(2 * self.score)
+        return self.options.threshold + int(2 * self.score)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
@@ -54,6 +55,10 @@ class PermanentFailure(CheckFailed):
     permanent: ClassVar[bool] = True
 
 
+Around = Callable[["Check"], AbstractContextManager[object]]
+"""Makes what is entered around an attempt of a check, as a span: a timeout is raised through it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One question to one dependency.
@@ -65,6 +70,8 @@ class Check:
     interval: seconds between attempts, whatever the load. None: the engine's adaptive cadence.
     threshold: failures in a row that make it fail. None: the engine's, by load.
     permanent: exception types that are not worth an immediate retry, such as bad credentials.
+    attributes: what tracing calls the dependency, by OpenTelemetry's semantic conventions, as
+        `{"db.system.name": "postgresql"}`.
     """
 
     name: str
@@ -74,6 +81,7 @@ class Check:
     interval: float | None = None
     threshold: int | None = None
     permanent: tuple[type[BaseException], ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a name that cannot stand in a path, and an impact that is none."""

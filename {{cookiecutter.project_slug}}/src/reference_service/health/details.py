@@ -1,10 +1,11 @@
 """The management port's view of the checks: an ASGI application of its own, never public."""
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
-from .asgi import Receive, Scope, Send
+from .asgi import ASGIApp, Receive, Scope, Send
 from .registry import Answer, Probe, Registry
 from .report import check_report, full_report, verbose_lines
 
@@ -20,14 +21,28 @@ class Details:
     A probe takes `?verbose` (one line a check) and `?exclude=NAME` (as if it were absent).
 
     Hosts, credentials and drivers' messages are in none of them: an error is named by its type.
+
+    about: what the service is, as `{"serviceId": "orders", "version": "1.2.0"}`, told at `/health`.
+    pages: further applications by their path, such as `/metrics`.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        about: Mapping[str, str] | None = None,
+        pages: Mapping[str, ASGIApp] | None = None,
+    ) -> None:
         self.registry = registry
+        self.about = dict(about or {})
+        self.pages = dict(pages or {})
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer from memory; this application takes no body and no lifespan."""
         if scope["type"] != "http":
+            return
+        if page := self.pages.get(scope["path"]):
+            await page(scope, receive, send)
             return
         code, media_type, body = self._respond(scope)
         headers = [
@@ -45,7 +60,7 @@ class Details:
         match scope["path"].strip("/").split("/"):
             case ["health"]:
                 code = self.registry.answer(Probe.READY).code
-                return code, JSON, _json(full_report(self.registry))
+                return code, JSON, _json({**self.about, **full_report(self.registry)})
             case ["health", name] if name in PROBES:
                 return self._probe(PROBES[name], query)
             case ["health", "startup" | "ready", check] if check in self.registry.monitors:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from .cadence import Cadence
-from .check import Check, CheckFailed, CheckResult, Status
-from .options import STALE_MARGIN, SUSPICION_GAP, Options
+from .check import Around, Check, CheckFailed, CheckResult, Status
+from .options import STALE_MARGIN, SUSPICION_GAP
 from .verdict import Verdict, judge, next_attempt_in
 
 log = logging.getLogger(__name__)
@@ -17,27 +17,30 @@ class Monitor:
     """Asks one dependency again and again, with at most one attempt in flight.
 
     on_verdict: called with the monitor and its previous verdict after each attempt.
+    around: entered around each attempt.
     clock: monotonic seconds.
     """
 
     def __init__(
         self,
         check: Check,
-        options: Options,
         cadence: Cadence,
         on_verdict: "Callable[[Monitor, Verdict], None]",
         clock: Callable[[], float],
+        around: Around,
     ) -> None:
         self.check = check
         self.name = check.name
         self.verdict = Verdict(since=clock(), error="Pending", detail="not checked yet")
         self.settled_once = False
         """Whether it has passed once; for a check that only warns: been tried once."""
-        self._timeout = check.timeout or options.timeout
-        self._base_interval = check.interval or options.interval
+        self._timeout = check.timeout or cadence.options.timeout
+        self._base_interval = check.interval or cadence.options.interval
         self._cadence = cadence
         self._on_verdict = on_verdict
         self._clock = clock
+        self._around = around
+        self._asked_for: tuple[Around, asyncio.Future[None]] | None = None
         self._orphan: asyncio.Task[CheckResult] | None = None
         self._suspicion = asyncio.Event()
 
@@ -53,6 +56,16 @@ class Monitor:
     def suspect(self) -> None:
         """Check at once, at most once a second: something said that the verdict may be wrong."""
         self._suspicion.set()
+
+    async def attempt_within(self, around: Around) -> None:
+        """Have the next attempt, which comes at once, be made within `around`; return after it.
+
+        The limit of `suspect` holds. Who asks while another waits, waits for the same attempt.
+        """
+        if self._asked_for is None:
+            self._asked_for = around, asyncio.get_running_loop().create_future()
+        self.suspect()
+        await asyncio.shield(self._asked_for[1])
 
     async def run(self) -> None:
         """Check for ever. Cancelling it abandons the attempt that is under way."""
@@ -71,12 +84,17 @@ class Monitor:
     async def attempt(self) -> float:
         """Ask once, settle the verdict, and return the seconds until the next attempt is due."""
         started = self._clock()
+        asked_for, self._asked_for = self._asked_for, None
         outcome: CheckResult | Exception
         try:
-            outcome = await self._ask()
+            with asked_for[0](self.check) if asked_for else self._around(self.check):
+                outcome = await self._ask()
         except Exception as error:
             # Without its frames: this one holds it, and so all that a driver left would stay.
             outcome = error.with_traceback(None)
+        finally:
+            if asked_for and not asked_for[1].done():
+                asked_for[1].set_result(None)
         previous, now = self.verdict, self._clock()
         verdict = judge(
             previous,

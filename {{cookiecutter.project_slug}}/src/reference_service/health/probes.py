@@ -1,10 +1,20 @@
 """Answers the probes at the outermost ASGI layer, before anything that could be slow or broken."""
 
 import json
+import logging
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
 
 from .asgi import ASGIApp, Message, Receive, Scope, Send
 from .registry import Answer, Probe, Registry
 from .traffic import Traffic
+
+log = logging.getLogger(__name__)
+
+READY = f"/health/{Probe.READY}"
+
+Trace = Callable[[Scope, Answer], Iterable[tuple[bytes, bytes]]]
+"""Traces a run of the checks that a readiness request has asked for; it must not wait for it."""
 
 
 def messages(answer: Answer) -> tuple[Message, Message]:
@@ -29,14 +39,19 @@ class Probes:
 
     The rest goes on to `app`, whose errors are evidence for the checks. The registry starts with
     the application's lifespan and stops before the application closes what the checks use.
+
+    A probe's answer is logged when it changes. trace: called for a readiness request that says
+    `X-Trace-Health: true`, with its scope and what it is answered; returns headers for the answer.
     """
 
-    def __init__(self, app: ASGIApp, registry: Registry) -> None:
+    def __init__(self, app: ASGIApp, registry: Registry, *, trace: Trace | None = None) -> None:
         self.app = Traffic(app, registry)
         self.registry = registry
+        self.trace = trace
+        self._said: dict[str, Answer] = {}
         self._probes = {
             f"/health/{Probe.STARTUP}": registry.startup,
-            f"/health/{Probe.READY}": registry.ready,
+            READY: registry.ready,
             f"/health/{Probe.LIVE}": registry.live,
         }
 
@@ -45,7 +60,13 @@ class Probes:
         if scope["type"] == "http":
             probe = self._probes.get(scope["path"])
             if probe is not None and scope["method"] in ("GET", "HEAD"):
-                start, body = RESPONSES[probe()]
+                answer = probe()
+                if answer is not self._said.get(scope["path"]):
+                    self._say(scope["path"], answer)
+                start, body = RESPONSES[answer]
+                if self.trace and scope["path"] == READY and _asks_for_trace(scope):
+                    more = self.trace(scope, answer)
+                    start = {**start, "headers": [*start["headers"], *more]}
                 await send(start)
                 await send(body)
                 return
@@ -53,6 +74,12 @@ class Probes:
             await self._live(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+    def _say(self, path: str, answer: Answer) -> None:
+        """Log what a probe answers from now on: a line for each would drown the rest."""
+        level = logging.INFO if answer.code == HTTPStatus.OK else logging.WARNING
+        log.log(level, "probe answers", extra={"path": path, "status": answer.code})
+        self._said[path] = answer
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def watched_receive() -> Message:
@@ -71,3 +98,9 @@ class Probes:
             await self.app(scope, watched_receive, watched_send)
         finally:
             await self.registry.stop()
+
+
+def _asks_for_trace(scope: Scope) -> bool:
+    return any(
+        name == b"x-trace-health" and value.lower() == b"true" for name, value in scope["headers"]
+    )

@@ -4,10 +4,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable
+from contextlib import nullcontext
 from enum import Enum, StrEnum
 
 from .cadence import Cadence
-from .check import Check, Status
+from .check import Around, Check, Status
 from .load import Load
 from .monitor import Monitor
 from .options import LOAD_PERIOD, SUPERVISION_PERIOD, WEDGED_AFTER, Options
@@ -59,20 +60,23 @@ class Answer(Enum):
 class Registry:
     """Answers from verdicts that monitors keep in the background, so asking costs nothing.
 
+    around: entered around each attempt of a check, in its task, as by tracing.
     clock: monotonic seconds. Raises ValueError when two checks have one name.
     """
 
     def __init__(
         self,
-        checks: Iterable[Check],
+        checks: Iterable[Check] = (),
         options: Options | None = None,
         *,
         load: Load | None = None,
         clock: Callable[[], float] = time.monotonic,
+        around: Around = lambda _: nullcontext(),
     ) -> None:
         self.options = options or Options()
         self.load = load or Load()
         self.clock = clock
+        self.around = around
         self.cadence = Cadence(self.options)
         self.started_up = False
         """Whether the application's own start-up work is done."""
@@ -83,12 +87,16 @@ class Registry:
         self._supervisor: asyncio.Task[None] | None = None
         self.monitors: dict[str, Monitor] = {}
         for check in checks:
-            if check.name in self.monitors:
-                message = f"two checks are named {check.name!r}"
-                raise ValueError(message)
-            self.monitors[check.name] = Monitor(
-                check, self.options, self.cadence, self._on_verdict, clock
-            )
+            self.add(check)
+
+    def add(self, check: Check) -> None:
+        """Add a check, before the start. Raises ValueError when its name is taken."""
+        if check.name in self.monitors:
+            message = f"two checks are named {check.name!r}"
+            raise ValueError(message)
+        self.monitors[check.name] = Monitor(
+            check, self.cadence, self._on_verdict, self.clock, self.around
+        )
 
     def startup(self) -> Answer:
         """Tell whether start-up is over: the application's own is, and every check has passed once.
@@ -143,6 +151,14 @@ class Registry:
         for monitor in self.monitors.values():
             if name is None or monitor.name == name or monitor.name.startswith(f"{name}."):
                 monitor.suspect()
+
+    async def attempt_all(self, around: Around) -> None:
+        """Have every check look again at once, within `around`; return when all have.
+
+        The monitors do it: so no second attempt is in flight, a second's rest lies between two, and
+        what is found counts.
+        """
+        await asyncio.gather(*(m.attempt_within(around) for m in self.monitors.values()))
 
     def drain(self) -> None:
         """Turn `ready` to 503 for good: the process is leaving. Safe in a signal handler."""

@@ -1,5 +1,7 @@
 """Refuses requests beyond a number in flight, at once."""
 
+from collections import Counter
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .problem import send_problem
@@ -9,11 +11,14 @@ class LoadLimit:
     """Answers 503 with `Retry-After` while `limit` requests are in flight.
 
     A refusal costs microseconds, so what was accepted still gets its answer in time.
+
+    tally: counts the `refused_requests`.
     """
 
-    def __init__(self, app: ASGIApp, *, limit: int) -> None:
+    def __init__(self, app: ASGIApp, *, limit: int, tally: Counter[str] | None = None) -> None:
         self.app = app
         self.limit = limit
+        self.tally = Counter[str]() if tally is None else tally
         self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -22,6 +27,7 @@ class LoadLimit:
             await self.app(scope, receive, send)
             return
         if self.in_flight >= self.limit:
+            self.tally["refused_requests"] += 1
             detail = "The service is at its limit of requests in flight; try again."
             await send_problem(scope, send, 503, detail, [(b"retry-after", b"1")])
             return

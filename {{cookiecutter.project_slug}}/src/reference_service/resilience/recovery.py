@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,10 +20,13 @@ class Recovery:
 
     A response that has begun cannot be mended: it is left unfinished, whereupon an ASGI server cuts
     the connection, and the client sees a broken answer instead of a short one.
+
+    tally: counts the `recovered_panics`, and those of them that were `broken_responses`.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, tally: Counter[str] | None = None) -> None:
         self.app = app
+        self.tally = Counter[str]() if tally is None else tally
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request; never raise on the application's behalf."""
@@ -41,6 +45,8 @@ class Recovery:
         except BaseException as error:
             if _is_meant_for_this_task(error):
                 raise
+            self.tally["recovered_panics"] += 1
+            self.tally["broken_responses"] += begun
             what = "request failed after its response began" if begun else "request failed"
             log.exception(what, extra={"method": scope["method"], "path": scope["path"]})
             if not begun:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,11 +21,14 @@ class Timeout:
 
     If it is the body that the application waits for, the answer is 408 (RFC 9110, section 15.5.9):
     a client that sends slowly must not look like a service that fails.
+
+    tally: counts the `request_timeouts` that were the service's own.
     """
 
-    def __init__(self, app: ASGIApp, *, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, *, seconds: float, tally: Counter[str] | None = None) -> None:
         self.app = app
         self.seconds = seconds
+        self.tally = Counter[str]() if tally is None else tally
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request against the clock."""
@@ -71,6 +75,7 @@ class Timeout:
             await answer
 
     async def _refuse(self, scope: Scope, send: Send) -> None:
+        self.tally["request_timeouts"] += 1
         log.warning("request timed out", extra={"path": scope["path"], "after": self.seconds})
         detail = f"The service did not begin to answer within {self.seconds:g} s."
         await send_problem(scope, send, 504, detail)

@@ -76,6 +76,11 @@ class Kafka:
         """Have a message sent to the first topic, in the background."""
         self._publisher.publish(key, value)
 
+    @property
+    def lost(self) -> int:
+        """The number of messages that were not sent and never will be."""
+        return self._publisher.lost
+
     async def listen(self, *, from_start: bool = False) -> AsyncGenerator[bytes, None]:
         """Yield each message of the first topic, as it comes, for ever; outages are waited out.
 

@@ -55,7 +55,8 @@ class Publisher:
         self._batch: list[Message] = []
         self._sending: asyncio.Task[None] | None = None
         self._away = False
-        self._lost = 0
+        self.lost = 0
+        self._told = 0
         self._silent_until = 0.0
 
     def publish(self, key: bytes, value: bytes) -> None:
@@ -152,12 +153,12 @@ class Publisher:
             self._tell_losses()
 
     def _lose(self, count: int) -> None:
-        self._lost += count
-        if self._lost and time.monotonic() >= self._silent_until:
+        self.lost += count
+        if self.lost > self._told and time.monotonic() >= self._silent_until:
             self._tell_losses()
 
     def _tell_losses(self) -> None:
-        if self._lost:
-            log.warning("messages were lost", extra={"lost": self._lost})
+        if self.lost > self._told:
+            log.warning("messages were lost", extra={"lost": self.lost - self._told})
             self._silent_until = time.monotonic() + LOG_GAP
-            self._lost = 0
+            self._told = self.lost

@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 
 log = logging.getLogger(__name__)
 
@@ -16,16 +17,23 @@ STALL = 1.0
 
 
 @contextlib.asynccontextmanager
-async def watch_loop() -> AsyncIterator[None]:
+async def watch_loop(
+    *, tally: Counter[str] | None = None, on_beat: Callable[[float], None] = lambda _: None
+) -> AsyncIterator[None]:
     """Log every stall of the running loop that is longer than `STALL` seconds.
 
     When the loop's heart stops, a thread writes the loop's stack to stderr. It has to wait for code
     that holds the GIL. faulthandler's watchdog need not, but reads the stacks of threads that may
     run on meanwhile, and so crashes the process now and then when a stall ends just then. When the
     loop runs again, a log line says how long the stall was.
+
+    tally: counts the `event_loop_stalls`. on_beat: called ten times a second with the loop's lag,
+    in seconds.
     """
     watchdog = _Watchdog()
-    beat = asyncio.create_task(_beat(watchdog), name="event loop heartbeat")
+    beat = asyncio.create_task(
+        _beat(watchdog, Counter() if tally is None else tally, on_beat), name="event loop heartbeat"
+    )
     watchdog.start()
     try:
         yield
@@ -55,10 +63,12 @@ class _Watchdog(threading.Thread):
                 print(f"The event loop is blocked:\n{stack}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-async def _beat(watchdog: _Watchdog) -> None:
+async def _beat(watchdog: _Watchdog, tally: Counter[str], on_beat: Callable[[float], None]) -> None:
     while True:
         slept = watchdog.fed_at = time.monotonic()
         await asyncio.sleep(HEARTBEAT)
         late = time.monotonic() - slept - HEARTBEAT
+        on_beat(max(late, 0.0))
         if late > STALL - HEARTBEAT:
+            tally["event_loop_stalls"] += 1
             log.warning("the event loop was blocked", extra={"seconds": round(late, 3)})

@@ -1,4 +1,4 @@
-"""How the service uses its dependencies: one file each, put together by `app.py` in its order.
+"""What the service is made of: one file each, put together by `app.py` in its order.
 
     def _index_items(service: Assembly, settings: SearchSettings) -> None:
         search = service.resources.add(Search(settings))
@@ -9,30 +9,64 @@
 A dependency of your own is a file in `resources/`, a file like this one, and its name in `app.py`.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
+from fastapi.telemetry import TelemetryConfig
 from pydantic_settings import BaseSettings
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from ..environment import Settings
+from ..health import Registry
+from ..health.probes import Trace
 from ..items import ItemStore, MemoryItems
 from ..resources import Resources
 
 S = TypeVar("S", bound=BaseSettings)
 
 
+class Figure(NamedTuple):
+    """What monitoring may read at any time; a name that ends in `_total` is a counter's."""
+
+    name: str
+    meaning: str
+    read: Callable[[], float]
+
+
 @dataclass
 class Assembly:
     """What the service consists of so far; each wiring adds to it, or wraps what it finds."""
 
+    name: str
+    version: str
+    registry: Registry
     resources: Resources = field(default_factory=Resources)
     store: ItemStore = field(default_factory=MemoryItems)
+    tally: Counter[str] = field(default_factory=Counter)
+    """How often what befalls requests has befallen them, by name."""
+    figures: list[Figure] = field(default_factory=list)
+    layers: list[Middleware] = field(default_factory=list)
+    """Around every request, within its access log."""
+    pages: dict[str, ASGIApp] = field(default_factory=dict)
+    """Of the management port, by path."""
+    telemetry: TelemetryConfig = field(
+        default_factory=lambda: TelemetryConfig(tracing=False, metrics=False, logs=False)
+    )
+    """FastAPI's own."""
+    trace: Trace | None = None
+    """Traces a run of the checks when a probe asks for it."""
+    on_beat: Callable[[float], None] = lambda _: None
+    """Told the event loop's lag."""
+    closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """Called when all else is closed."""
 
 
 @dataclass(frozen=True)
 class Wiring(Generic[S]):
-    """A dependency's place in the service.
+    """A part's place in the service.
 
     settings: what has to be read from the environment for it.
     add: called with the assembly and those settings; opens nothing. It may raise SettingsError.
@@ -42,5 +76,5 @@ class Wiring(Generic[S]):
     add: Callable[[Assembly, S], None]
 
     def add_to(self, service: Assembly, settings: Settings) -> None:
-        """Put the dependency to use."""
+        """Put the part to use."""
         self.add(service, settings[self.settings])
