@@ -60,7 +60,7 @@ class Monitor:
     async def attempt_within(self, around: Around) -> None:
         """Have the next attempt, which comes at once, be made within `around`; return after it.
 
-        The limit of `suspect` holds. Who asks while another waits, waits for the same attempt.
+        How often is for the caller to limit. Who asks while another waits, shares its attempt.
         """
         if self._asked_for is None:
             self._asked_for = around, asyncio.get_running_loop().create_future()
@@ -78,8 +78,9 @@ class Monitor:
                     await self._suspicion.wait()
             except TimeoutError:
                 continue
-            due = min(self._clock() + delay, started + SUSPICION_GAP)
-            await asyncio.sleep(due - self._clock())
+            if self._asked_for is None:
+                due = min(self._clock() + delay, started + SUSPICION_GAP)
+                await asyncio.sleep(due - self._clock())
 
     async def attempt(self) -> float:
         """Ask once, settle the verdict, and return the seconds until the next attempt is due."""

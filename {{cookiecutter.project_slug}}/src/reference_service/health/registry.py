@@ -155,8 +155,8 @@ class Registry:
     async def attempt_all(self, around: Around) -> None:
         """Have every check look again at once, within `around`; return when all have.
 
-        The monitors do it: so no second attempt is in flight, a second's rest lies between two, and
-        what is found counts.
+        The monitors do it: so no second attempt is in flight, and what is found counts. How often
+        is for the caller to limit.
         """
         await asyncio.gather(*(m.attempt_within(around) for m in self.monitors.values()))
 

@@ -29,6 +29,7 @@ KEEPALIVE = (
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.ping_timeout_ms", 5_000),
 )
+TRACED_AS = {"rpc.system.name": "grpc", "rpc.method": "grpc.health.v1.Health/Check"}
 PROBE = (("grpc.enable_retries", 0),)  # the health engine retries
 
 
@@ -102,7 +103,10 @@ class Grpc:
 
     def checks(self) -> Iterable[Check]:
         """Return a check for each service."""
-        return [Check(f"grpc.{name}", probe.check) for name, probe in self._probes.items()]
+        return [
+            Check(f"grpc.{name}", probe.check, attributes=TRACED_AS)
+            for name, probe in self._probes.items()
+        ]
 
     def watch(self, suspect: Suspect) -> None:
         """Suspect a service when a unary call does not reach it."""

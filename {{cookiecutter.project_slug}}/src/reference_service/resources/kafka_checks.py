@@ -56,7 +56,7 @@ def topics_check(
             raise NoLeader("partitions have no leader", leaderless=leaderless[:SHOWN], **seen)
         return CheckResult(data=seen)
 
-    return Check("kafka", check, permanent=PERMANENT)
+    return Check("kafka", check, permanent=PERMANENT, attributes={"messaging.system": "kafka"})
 
 
 def _is_missing(topic: dict[str, Any]) -> bool:

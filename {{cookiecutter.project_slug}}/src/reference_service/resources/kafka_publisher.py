@@ -14,8 +14,8 @@ from aiokafka.errors import LeaderNotAvailableError  # type: ignore[import-untyp
 
 log = logging.getLogger(__name__)
 
-Message = tuple[bytes, bytes]
-"""A key and a value."""
+Message = tuple[bytes, bytes, contextvars.Context]
+"""A key, a value, and whose they are: tracing sends the request's trace along."""
 
 CAPACITY = 1000
 """Messages that wait while Kafka is away. A further one takes the place of the oldest."""
@@ -65,7 +65,7 @@ class Publisher:
             self._waiting.get_nowait()
             self._waiting.task_done()
             self._lose(1)
-        self._waiting.put_nowait((key, value))
+        self._waiting.put_nowait((key, value, contextvars.copy_context()))
         if self._sending is None or self._sending.done():
             # In no request's context: its id would stand in every line that is ever logged here.
             self._sending = asyncio.create_task(self._send_all(), context=contextvars.Context())
@@ -119,9 +119,11 @@ class Publisher:
             # Given a message for it, aiokafka 0.14 asks for a leader a thousand times a second.
             raise LeaderNotAvailableError(self._topic)
         sent = []
-        for key, value in self._batch.copy():
-            sent.append(await producer.send(self._topic, value, key))
-            sent[-1].add_done_callback(functools.partial(self._settle, (key, value)))
+        for message in self._batch.copy():
+            key, value, context = message
+            sending = producer.send(self._topic, value, key)
+            sent.append(await asyncio.create_task(sending, context=context))
+            sent[-1].add_done_callback(functools.partial(self._settle, message))
         await asyncio.gather(*sent)
 
     def _settle(self, message: Message, arrival: asyncio.Future[Any]) -> None:

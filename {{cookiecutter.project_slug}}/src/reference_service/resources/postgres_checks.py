@@ -13,6 +13,7 @@ from ..health import Check, CheckFailed, CheckResult, Status
 
 Fetchrow = Callable[[str], Awaitable[asyncpg.Record | None]]
 
+TRACED_AS = {"db.system.name": "postgresql", "db.operation.name": "SELECT"}
 PERMANENT = (
     asyncpg.InvalidAuthorizationSpecificationError,  # includes a wrong password
     asyncpg.InvalidCatalogNameError,
@@ -64,7 +65,7 @@ def server_check(fetchrow: Fetchrow, role: str) -> Check:
             raise ReadOnly("transactions are read-only", **seen)
         return CheckResult(data=seen)
 
-    return Check("postgres", check, permanent=PERMANENT)
+    return Check("postgres", check, permanent=PERMANENT, attributes=TRACED_AS)
 
 
 class PoolGauge:
@@ -133,7 +134,7 @@ def schema_check(fetchrow: Fetchrow, migrations: Path = MIGRATIONS) -> Check:
             raise SchemaBehind("migrations are missing", **seen)
         return CheckResult(data=seen)
 
-    return Check("postgres.schema", check, permanent=PERMANENT)
+    return Check("postgres.schema", check, permanent=PERMANENT, attributes=TRACED_AS)
 
 
 def read_revisions(folder: Path) -> tuple[frozenset[str], str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..health import Check, CheckFailed, CheckResult, PermanentFailure
-from .postgres_checks import PERMANENT, Fetchrow, NotInRecovery
+from .postgres_checks import PERMANENT, TRACED_AS, Fetchrow, NotInRecovery
 
 INTERVAL = 1.0
 """Seconds between two looks, whatever the load: by so much may a lag be longer than it seems."""
@@ -68,7 +68,13 @@ def replication_check(fetchrow: Fetchrow, max_lag: float) -> Check:
         row = await fetchrow(QUERY)
         return replication.judge(time.monotonic(), dict(row or {}))
 
-    return Check("postgres.replication", check, interval=INTERVAL, permanent=PERMANENT)
+    return Check(
+        "postgres.replication",
+        check,
+        interval=INTERVAL,
+        permanent=PERMANENT,
+        attributes=TRACED_AS,
+    )
 
 
 class Replication:

@@ -74,7 +74,8 @@ def server_check(client: Client, *, replica_will_do: bool) -> Check:
                     raise fault("the primary refuses writes") from error
             raise
 
-    return Check("redis", check, permanent=PERMANENT)
+    attributes = {"db.system.name": "redis", "db.operation.name": "PING"}
+    return Check("redis", check, permanent=PERMANENT, attributes=attributes)
 
 
 async def _prove(client: Client, *, replica_will_do: bool) -> CheckResult:

@@ -73,7 +73,8 @@ class Group:
 
     def check(self, *, strict: bool) -> Check:
         """Return the check."""
-        return Check("redis.sentinel", lambda: self._look(strict=strict))
+        attributes = {"db.system.name": "redis", "db.operation.name": "SENTINEL"}
+        return Check("redis.sentinel", lambda: self._look(strict=strict), attributes=attributes)
 
     async def _look(self, *, strict: bool) -> CheckResult:
         """Pass when all sentinels are well and the primary answers; warn while one is not."""

@@ -10,7 +10,7 @@ from json.encoder import encode_basestring_ascii as quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .logs import REQUEST_ID, timestamp
+from .logs import REQUEST_ID, span_ids, timestamp
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +77,11 @@ def write_json(level: int, request_id: str, scope: Scope, status: int, duration_
 
     It is the one line that each request pays for: a log record costs a third of a bare route.
     """
+    ids = "".join(f' "{name}": "{value}",' for name, value in span_ids().items())
     sys.stdout.write(
         f'{{"time": "{timestamp(time.time())}", "level": "{LEVELS[level]}", "logger": "{__name__}",'
-        f' "message": "request", "request_id": "{request_id}", "method": {quote(scope["method"])},'
+        f' "message": "request", "request_id": "{request_id}",{ids}'
+        f' "method": {quote(scope["method"])},'
         f' "path": {quote(scope["path"])}, "status": {status},'
         f' "duration_ms": {duration_ms:.1f}}}\n'
     )

@@ -7,6 +7,8 @@ import sys
 import time
 from contextvars import ContextVar
 
+from opentelemetry import trace
+
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that the running task serves."""
 
@@ -25,7 +27,7 @@ def configure_logging(*, json_lines: bool, level: str) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes time (RFC 3339, UTC), level, logger, message, the request's id, and the extras."""
+    """Writes time (RFC 3339, UTC), level, logger, message, ids of request and trace, extras."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
@@ -71,10 +73,21 @@ def _leave_out_what_is_not_shown() -> None:
 
 
 def _facts(record: logging.LogRecord) -> dict[str, object]:
-    """Return the request's id, if one is being served, and the record's extras."""
-    extras = {key: value for key, value in vars(record).items() if key not in _OWN}
-    request_id = REQUEST_ID.get()
-    return extras if request_id is None else {"request_id": request_id, **extras}
+    """Return the ids of the request and the span, where there are any, and the record's extras."""
+    facts: dict[str, object] = {}
+    if request_id := REQUEST_ID.get():
+        facts["request_id"] = request_id
+    facts.update(span_ids())
+    facts.update((key, value) for key, value in vars(record).items() if key not in _OWN)
+    return facts
+
+
+def span_ids() -> dict[str, str]:
+    """Return the current trace's and span's ids, in the hexadecimal digits of W3C Trace Context."""
+    span = trace.get_current_span().get_span_context()
+    if not span.is_valid:
+        return {}
+    return {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -1,14 +1,21 @@
-"""Prometheus and OpenTelemetry are told what the service does."""
+"""Prometheus and OpenTelemetry learn what the service does."""
 
 from starlette.middleware import Middleware
 
+from ..telemetry.health_traces import TRACER, HealthTraces, LightSampler, untraced
 from ..telemetry.metrics import Metrics
 from ..telemetry.request_metrics import RequestMetrics
-from ..telemetry.traces import TraceSettings
+from ..telemetry.traces import TraceSettings, Tracing, trace_clients
 from . import Assembly, Wiring
 
 
-def _show(service: Assembly, settings: TraceSettings) -> None:
+def _observe(service: Assembly, settings: TraceSettings) -> None:
+    _measure(service)
+    if settings.enabled:
+        _trace(service, settings)
+
+
+def _measure(service: Assembly) -> None:
     metrics = Metrics(
         service.name, service.version, service.registry, service.tally, service.figures
     )
@@ -17,4 +24,19 @@ def _show(service: Assembly, settings: TraceSettings) -> None:
     service.on_beat = metrics.observe_lag
 
 
-OBSERVABILITY = Wiring(TraceSettings, _show)
+def _trace(service: Assembly, settings: TraceSettings) -> None:
+    tracing = Tracing(settings, service.name, service.version)
+    provider = tracing.provider()
+    trace_clients(provider)
+    service.telemetry |= {
+        "tracing": True,
+        "tracer_provider": provider,
+        "operation_spans": False,  # the dear part, and handlers are not what one waits for
+    }
+    service.registry.around = untraced
+    tracer = tracing.provider(LightSampler()).get_tracer(TRACER)
+    service.trace = HealthTraces(tracer, service.registry, settings.semconv_stability_opt_in)
+    service.closing.append(tracing.close)
+
+
+OBSERVABILITY = Wiring(TraceSettings, _observe)

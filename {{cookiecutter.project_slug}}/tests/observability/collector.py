@@ -1,0 +1,102 @@
+"""A collector of our own: takes spans by OTLP over HTTP, and keeps them."""
+
+import gzip
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+
+@dataclass(frozen=True)
+class Span:
+    """What came over the wire, in plain words; ids are hexadecimal digits."""
+
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    trace_state: str
+    status: str
+    scope: str
+    seconds: float
+    attributes: dict[str, Any] = field(default_factory=dict)
+    events: tuple[str, ...] = ()
+    service: str = ""
+
+
+class Collector:
+    """Spans as they come in; `url` is what OTEL_EXPORTER_OTLP_ENDPOINT has to say."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.spans: list[Span] = []
+
+    def trace(self, trace_id: str) -> dict[str, Span]:
+        """Return the spans of one trace by their names."""
+        return {span.name: span for span in self.spans if span.trace_id == trace_id}
+
+    def take(self, body: bytes) -> None:
+        request = ExportTraceServiceRequest.FromString(body)
+        for resource in request.resource_spans:
+            service = values(resource.resource.attributes).get("service.name", "")
+            for scope in resource.scope_spans:
+                self.spans += [read(span, scope.scope.name, service) for span in scope.spans]
+
+
+@contextmanager
+def collecting() -> Iterator[Collector]:
+    """Run a collector on a port of loopback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if self.headers["content-encoding"] == "gzip":
+                body = gzip.decompress(body)
+            collector.take(body)
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        collector = Collector(f"http://127.0.0.1:{server.server_port}")
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        serving.start()
+        try:
+            yield collector
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+def read(span: Any, scope: str, service: str) -> Span:
+    return Span(
+        span.name,
+        span.trace_id.hex(),
+        span.span_id.hex(),
+        span.parent_span_id.hex(),
+        span.trace_state,
+        span.status.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_"),
+        scope,
+        (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
+        values(span.attributes),
+        tuple(event.name for event in span.events),
+        service,
+    )
+
+
+def values(attributes: Any) -> dict[str, Any]:
+    return {each.key: value(each.value) for each in attributes}
+
+
+def value(any_value: Any) -> Any:
+    kind = any_value.WhichOneof("value")
+    if kind == "array_value":
+        return [value(each) for each in any_value.array_value.values]
+    return getattr(any_value, kind) if kind else None
