@@ -77,7 +77,8 @@ class Probes:
 
     def _say(self, path: str, answer: Answer) -> None:
         """Log what a probe answers from now on: a line for each would drown the rest."""
-        level = logging.INFO if answer.code == HTTPStatus.OK else logging.WARNING
+        turned_red = path in self._said and answer.code != HTTPStatus.OK
+        level = logging.WARNING if turned_red else logging.INFO
         log.log(level, "probe answers", extra={"path": path, "status": answer.code})
         self._said[path] = answer
 

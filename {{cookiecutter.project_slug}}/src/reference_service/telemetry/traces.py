@@ -62,10 +62,12 @@ class TraceSettings(BaseSettings):
     )
 
     @property
-    def enabled(self) -> bool:
-        """Whether traces go anywhere."""
-        endpoint = self.exporter_otlp_traces_endpoint or self.exporter_otlp_endpoint
-        return bool(endpoint) and self.traces_exporter != "none" and not self.sdk_disabled
+    def url(self) -> str:
+        """Where traces go, nothing if they go nowhere."""
+        if self.sdk_disabled or self.traces_exporter == "none":
+            return ""
+        base = self.exporter_otlp_endpoint.rstrip("/")
+        return self.exporter_otlp_traces_endpoint or (base and f"{base}/v1/traces")
 
 
 class Tracing:
@@ -76,7 +78,7 @@ class Tracing:
     """
 
     def __init__(self, settings: TraceSettings, name: str, version: str) -> None:
-        self._timeout = settings.exporter_otlp_timeout
+        self._settings = settings
         self._resource = Resource.create(
             {"service.name": settings.service_name or name, "service.version": version}
         )
@@ -85,7 +87,9 @@ class Tracing:
     def provider(self, sampler: Sampler | None = None) -> TracerProvider:
         """Return a new provider; without a sampler the environment decides what is traced."""
         provider = TracerProvider(sampler=sampler, resource=self._resource, shutdown_on_exit=False)
-        exporter = OTLPSpanExporter(timeout=self._timeout)
+        exporter = OTLPSpanExporter(
+            self._settings.url, timeout=self._settings.exporter_otlp_timeout
+        )
         provider.add_span_processor(BatchSpanProcessor(exporter))
         self._providers.append(provider)
         return provider

@@ -11,7 +11,7 @@ from . import Assembly, Wiring
 
 def _observe(service: Assembly, settings: TraceSettings) -> None:
     _measure(service)
-    if settings.enabled:
+    if settings.url:
         _trace(service, settings)
 
 

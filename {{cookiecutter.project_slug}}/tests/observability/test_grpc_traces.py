@@ -1,0 +1,58 @@
+"""gRPC in traces: a downstream service is told which trace a check belongs to."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc  # type: ignore[import-untyped]
+import pytest
+from grpc_health.v1 import health, health_pb2  # type: ignore[import-untyped]
+
+from ..conftest import StartService
+from .collector import Collector
+from .tracing import below, health_trace, traced
+
+CALL = "/grpc.health.v1.Health/Check"
+
+
+class Downstream:
+    """Says SERVING, and remembers the trace that each call belonged to."""
+
+    def __init__(self) -> None:
+        self.traceparents: list[str] = []
+        self.target = ""
+
+    def check(
+        self, _: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
+        metadata = dict(context.invocation_metadata())
+        self.traceparents.append(metadata.get("traceparent", ""))
+        return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
+
+
+@pytest.fixture
+def downstream() -> Iterator[Downstream]:
+    running = Downstream()
+    handler = grpc.unary_unary_rpc_method_handler(
+        running.check,
+        health_pb2.HealthCheckRequest.FromString,
+        health_pb2.HealthCheckResponse.SerializeToString,
+    )
+    server = grpc.server(ThreadPoolExecutor(2))
+    service = grpc.method_handlers_generic_handler(health.SERVICE_NAME, {"Check": handler})
+    server.add_generic_rpc_handlers([service])
+    running.target = f"downstream=127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    yield running
+    server.stop(grace=None).wait()
+
+
+def test_a_health_trace_goes_on_to_the_service_that_is_called(
+    start_service: StartService, collector: Collector, downstream: Downstream
+) -> None:
+    service = traced(start_service, collector.url, GRPC_TARGETS=downstream.target)
+    assert set(downstream.traceparents) == {""}  # in the background there is no trace
+    spans = health_trace(service, collector, CALL)
+    [check] = [span for span in spans if span.name == "check grpc.downstream"]
+    assert check.attributes["rpc.system.name"] == "grpc"
+    [call] = below(spans, "check grpc.downstream")
+    assert f"00-{check.trace_id}-{call.span_id}" in {each[:52] for each in downstream.traceparents}

@@ -1,0 +1,180 @@
+"""What Prometheus reads from a running service, after it was used and misused."""
+
+import contextlib
+import socket
+from collections.abc import Callable
+
+import httpx
+import pytest
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as openmetrics_families,
+)
+from prometheus_client.parser import text_string_to_metric_families
+
+from ..conftest import StartService
+from ..processes import Service, wait_until
+
+OPENMETRICS = {"accept": "application/openmetrics-text; version=1.0.0"}
+PROMETHEUS_2 = {
+    # What Prometheus 2.42 says.
+    "accept": "application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
+    "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+}
+REQUESTS = "http_request_duration_seconds_count"
+
+
+def read(service: Service, name: str, **labels: str) -> float | None:
+    """Return the sum of the series with this name and these labels, None if there are none."""
+    text = service.management.get("/metrics").text
+    values = [
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+    return sum(values) if values else None
+
+
+def test_every_metric_of_ours_says_whose_it_is(service: Service) -> None:
+    text = service.management.get("/metrics").text
+    ours = [
+        (sample.name, sample.labels)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if not sample.name.startswith(("process_", "python_"))
+    ]
+    assert len(ours) > 100
+    assert {labels.get("service_id") for _, labels in ours} == {"reference-service"}
+
+
+def test_requests_are_counted_by_the_template_of_their_route(service: Service) -> None:
+    created = service.api.post("/items", json={"name": "Lamp"}).json()
+    for _ in range(3):
+        service.api.get(f"/items/{created['id']}")
+    assert read(service, REQUESTS, method="POST", route="/items", status_code="201") == 1
+    route = {"method": "GET", "route": "/items/{item_id}"}
+    assert read(service, REQUESTS, **route, status_code="200") == 3
+    assert read(service, "http_request_duration_seconds_bucket", **route, le="10.0") == 3
+
+
+def test_probes_are_not_among_the_requests(service: Service) -> None:
+    before = read(service, REQUESTS)
+    for name in ("startup", "ready", "live"):
+        service.probe(name)
+    assert read(service, REQUESTS) == before
+
+
+def test_labels_have_few_values_whatever_clients_send(service: Service) -> None:
+    before = series(service)
+    for number in range(20):
+        service.api.get(f"/no/such/route/{number}")
+        service.api.get(f"/items/{number}")
+    for method in ("PURGE", "PROPFIND", "MKCOL", "NOTIFY"):
+        service.api.request(method, "/items")
+    assert read(service, REQUESTS, route="other", status_code="404") == 20
+    assert read(service, REQUESTS, method="other") == 4
+    new = {(labels["method"], labels["route"]) for labels in series(service)}
+    new -= {(labels["method"], labels["route"]) for labels in before}
+    assert new <= {("other", "/items"), ("other", "other")}
+
+
+def series(service: Service) -> list[dict[str, str]]:
+    text = service.management.get("/metrics").text
+    families = text_string_to_metric_families(text)
+    return [s.labels for family in families for s in family.samples if s.name == REQUESTS]
+
+
+def test_a_first_failure_is_seen_since_its_series_was_there_at_zero(service: Service) -> None:
+    for status in ("500", "503", "504"):
+        at_start = read(service, REQUESTS, method="GET", route="/items", status_code=status)
+        assert at_start == 0
+    where = {"method": "GET", "route": "/faults/raise/{family}", "status_code": "500"}
+    assert read(service, REQUESTS, **where) == 0
+    service.api.get("/faults/raise/ValueError")
+    assert read(service, REQUESTS, **where) == 1
+
+
+def break_off(service: Service) -> None:
+    with contextlib.suppress(httpx.RemoteProtocolError):
+        service.api.get("/faults/break-off")
+
+
+def be_slow(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.port)) as client:
+        client.sendall(b"GET /items HTTP/1.1\r\n")
+        assert client.recv(1) == b""  # cut off
+
+
+def refuse_one(service: Service) -> None:
+    """Have one request refused, while another one holds the only place."""
+    with socket.create_connection(("127.0.0.1", service.port)) as client:
+        client.sendall(b"GET /faults/sleep/60 HTTP/1.1\r\nHost: here\r\n\r\n")
+        wait_until(lambda: read(service, "http_requests_in_flight") == 1)
+        assert service.api.get("/items").status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("event", "settings", "misuse"),
+    [
+        ("recovered_panics", {}, lambda s: s.api.get("/faults/raise/SystemExit")),
+        ("broken_responses", {}, break_off),
+        (
+            "request_timeouts",
+            {"SERVICE_REQUEST_TIMEOUT": 0.2},
+            lambda s: s.api.get("/faults/sleep/9"),
+        ),
+        ("refused_requests", {"SERVICE_MAX_IN_FLIGHT": 1}, refuse_one),
+        ("slow_clients", {"SERVICE_HEADER_TIMEOUT": 0.3}, be_slow),
+        ("event_loop_stalls", {}, lambda s: s.api.get("/faults/block/1.3")),
+    ],
+)
+def test_what_befalls_requests_is_counted(
+    start_service: StartService,
+    event: str,
+    settings: dict[str, float],
+    misuse: Callable[[Service], object],
+) -> None:
+    service = start_service(**settings)
+    name = f"{event}_total"
+    assert read(service, name) == 0
+    misuse(service)
+    wait_until(lambda: read(service, name) == 1)
+
+
+def test_a_blocked_loop_shows_in_the_lag(service: Service) -> None:
+    late = {"le": "0.5"}
+    service.api.get("/faults/block/0.8")
+    wait_until(
+        lambda: (
+            (read(service, "event_loop_lag_seconds_count") or 0)
+            > (read(service, "event_loop_lag_seconds_bucket", **late) or 0)
+        )
+    )
+
+
+def test_the_probes_and_their_checks_are_told(service: Service) -> None:
+    checks = service.management.get("/health").json()["checks"]
+    for check in checks:
+        assert read(service, "health_check_status", check=check) == 1
+        assert read(service, "health_check_stale", check=check) == 0
+        assert (read(service, "health_check_attempts_total", check=check) or 0) >= 1
+        assert read(service, "health_check_duration_seconds", check=check) is not None
+    for probe in ("startup", "ready", "live"):
+        assert read(service, "health_probe_status", probe=probe) == 1
+    assert read(service, "health_probe_interval_seconds") == 5
+    assert read(service, "health_draining") == 0
+
+
+def test_openmetrics_is_given_to_whoever_asks_for_it(service: Service) -> None:
+    for accept in (OPENMETRICS, PROMETHEUS_2):
+        answer = service.management.get("/metrics", headers=accept)
+        assert answer.headers["content-type"].startswith("application/openmetrics-text")
+        assert answer.text.endswith("# EOF\n")
+        families = list(openmetrics_families(answer.text))  # type: ignore[no-untyped-call]
+        assert len(families) > 20
+    plain = service.management.get("/metrics")
+    assert plain.headers["content-type"].startswith("text/plain; version=")
+
+
+def test_the_service_port_shows_no_metrics(service: Service) -> None:
+    assert service.api.get("/metrics").status_code == 404
