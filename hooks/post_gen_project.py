@@ -67,6 +67,7 @@ FEATURES: dict[str, list[str]] = {
         "deploy/grafana",
         "deploy/otel-collector.yaml",
         "deploy/prometheus",
+        "docs/observability.md",
         "docs/runbook.md",
         "src/reference_service/telemetry/*metrics.py",
         "src/reference_service/telemetry/*traces.py",

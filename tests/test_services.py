@@ -19,10 +19,11 @@ COMBINATIONS: dict[str, dict[str, object]] = {
     "everything": dict.fromkeys(FEATURES, True),
     "postgres": NOTHING | {"postgres": True},
     "sentinel": NOTHING | {"redis": True, "sentinel": True},
-    "events": NOTHING | {"kafka": True, "grpc": True},
+    "events": NOTHING | {"kafka": True, "grpc": True, "observability": True},
+    "observability": NOTHING | {"observability": True},
     "nothing": NOTHING | {"slo_tier": "edge"},
 }
-HELD_ELSEWHERE = ("everything", "postgres", "sentinel")
+HELD_ELSEWHERE = ("everything", "postgres", "sentinel", "observability")
 
 
 @pytest.fixture(scope="module", params=COMBINATIONS)

@@ -1,8 +1,10 @@
 """What Prometheus reads from a running service, after it was used and misused."""
 
 import contextlib
+import re
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -178,3 +180,11 @@ def test_openmetrics_is_given_to_whoever_asks_for_it(service: Service) -> None:
 
 def test_the_service_port_shows_no_metrics(service: Service) -> None:
     assert service.api.get("/metrics").status_code == 404
+
+
+def test_the_document_lists_every_metric_of_ours(service: Service) -> None:
+    text = service.management.get("/metrics").text
+    names = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+    ours = {name for name in names if not name.startswith(("process_", "python_"))}
+    document = (Path(__file__).parents[2] / "docs" / "observability.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", document, re.MULTILINE)) == ours
