@@ -13,6 +13,8 @@ from .settings import CheckSettings, ServiceSettings, check_prefix
 from .telemetry import configure_logging
 
 BAD_SETTINGS = 2
+SHARED = "OTEL_"
+"""What variables begin with that are a standard's: others read further ones of that name."""
 
 
 def main() -> int:
@@ -29,7 +31,8 @@ def main() -> int:
         configure_logging(json_lines=serving.json_lines, level=serving.log_level)
         service = create_service(settings)
         known = {name for name, _, _ in _rows(*map(check_prefix, service.app.registry.monitors))}
-        for sentence in misspelt(known, os.environ):
+        ours = {name for name in known if not name.startswith(SHARED)}
+        for sentence in misspelt(ours, os.environ):
             logging.getLogger(__package__).warning(sentence)
         run(service.app, service.details, serving, service.tally)
     except SettingsError as error:

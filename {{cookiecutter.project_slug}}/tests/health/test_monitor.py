@@ -1,6 +1,9 @@
 """Attempts: how often, how long, how many, and what they make of a check."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 import pytest
 
@@ -9,6 +12,7 @@ from reference_service.health import (
     CheckFailed,
     CheckResult,
     PermanentFailure,
+    Registry,
     Status,
 )
 
@@ -227,3 +231,52 @@ def test_each_change_is_logged_once_with_its_reason(caplog: pytest.LogCaptureFix
         "health check db: fail: OSError: no route",
         "health check db: pass",
     ]
+
+
+def test_an_attempt_that_is_asked_for_comes_at_once_within_what_was_asked() -> None:
+    async def scenario() -> tuple[list[float], list[str]]:
+        dependency, entered = Dependency(), list[str]()
+
+        @contextlib.contextmanager
+        def around(check: Check) -> Iterator[None]:
+            try:
+                yield
+            except TimeoutError:
+                entered.append(f"{check.name} timed out")
+            else:
+                entered.append(f"{check.name} passed")
+
+        async with running(Check("db", dependency.check)) as registry:
+            await asyncio.sleep(2.5)
+            await registry.attempt_all(around)
+            dependency.hangs = True
+            await asyncio.gather(*(registry.attempt_all(around) for _ in range(3)))
+        return dependency.asked_at, entered
+
+    asked_at, entered = run(scenario())
+    assert asked_at == [0, 2.5, 2.5]
+    assert entered == ["db passed", "db timed out"]
+
+
+def test_every_attempt_is_made_within_what_the_registry_was_given() -> None:
+    inside: ContextVar[str] = ContextVar("inside", default="nothing")
+
+    @contextlib.contextmanager
+    def around(check: Check) -> Iterator[None]:
+        token = inside.set(check.name)
+        yield
+        inside.reset(token)
+
+    async def scenario() -> list[str]:
+        seen: list[str] = []
+
+        async def look() -> None:
+            seen.append(inside.get())
+
+        registry = Registry([Check("db", look)], clock=now, around=around)
+        await registry.start()
+        await asyncio.sleep(6)
+        await registry.stop()
+        return seen
+
+    assert run(scenario()) == ["db", "db"]

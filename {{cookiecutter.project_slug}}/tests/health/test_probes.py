@@ -121,3 +121,27 @@ def test_the_registry_lives_within_the_applications_lifespan() -> None:
         "app stops, checks run: False",
         "lifespan.shutdown.complete, started up: True",
     ]
+
+
+def test_a_probe_is_logged_when_its_answer_changes(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        dependency = Dependency()
+        async with running(Check("db", dependency.check)) as registry:
+            app = Probes(business, registry)
+            for error in (None, None, ConnectionError(), None):
+                dependency.error = error
+                for _ in range(20):
+                    await asyncio.sleep(0.5)
+                    await request(app, "/health/ready")
+                    await request(app, "/health/live")
+
+    with caplog.at_level("INFO", "reference_service.health.probes"):
+        run(scenario())
+    lines = [record for record in caplog.records if record.message == "probe answers"]
+    said = [(line.levelname, vars(line)["path"], vars(line)["status"]) for line in lines]
+    assert [each for each in said if each[1] == "/health/ready"] == [
+        ("INFO", "/health/ready", 200),
+        ("WARNING", "/health/ready", 503),
+        ("INFO", "/health/ready", 200),
+    ]
+    assert [each for each in said if each[1] == "/health/live"] == [("INFO", "/health/live", 200)]

@@ -20,6 +20,7 @@ from reference_service.telemetry.traces import (
 
 from ..conftest import StartService
 from ..processes import Service, wait_until
+from ..service.test_lifecycle import run_service
 from .collector import Collector, Span
 from .tracing import CALLER, TRACE, traced
 
@@ -185,3 +186,14 @@ def test_the_standard_variables_say_where_traces_go(
         if name in variables:
             monkeypatch.setenv(variable, variables[name])
     assert read([TraceSettings])[TraceSettings].url == url
+
+
+def test_standard_variables_that_are_read_elsewhere_are_not_called_misspelt(
+    environment: dict[str, str],
+) -> None:
+    elsewhere = {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://collector:4318/v1/metrics"}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])  # so that it ends
+        done = run_service(**environment, **elsewhere, SERVICE_PORT=port, SERVICE_HOTS="here")
+    assert "SERVICE_HOTS is not a setting" in done.stdout
+    assert "OTEL_" not in done.stdout
