@@ -70,7 +70,7 @@ FEATURES: dict[str, list[str]] = {
         "docs/observability.md",
         "docs/runbook.md",
         "src/reference_service/telemetry/*metrics.py",
-        "src/reference_service/telemetry/*traces.py",
+        "src/reference_service/telemetry/*trace*.py",
         "src/reference_service/wiring/observability.py",
         "tests/observability",
     ],

@@ -22,7 +22,7 @@ from .catalogue import GROUPS, named
 from .report import page, row, totals
 
 FOLDER = ROOT / ".build" / "faults"
-FEATURES = ("postgres", "redis", "sentinel", "kafka", "grpc")
+FEATURES = ("postgres", "redis", "sentinel", "kafka", "grpc", "observability")
 
 
 def main() -> int:

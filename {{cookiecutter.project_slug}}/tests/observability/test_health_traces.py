@@ -19,10 +19,8 @@ from reference_service.telemetry.health_traces import (
     HealthTraces,
     LightSampler,
 )
-from reference_service.telemetry.traces import (
-    TraceSettings,
-    Tracing,
-)
+from reference_service.telemetry.trace_settings import TraceSettings
+from reference_service.telemetry.traces import Tracing
 
 from .collector import Collector, Span
 

@@ -13,10 +13,8 @@ from reference_service.environment import (
     SettingsError,
     read,
 )
-from reference_service.telemetry.traces import (
-    CLOSE_TIMEOUT,
-    TraceSettings,
-)
+from reference_service.telemetry.trace_settings import TraceSettings
+from reference_service.telemetry.traces import CLOSE_TIMEOUT
 
 from ..conftest import StartService
 from ..processes import Service, wait_until

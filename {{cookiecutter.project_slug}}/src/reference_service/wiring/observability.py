@@ -5,7 +5,8 @@ from starlette.middleware import Middleware
 from ..telemetry.health_traces import TRACER, HealthTraces, LightSampler, untraced
 from ..telemetry.metrics import Metrics
 from ..telemetry.request_metrics import RequestMetrics
-from ..telemetry.traces import TraceSettings, Tracing, trace_clients
+from ..telemetry.trace_settings import TraceSettings
+from ..telemetry.traces import Tracing, trace_clients
 from . import Assembly, Wiring
 
 
