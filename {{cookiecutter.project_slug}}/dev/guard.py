@@ -77,8 +77,11 @@ def _end_with_input(command: subprocess.Popen[bytes], stop: signal.Signals, grac
 
 def main(stop_signal: str, grace: str, *command: str) -> int:
     """Run the command to its end."""
+    endings = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    for signum in endings:
+        signal.signal(signum, signal.SIG_DFL)  # a starter that ignores them hands that down
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    for signum in endings:
         signal.signal(signum, signal.SIG_IGN)  # else the command would be left alone
     stop = signal.Signals(int(stop_signal))
     threading.Thread(

@@ -133,3 +133,13 @@ def test_the_status_of_a_process_that_ended_by_itself_is_its_own() -> None:
 def test_a_ctrl_c_in_the_terminal_does_not_reach_it() -> None:
     with shell("echo ready; sleep 600") as (process, _):
         assert os.getsid(process.pids[0]) != os.getsid(0)
+
+
+def test_a_starter_that_ignores_a_signal_does_not_hand_that_down() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        process = Process(["sleep", "600"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    wait_until(lambda: len(process.pids) == 1, 30)
+    assert process.stop() == 128 + signal.SIGTERM
