@@ -1,6 +1,7 @@
 """Disconnects clients that are too slow, and refuses request heads that have no end."""
 
 import logging
+import os
 import socket
 import struct
 from asyncio import TimerHandle, Transport
@@ -128,9 +129,12 @@ class BoundedProtocol(HttpToolsProtocol):
         status, detail = 400, msg
         if self._unparsed > self.max_head:
             status, detail = 431, f"The request's head is larger than {self.max_head} bytes."
-        body = problem_body({}, status, detail)
+        request_id = os.urandom(16).hex()
+        log.info("refused what is no request", extra={"request_id": request_id, "status": status})
+        body = problem_body({"state": {"request_id": request_id}}, status, detail)
         headers = [
             *self.server_state.default_headers,
+            (b"x-request-id", request_id.encode()),
             (b"content-type", b"application/problem+json"),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
