@@ -122,10 +122,17 @@ def test_a_collector_that_fails_costs_requests_nothing_and_the_end_two_seconds(
         slowest = max(service.api.get("/items").elapsed.total_seconds() for _ in range(50))
         assert slowest < 1, "a request has waited for the collector"
         assert service.probe("ready") == 200
+        wait_until(lambda: complaints(service))
         started = time.monotonic()
         service.signal(signal.SIGTERM)
         assert service.ends_with() == 0
         assert time.monotonic() - started < CLOSE_TIMEOUT + SLACK
+        assert len(complaints(service)) == 1
+
+
+def complaints(service: Service) -> list[str]:
+    lines = service.log.read_text().splitlines()
+    return [line for line in lines if '"logger": "opentelemetry' in line]
 
 
 def test_what_waits_is_sent_before_the_end(

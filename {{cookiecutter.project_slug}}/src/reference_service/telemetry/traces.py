@@ -1,6 +1,8 @@
 """Sends what requests did, and what they waited for, to an OpenTelemetry collector."""
 
 import asyncio
+import logging
+import time
 from importlib.metadata import entry_points
 
 from opentelemetry import trace
@@ -14,6 +16,8 @@ from .trace_settings import TraceSettings
 
 CLOSE_TIMEOUT = 2.0
 """Seconds in which the end waits for a collector."""
+LOG_GAP = 60.0
+"""Seconds between two lines about a collector that is away."""
 
 
 class Tracing:
@@ -29,6 +33,7 @@ class Tracing:
             {"service.name": settings.service_name or name, "service.version": version}
         )
         self._providers: list[TracerProvider] = []
+        logging.getLogger(OTLPSpanExporter.__module__).addFilter(_Patience())
 
     def provider(self, sampler: Sampler | None = None) -> TracerProvider:
         """Return a new provider; without a sampler the environment decides what is traced."""
@@ -48,6 +53,22 @@ class Tracing:
         closing = [asyncio.create_task(asyncio.to_thread(p.shutdown)) for p in self._providers]
         if closing:
             await asyncio.wait(closing, timeout=CLOSE_TIMEOUT)
+
+
+class _Patience(logging.Filter):
+    """Lets the exporter complain once a while: it does so twice for every batch, for hours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._silent_until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - whatever it is
+        """Tell whether enough time has passed."""
+        now = time.monotonic()
+        if now < self._silent_until:
+            return False
+        self._silent_until = now + LOG_GAP
+        return True
 
 
 def trace_clients(provider: TracerProvider) -> None:
