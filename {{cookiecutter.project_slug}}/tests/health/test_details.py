@@ -34,7 +34,13 @@ async def get(registry: Registry, url: str, method: str = "GET") -> tuple[int, s
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "query_string": query.encode()}
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": query.encode(),
+        "headers": [],
+    }
     await Details(registry)(scope, receive, send)
     start, body = sent
     headers = dict(start["headers"])
@@ -79,11 +85,20 @@ def test_every_check_is_told_in_full() -> None:
             "age": 0.7,
             "since": 2.7,
             "duration": 0.0,
+            "timeout": 0.5,
             "attempts": 6,
             "consecutiveFailures": 5,
             "error": "ReadOnly",
             "output": "the server refuses writes",
             "observedValue": {"since": "noon"},
+            "history": [
+                [8.0, 0.0, True],
+                [3.0, 0.0, False],
+                [2.9, 0.0, False],
+                [2.7, 0.0, False],
+                [1.7, 0.0, False],
+                [0.7, 0.0, False],
+            ],
         }
     ]
     assert told["checks"]["database.pool"][0]["status"] == "warn"

@@ -6,10 +6,12 @@ from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from .asgi import ASGIApp, Receive, Scope, Send
+from .page import PAGE, PAGE_HEADERS, wants_page
 from .registry import Answer, Probe, Registry
 from .report import check_report, full_report, verbose_lines
 
 JSON = b"application/health+json"
+HTML = b"text/html; charset=utf-8"
 TEXT = b"text/plain; charset=utf-8"
 PROBLEM = b"application/problem+json"
 PROBES = {probe.value: probe for probe in Probe}
@@ -17,6 +19,8 @@ PROBES = {probe.value: probe for probe in Probe}
 
 class Details:
     """Serves every check at `/health`, one probe's at `/health/ready`, one at `/health/ready/NAME`.
+
+    A browser gets a page at `/health` that shows the same and keeps itself up to date.
 
     A probe takes `?verbose` (one line a check) and `?exclude=NAME` (as if it were absent).
 
@@ -49,6 +53,8 @@ class Details:
             (b"content-type", media_type),
             (b"content-length", str(len(body)).encode()),
             (b"cache-control", b"no-store"),
+            (b"vary", b"accept"),
+            *(PAGE_HEADERS if media_type is HTML else ()),
         ]
         await send({"type": "http.response.start", "status": code, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -58,6 +64,8 @@ class Details:
             return _problem(HTTPStatus.METHOD_NOT_ALLOWED, "use GET or HEAD")
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         match scope["path"].strip("/").split("/"):
+            case ["health"] if wants_page(scope):
+                return HTTPStatus.OK, HTML, PAGE  # which asks for the JSON, and its code
             case ["health"]:
                 code = self.registry.answer(Probe.READY).code
                 return code, JSON, _json({**self.about, **full_report(self.registry)})

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
 from .cadence import Cadence
 from .check import Around, Check, CheckFailed, CheckResult, Status
+from .history import KEPT, Sample
 from .options import STALE_MARGIN, SUSPICION_GAP
 from .verdict import Verdict, judge, next_attempt_in
 
@@ -34,7 +36,10 @@ class Monitor:
         self.verdict = Verdict(since=clock(), error="Pending", detail="not checked yet")
         self.settled_once = False
         """Whether it has passed once; for a check that only warns: been tried once."""
-        self._timeout = check.timeout or cadence.options.timeout
+        self.history: deque[Sample] = deque(maxlen=KEPT)
+        """The latest attempts, newest last."""
+        self.timeout = check.timeout or cadence.options.timeout
+        """Seconds that an attempt may take."""
         self._base_interval = check.interval or cadence.options.interval
         self._cadence = cadence
         self._on_verdict = on_verdict
@@ -113,8 +118,9 @@ class Monitor:
             since=previous.since if verdict.status is previous.status else now,
             checked_at=now,
             duration=now - started,
-            expires_at=now + delay + 2 * self._timeout + STALE_MARGIN,
+            expires_at=now + delay + 2 * self.timeout + STALE_MARGIN,
         )
+        self.history.append(Sample(now, now - started, ok=not verdict.failures))
         self.settled_once |= self.status(now) is not Status.FAIL
         self._log(previous, outcome)
         self._on_verdict(self, previous)
@@ -127,13 +133,13 @@ class Monitor:
         second one starts: the next attempt waits for the orphan, and times out with it.
         """
         if self._orphan is not None:
-            await asyncio.wait({self._orphan}, timeout=self._timeout)
+            await asyncio.wait({self._orphan}, timeout=self.timeout)
             if not self._orphan.done():
                 raise TimeoutError
             self._orphan = None
         task = asyncio.create_task(_call(self.check), name=f"health check {self.name}")
         try:
-            await asyncio.wait({task}, timeout=self._timeout)
+            await asyncio.wait({task}, timeout=self.timeout)
             if task.done():
                 return task.result()
         finally:

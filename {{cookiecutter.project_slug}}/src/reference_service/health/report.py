@@ -8,7 +8,11 @@ from .registry import Probe, Registry
 
 
 def check_report(monitor: Monitor, now: float) -> dict[str, object]:
-    """Return all that is known of a check; `age`, `since` and `duration` are in seconds."""
+    """Return all that is known of a check; `age`, `since`, `duration`, `timeout` are in seconds.
+
+    history: the latest attempts, newest last, each as `[seconds ago, seconds it took, passed]`.
+    observedValue: what the check saw; numbers named `lent` and `capacity` are shown as a bar.
+    """
     verdict = monitor.verdict
     return {
         "status": monitor.status(now),
@@ -17,11 +21,16 @@ def check_report(monitor: Monitor, now: float) -> dict[str, object]:
         "age": round(now - verdict.checked_at, 3) if verdict.attempts else None,
         "since": round(now - verdict.since, 3),
         "duration": round(verdict.duration, 6),
+        "timeout": monitor.timeout,
         "attempts": verdict.attempts,
         "consecutiveFailures": verdict.failures,
         "error": fault(monitor, now),
         "output": verdict.detail,
         "observedValue": dict(verdict.data),
+        "history": [
+            (round(now - sample.at, 1), round(sample.duration, 6), sample.ok)
+            for sample in monitor.history
+        ],
     }
 
 

@@ -1,0 +1,113 @@
+"""A browser gets a page, everything else JSON; the page loads nothing and lets nothing in."""
+
+import base64
+import hashlib
+import re
+
+import pytest
+
+from reference_service.health import Check, Details, Registry
+from reference_service.health.asgi import Message
+
+from .fakes import Dependency
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+async def get(path: str, *accept: str) -> tuple[int, dict[str, str], str]:
+    """Return status code, headers and body."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"accept", value.encode()) for value in accept]
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
+    await Details(Registry([Check("database", Dependency().check)]))(scope, receive, send)
+    start, body = sent
+    told = {name.decode(): value.decode() for name, value in start["headers"]}
+    return start["status"], told, body["body"].decode()
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ([BROWSER], "text/html; charset=utf-8"),
+        (["text/html"], "text/html; charset=utf-8"),
+        (["TEXT/HTML;Q=0.5 , application/json;q=0.4"], "text/html; charset=utf-8"),
+        (["application/json;q=0.4", "text/html;level=1;q=0.5"], "text/html; charset=utf-8"),
+        (["text/*"], "text/html; charset=utf-8"),
+        ([], "application/health+json"),
+        (["*/*"], "application/health+json"),
+        ([""], "application/health+json"),
+        (["application/health+json"], "application/health+json"),
+        (["text/html;q=0, */*"], "application/health+json"),
+        (["text/html;q=0.5, application/json"], "application/health+json"),
+        (["text/html;q=0.5, application/*"], "application/health+json"),
+        (["text/html, application/health+json"], "application/health+json"),
+        (["text/html;q=much"], "application/health+json"),
+    ],
+)
+async def test_who_prefers_html_gets_the_page_and_others_json(
+    accept: list[str], media_type: str
+) -> None:
+    _, headers, _ = await get("/health", *accept)
+    assert headers["content-type"] == media_type
+    assert headers["vary"] == "accept"
+
+
+async def test_a_browser_gets_the_page_with_200_and_the_json_with_the_code_of_ready() -> None:
+    assert (await get("/health", BROWSER))[0] == 200
+    assert (await get("/health"))[0] == 503  # nobody has started the checks
+
+
+@pytest.mark.parametrize("path", ["/health/ready", "/health/ready/database"])
+async def test_a_browser_sees_probes_as_they_are(path: str) -> None:
+    _, headers, _ = await get(path, BROWSER)
+    assert headers["content-type"] == "application/health+json"
+    assert "content-security-policy" not in headers
+
+
+async def test_the_page_may_run_its_own_script_and_style_and_ask_its_own_address_only() -> None:
+    _, headers, page = await get("/health", BROWSER)
+    policy = dict(
+        directive.strip().split(" ", 1)
+        for directive in headers["content-security-policy"].split(";")
+    )
+    assert policy == {
+        "default-src": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        "connect-src": "'self'",
+        "img-src": "data:",
+        "script-src": source(page, "script"),
+        "style-src": source(page, "style"),
+    }
+
+
+def source(page: str, tag: str) -> str:
+    (text,) = re.findall(f"<{tag}[^>]*>(.*?)</{tag}>", page, re.DOTALL)
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+async def test_the_page_loads_nothing_from_elsewhere() -> None:
+    _, _, page = await get("/health", BROWSER)
+    names = {"http://www.w3.org/2000/svg"}  # of a language: nobody loads it
+    assert set(re.findall(r"https?://[^\s\"'<>]+", page)) <= names
+    assert not re.search(r"@import|\burl\(|\bimport\b|<(img|iframe|object|embed)\b|\bsrc=", page)
+    assert set(re.findall(r'<link[^>]*href="([^"]*)"', page)) == {"data:,"}
+
+
+async def test_the_page_never_takes_what_it_is_told_for_html() -> None:
+    _, _, page = await get("/health", BROWSER)
+    assert not re.search(r"(inner|outer)HTML|insertAdjacentHTML|document\.write|\beval\b", page)
+
+
+async def test_without_scripts_the_page_names_the_way_to_the_text() -> None:
+    _, _, page = await get("/health", BROWSER)
+    (told,) = re.findall("<noscript>(.*?)</noscript>", page, re.DOTALL)
+    assert 'href="/health/ready?verbose"' in told
