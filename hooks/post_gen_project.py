@@ -67,6 +67,8 @@ FEATURES: dict[str, list[str]] = {
         "deploy/grafana",
         "deploy/otel-collector.yaml",
         "deploy/prometheus",
+        "docs/decisions/*counts*.md",
+        "docs/decisions/*trace*.md",
         "docs/observability.md",
         "docs/runbook.md",
         "src/reference_service/telemetry/*metrics.py",
