@@ -1,0 +1,98 @@
+"""Every panel shows something, of a service that is used and misused."""
+
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ..processes import Service, wait_until
+from .alerting import RULES
+from .servers import prometheus, query
+
+DASHBOARDS = sorted((RULES.parents[1] / "grafana").glob("*.json"))
+VARIABLES = {"$__rate_interval": "1m", "$service_id": "reference-service"}
+
+
+def panels(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(path.read_text())["panels"]
+    return found
+
+
+TARGETS = [
+    pytest.param(target["expr"], id=f"{path.stem}, {panel['title']}, {target['legendFormat']}")
+    for path in DASHBOARDS
+    for panel in panels(path)
+    for target in panel.get("targets", ())
+]
+
+
+@pytest.fixture(scope="module")
+def watched(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """Prometheus, watching a service that is being used."""
+    folder = tmp_path_factory.mktemp("dashboard")
+    ended = threading.Event()
+    with (
+        Service(environment, folder / "service.log") as service,
+        prometheus(folder, service) as api,
+    ):
+        service.until_ready()
+        using = threading.Thread(target=use, args=(service, ended))
+        using.start()
+        try:
+            yield api
+        finally:
+            ended.set()
+            using.join()
+
+
+def use(service: Service, ended: threading.Event) -> None:
+    while not ended.wait(0.1):
+        with contextlib.suppress(httpx.TransportError):
+            service.api.get("/items")
+            service.api.get("/faults/raise/ValueError")
+
+
+@pytest.mark.parametrize("expression", TARGETS)
+def test_every_panel_has_data(watched: httpx.Client, expression: str) -> None:
+    for variable, value in VARIABLES.items():
+        expression = expression.replace(variable, value)
+    assert "$" not in expression
+    wait_until(lambda: shown(watched, expression))
+
+
+def shown(prometheus: httpx.Client, expression: str) -> bool:
+    """Tell whether there is something to draw: NaN is nothing."""
+    return any(sample["value"][1] != "NaN" for sample in query(prometheus, expression))
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_no_panel_covers_another_one(path: Path) -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in panels(path):
+        at = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _ in cells) < 24, panel["title"]
+        taken |= cells
+    numbers = [panel["id"] for panel in panels(path)]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_the_panels_that_the_runbook_names_exist() -> None:
+    runbook = (RULES.parents[2] / "docs" / "runbook.md").read_text()
+    titles = {panel["title"] for path in DASHBOARDS for panel in panels(path)}
+    named = set(re.findall(r"\*([A-Z][^*\n]+)\*", runbook))
+    assert named
+    assert named <= titles
