@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, ViewportSize, expect, sync_playwright
 from project import TEMPLATE
 
 from tools.generate import ROOT, environment
@@ -105,7 +105,8 @@ class Opened:
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Opened]:
-    with browser.new_context(viewport={"width": 1000, "height": 800}) as context:
+    size: ViewportSize = {"width": 1000, "height": 700}
+    with browser.new_context(viewport=size, device_scale_factor=1.75) as context:
         opened = Opened(context.new_page())
         yield opened
         assert opened.errors == []
@@ -127,6 +128,8 @@ def test_the_page_turns_with_a_frozen_dependency_and_turns_back(
             new MutationObserver(note).observe(news, {childList: true, characterData: true});
         }"""
     )
+    pictures = os.environ.get("PAGE_PICTURES")
+    page.wait_for_timeout(30_000 if pictures else 0)  # they show a history
     stage.do("freeze the database")
     try:
         expect(verdict).to_have_text(re.compile(r"Not ready\s+Failing: postgres \(TimeoutError\)"))
@@ -140,9 +143,8 @@ def test_the_page_turns_with_a_frozen_dependency_and_turns_back(
         assert first.locator(".sign").evaluate(sign) == '"✖"'
         expect(page.get_by_role("definition").filter(has_text="504 fail")).to_be_visible()
         expect(page.get_by_role("img", name="Latest attempts").first).to_be_visible()
-        if folder := os.environ.get("PAGE_PICTURES"):
-            page.wait_for_timeout(10_000)  # a history worth looking at
-            take_pictures(page, Path(folder))
+        if pictures:
+            take_pictures(page, Path(pictures))
     finally:
         stage.do("heal the database")
     expect(verdict).to_have_text(re.compile(r"Ready\s+Every check passes\."))
@@ -156,9 +158,78 @@ def test_the_page_turns_with_a_frozen_dependency_and_turns_back(
 
 def take_pictures(page: Page, folder: Path) -> None:
     schemes: dict[str, Literal["light", "dark"]] = {"page.png": "light", "page-dark.png": "dark"}
+    page.wait_for_timeout(12_000)
     for name, scheme in schemes.items():
         page.emulate_media(color_scheme=scheme)
         page.screenshot(path=folder / name, full_page=True)
+
+
+FAILING = {"status": "fail", "error": "TimeoutError", "consecutiveFailures": 3}
+SHAKEN = {"error": "TimeoutError", "consecutiveFailures": 1}
+WARNING = {"status": "warn", "error": None}
+SLOW = {"duration": 0.4, "timeout": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("told", "checks", "said", "first"),
+    [
+        ({}, {"redis": SLOW}, "Ready, but slow Close to its timeout: redis.", "redis"),
+        ({}, {"redis": SHAKEN}, "Ready, for now Failed just now: redis (TimeoutError).", "redis"),
+        (
+            {},
+            {"redis": SLOW, "postgres.pool": WARNING},
+            "Ready, with a warning Look at postgres.pool. Close to its timeout: redis.",
+            "postgres.pool",
+        ),
+        (
+            {},
+            {"postgres": WARNING, "redis": FAILING},
+            "Not ready Failing: redis (TimeoutError).",
+            "redis",
+        ),
+        (
+            {"probes": {"startup": 503, "ready": 503, "live": 200}},
+            {"redis": FAILING},
+            "Starting It waits for redis (TimeoutError).",
+            "redis",
+        ),
+        (
+            {"probes": {"startup": 503, "ready": 503, "live": 200}},
+            {},
+            "Starting It waits for work of its own.",
+            "postgres",
+        ),
+        (
+            {"probes": {"startup": 200, "ready": 200, "live": 503}},
+            {"redis": FAILING},
+            "Not live Its checks have stopped: only a restart mends that.",
+            "redis",
+        ),
+        (
+            {"draining": True},
+            {"redis": FAILING},
+            "Draining It takes no new requests and is about to end.",
+            "redis",
+        ),
+    ],
+)
+def test_what_matters_most_is_said_first(
+    stage: Stage,
+    opened: Opened,
+    told: dict[str, Any],
+    checks: dict[str, dict[str, Any]],
+    said: str,
+    first: str,
+) -> None:
+    def alter(answer: dict[str, Any]) -> None:
+        answer |= told
+        for name, known in checks.items():
+            answer["checks"][name][0] |= known
+
+    opened.alter(alter)
+    opened.page.goto(stage.address)
+    expect(opened.page.locator("#verdict")).to_have_text(said, use_inner_text=True)
+    expect(opened.page.get_by_role("heading", level=3).first).to_have_text(first)
 
 
 def test_the_page_says_that_the_service_is_gone_and_comes_back_by_itself(

@@ -67,20 +67,19 @@ function showAnswer() {
 
 // What matters most: a status, a word, and a sentence without figures, which is news when it changes.
 function judge({ probes, draining }, checks) {
-  const names = (those) => checks.filter(those).map(({ name }) => name).join(", ");
-  const failing = checks.filter(({ status }) => status === "fail");
-  const reasons = failing.map(({ name, error }) => `${name} (${error})`).join(", ");
-  const warned = names(({ status }) => status === "warn");
-  const shaken = names(({ consecutiveFailures }) => consecutiveFailures);
-  const slow = names(isSlow);
+  const named = ({ name, error }) => (error ? `${name} (${error})` : name);
+  const list = (those) => checks.filter(those).map(named).join(", ");
+  const failing = list(({ status }) => status === "fail");
+  const warning = list(({ status }) => status === "warn");
+  const shaken = list(isShaken), slow = list(isSlow);
+  const more = slow ? ` Close to its timeout: ${slow}.` : "";
   if (draining) return ["warn", "Draining", "It takes no new requests and is about to end."];
   if (probes.live !== 200) return ["fail", "Not live", "Its checks have stopped: only a restart mends that."];
-  if (probes.startup !== 200) return ["warn", "Starting", `It waits for ${reasons || "work of its own"}.`];
-  if (reasons) return ["fail", "Not ready", `Failing: ${reasons}.`];
-  if (warned) return ["warn", "Ready, with a warning", `Look at ${warned}.`];
-  if (shaken) return ["pass", "Ready, still", `Failed just now: ${shaken}.`];
-  if (slow) return ["pass", "Ready, but slow", `Close to its timeout: ${slow}.`];
-  return ["pass", "Ready", "Every check passes."];
+  if (probes.startup !== 200) return ["warn", "Starting", `It waits for ${failing || "work of its own"}.${more}`];
+  if (failing) return ["fail", "Not ready", `Failing: ${failing}.${more}`];
+  if (warning) return ["warn", "Ready, with a warning", `Look at ${warning}.${more}`];
+  if (shaken) return ["pass", "Ready, for now", `Failed just now: ${shaken}.${more}`];
+  return ["pass", slow ? "Ready, but slow" : "Ready", more.trim() || "Every check passes."];
 }
 
 function showChecks(checks) {
@@ -103,7 +102,7 @@ function showCheck(row, check) {
   const notes = [
     check.consecutiveFailures > 1 && `${check.consecutiveFailures} failures in a row`,
     check.stale && "nobody has looked for too long",
-    isSlow(check) && !check.error && `slow: close to its timeout of ${took(check.timeout)}`,
+    isSlow(check) && `slow: close to its timeout of ${took(check.timeout)}`,
     check.impact === "warn" && "a failure only warns",
   ];
   const { lent, capacity, ...others } = check.observedValue, isPool = lent >= 0 && capacity > 0;
@@ -163,14 +162,15 @@ function announce(status, word, reason) {
   document.querySelector("link[rel=icon]").href = `data:image/svg+xml,${encodeURIComponent(icon)}`;
 }
 
-// The worst first, then those that failed just now; else in the service's order.
+// The worst first, then those that may soon be; else in the service's order.
 function checksOf({ checks }) {
-  const rank = ({ status, consecutiveFailures }) => 2 * SEVERITY[status] - (consecutiveFailures > 0);
+  const rank = (check) => 2 * SEVERITY[check.status] - (isShaken(check) || isSlow(check));
   return Object.entries(checks).map(([name, [check]]) => ({ name, ...check })).sort((a, b) => rank(a) - rank(b));
 }
 
 const longestOf = ({ history }) => Math.max(0, ...history.map(([, took]) => took));
-const isSlow = ({ duration, timeout }) => duration > timeout / 2;
+const isShaken = ({ status, error }) => status === "pass" && error !== null;
+const isSlow = ({ error, duration, timeout }) => error === null && duration > timeout / 2;
 const copyOf = (template) => byId(template).content.firstElementChild.cloneNode(true);
 
 // Nothing is replaced that stays the same: a selection and a reader's place survive a refresh.
