@@ -31,14 +31,16 @@ def prometheus(folder: Path, service: Service, alertmanager: str = "") -> Iterat
 
     alertmanager: its URL, if there is one. Yields a client for Prometheus's API.
     """
+    rules = folder / "rules"
+    rules.mkdir()
     for path in RULES.glob("*.yaml"):
-        (folder / path.name).write_text(hurried(path.read_text()))
+        (rules / path.name).write_text(hurried(path.read_text()))
     target = f"127.0.0.1:{service.management.base_url.port}"
     scrape = {"job_name": "reference-service", "static_configs": [{"targets": [target]}]}
     to = {"static_configs": [{"targets": [alertmanager.removeprefix("http://")]}]}
     config = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(folder / "*.yaml")],
+        "rule_files": [str(rules / "*.yaml")],
         "scrape_configs": [scrape],
         "alerting": {"alertmanagers": [to] if alertmanager else []},
     }

@@ -1,13 +1,16 @@
 """Who is told of an alert, and which alerts silence others."""
 
 import subprocess
-from pathlib import Path
+from collections.abc import Iterator
 
+import httpx
 import pytest
 
+from ..processes import wait_until
 from ..tools import tool
+from .servers import ROUTING, alertmanager
 
-ROUTING = Path(__file__).parents[2] / "deploy" / "alertmanager" / "alertmanager.yaml"
+NOWHERE = "http://127.0.0.1:9"
 
 
 def amtool(*arguments: str) -> str:
@@ -33,3 +36,62 @@ def test_alertmanager_takes_the_routing() -> None:
 def test_pages_wake_somebody_and_all_else_waits(labels: list[str], receiver: str) -> None:
     config = f"--config.file={ROUTING}"
     assert amtool("config", "routes", "test", config, *labels, "alertname=A").strip() == receiver
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    with alertmanager(tmp_path_factory.mktemp("alertmanager"), NOWHERE) as api:
+        yield api
+
+
+def alert(name: str, severity: str, symptom: str, service: str) -> dict[str, str]:
+    return {
+        "alertname": name,
+        "severity": severity,
+        "symptom": symptom,
+        "service_id": service,
+    }
+
+
+def silenced(api: httpx.Client, service: str) -> dict[str, bool]:
+    """Tell which alerts of a service others silence, by their names."""
+    alerts = api.get("/api/v2/alerts", params={"filter": f'service_id="{service}"'}).json()
+    return {a["labels"]["alertname"]: bool(a["status"]["inhibitedBy"]) for a in alerts}
+
+
+@pytest.mark.parametrize(
+    ("service", "alerts", "quiet"),
+    [
+        (
+            "page-and-tickets",
+            [
+                ("Page", "page", "latency"),
+                ("SameSymptom", "ticket", "latency"),
+                ("OtherSymptom", "ticket", "loop"),
+                ("OtherPage", "page", "latency"),
+            ],
+            {"SameSymptom"},
+        ),
+        (
+            "away",
+            [
+                ("ServiceSilent", "page", "silence"),
+                ("HealthCheckFails", "page", "health"),
+                ("InstanceSilent", "ticket", "silence"),
+                ("EventLoopLags", "ticket", "loop"),
+            ],
+            {"HealthCheckFails", "InstanceSilent", "EventLoopLags"},
+        ),
+        ("another", [("HealthCheckFails", "page", "health"), ("Lags", "ticket", "latency")], set()),
+    ],
+)
+def test_a_page_silences_what_it_makes_needless_for_its_own_service(
+    running: httpx.Client, service: str, alerts: list[tuple[str, str, str]], quiet: set[str]
+) -> None:
+    # Another service has all symptoms at once, and silences nothing of this one.
+    posted = [alert(*each, service) for each in alerts]
+    elsewhere = [alert("ServiceSilent", "page", each, "elsewhere") for each in ("latency", "loop")]
+    body = [{"labels": labels} for labels in [*posted, *elsewhere]]
+    assert running.post("/api/v2/alerts", json=body).status_code == 200
+    expected = {labels["alertname"]: labels["alertname"] in quiet for labels in posted}
+    wait_until(lambda: silenced(running, service) == expected)

@@ -1,0 +1,73 @@
+"""A fault of the service reaches a person, by a real Prometheus and a real Alertmanager."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from ..processes import Service, wait_until
+from .servers import alertmanager, prometheus, query
+from .webhook import Webhook, listening
+
+WITHIN = 60.0
+
+
+class Watch(NamedTuple):
+    """A service, and whoever is told of its faults."""
+
+    service: Service
+    told: Webhook
+
+
+@pytest.fixture(scope="module")
+def watch(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
+    """Watch a service that is ready, and that Prometheus has seen healthy."""
+    folder = tmp_path_factory.mktemp("watch")
+    with (
+        listening() as told,
+        alertmanager(folder, told.url) as alerts,
+        Service(environment, folder / "service.log") as service,
+        prometheus(folder, service, str(alerts.base_url)) as api,
+    ):
+        service.until_ready()
+        wait_until(lambda: query(api, "count_over_time(recovered_panics_total[1m]) > 1"))
+        yield Watch(service, told)
+
+
+def test_failing_requests_wake_somebody_who_learns_which_objective_is_in_danger(
+    watch: Watch,
+) -> None:
+    def fail_and_look() -> object:
+        watch.service.api.get("/faults/raise/ValueError")
+        return watch.told.told("pager", "AvailabilityBurnsFast")
+
+    wait_until(fail_and_look, WITHIN)
+    page = watch.told.told("pager", "AvailabilityBurnsFast")
+    assert page
+    assert page["labels"] == {
+        "alertname": "AvailabilityBurnsFast",
+        "service_id": "reference-service",
+        "severity": "page",
+        "slo_target": "0.999",
+        "symptom": "availability",
+    }
+    assert page["annotations"]["runbook"] == "docs/runbook.md#availabilityburnsfast"
+    assert page["annotations"]["summary"].startswith("reference-service fails so many requests")
+    [groups] = {tuple(message["groupLabels"].items()) for message in watch.told.messages}
+    assert groups == (("service_id", "reference-service"),)
+
+
+def test_a_response_that_breaks_off_waits_for_the_morning(watch: Watch) -> None:
+    with contextlib.suppress(httpx.RemoteProtocolError):
+        watch.service.api.get("/faults/break-off")
+    wait_until(lambda: watch.told.told("ticket", "ResponsesBreakOff"), WITHIN)
+    assert not watch.told.told("pager", "ResponsesBreakOff")
+
+
+def test_a_service_that_falls_silent_wakes_somebody_until_it_is_back(watch: Watch) -> None:
+    watch.service.process.pause()
+    wait_until(lambda: watch.told.told("pager", "ServiceSilent"), WITHIN)
+    watch.service.process.resume()
+    wait_until(lambda: watch.told.told("pager", "ServiceSilent", "resolved"), WITHIN)
