@@ -8,7 +8,8 @@ from pathlib import Path
 from ..tools import tool
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"
-OURS = 'service_id="reference-service"'
+SERVICE = "reference-service"
+OURS = f'service_id="{SERVICE}"'
 HERE = f'{OURS},instance="a:9000"'
 THERE = f'{OURS},instance="b:9000"'
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -64,7 +65,7 @@ class Scenario:
 
     def expect_alert(self, alert: str, at: int, state: str, labels: dict[str, str]) -> None:
         """Expect the alert to be `pending`, `firing`, or in no state at all."""
-        sample = {"alertname": alert, "alertstate": state, "service_id": "reference-service"}
+        sample = {"alertname": alert, "alertstate": state, "service_id": SERVICE}
         shown = ", ".join(f'{key}="{value}"' for key, value in (sample | labels).items())
         samples = [f"ALERTS{{{shown}}}"] if state else []
         self.expect(f'ALERTS{{alertname="{alert}"}}', at, *samples)

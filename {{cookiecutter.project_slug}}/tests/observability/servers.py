@@ -14,7 +14,7 @@ from dev.process import Process
 
 from ..processes import Service, wait_until
 from ..tools import tool
-from .alerting import RULES
+from .alerting import RULES, SERVICE
 
 ROUTING = RULES.parents[1] / "alertmanager" / "alertmanager.yaml"
 
@@ -36,7 +36,7 @@ def prometheus(folder: Path, service: Service, alertmanager: str = "") -> Iterat
     for path in RULES.glob("*.yaml"):
         (rules / path.name).write_text(hurried(path.read_text()))
     target = f"127.0.0.1:{service.management.base_url.port}"
-    scrape = {"job_name": "reference-service", "static_configs": [{"targets": [target]}]}
+    scrape = {"job_name": SERVICE, "static_configs": [{"targets": [target]}]}
     to = {"static_configs": [{"targets": [alertmanager.removeprefix("http://")]}]}
     config = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from ..processes import Service, wait_until
+from .alerting import SERVICE
 from .servers import alertmanager, prometheus, query
 from .webhook import Webhook, listening
 
@@ -48,15 +49,15 @@ def test_failing_requests_wake_somebody_who_learns_which_objective_is_in_danger(
     assert page
     assert page["labels"] == {
         "alertname": "AvailabilityBurnsFast",
-        "service_id": "reference-service",
+        "service_id": SERVICE,
         "severity": "page",
         "slo_target": "0.999",
         "symptom": "availability",
     }
     assert page["annotations"]["runbook"] == "docs/runbook.md#availabilityburnsfast"
-    assert page["annotations"]["summary"].startswith("reference-service fails so many requests")
+    assert page["annotations"]["summary"].startswith(f"{SERVICE} fails so many requests")
     [groups] = {tuple(message["groupLabels"].items()) for message in watch.told.messages}
-    assert groups == (("service_id", "reference-service"),)
+    assert groups == (("service_id", SERVICE),)
 
 
 def test_a_response_that_breaks_off_waits_for_the_morning(watch: Watch) -> None:

@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from ..processes import Service, wait_until
-from .alerting import RULES
+from .alerting import RULES, SERVICE
 from .servers import prometheus, query
 
 DASHBOARDS = sorted((RULES.parents[1] / "grafana").glob("*.json"))
-VARIABLES = {"$__rate_interval": "1m", "$service_id": "reference-service"}
+VARIABLES = {"$__rate_interval": "1m", "$service_id": SERVICE}
 
 
 def panels(path: Path) -> list[dict[str, Any]]:

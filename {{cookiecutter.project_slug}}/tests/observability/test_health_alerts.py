@@ -7,6 +7,7 @@ import pytest
 from .alerting import (
     HERE,
     MINUTE,
+    SERVICE,
     THERE,
     Case,
     Series,
@@ -44,7 +45,7 @@ INSTANCE = {"instance": "a:9000"}
 HEALTH, SILENCE = {"symptom": "health"}, {"symptom": "silence"}
 ONE_UNREADY: Series = {HERE_READY: (1, 0), THERE_READY: (1, 1)}
 BOTH_UNREADY: Series = {HERE_READY: (1, 0), THERE_READY: (1, 0)}
-JOB = 'job="reference-service"'
+JOB = f'job="{SERVICE}"'
 ONE_AWAY: Series = {
     f'up{{{JOB},instance="a:9000"}}': (1, 0),
     f'up{{{JOB},instance="b:9000"}}': (1, 1),
@@ -59,7 +60,7 @@ CASES = [
     case(
         "InstanceSilent",
         "ticket",
-        SILENCE | INSTANCE | {"job": "reference-service"},
+        SILENCE | INSTANCE | {"job": SERVICE},
         ONE_AWAY,
         5 * MINUTE,
     ),
