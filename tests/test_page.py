@@ -272,6 +272,22 @@ def test_the_page_is_paused_and_resumed_by_the_keyboard(stage: Stage, opened: Op
     expect(page.get_by_role("link", name="/health/ready?verbose")).to_be_focused()
 
 
+def test_a_hidden_page_asks_nothing_until_it_is_seen_again(stage: Stage, opened: Opened) -> None:
+    page = opened.page
+    page.goto(stage.address)
+    expect(page.locator("#verdict")).to_contain_text("Ready")
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true, writable: true})")
+    with page.expect_response("**/health"):  # the last one, which was due already
+        pass
+    asked = len(opened.requests)
+    page.wait_for_timeout(3_000)
+    assert len(opened.requests) == asked
+    with page.expect_response("**/health"):
+        page.evaluate(
+            "document.hidden = false, document.dispatchEvent(new Event('visibilitychange'))"
+        )
+
+
 def test_a_screen_reader_finds_headings_terms_and_a_list(stage: Stage, opened: Opened) -> None:
     opened.page.goto(stage.address)
     expect(opened.page.locator("body")).to_match_aria_snapshot(

@@ -184,6 +184,20 @@ def test_what_is_not_there_is_refused_with_a_hint(method: str, url: str, code: i
     assert json.loads(told[2])["detail"]
 
 
+def test_the_history_has_the_latest_attempts_and_forgets_the_others() -> None:
+    async def scenario() -> list[list[float]]:
+        check = Check("db", Dependency().check, interval=1)
+        async with running(check) as registry:
+            await asyncio.sleep(100.5)
+            _, _, body = await get(registry, "/health/ready/db")
+            history = json.loads(body)["history"]
+            assert isinstance(history, list)
+            return history
+
+    ages = [age for age, _, _ in run(scenario())]
+    assert ages == [59.5 - second for second in range(60)]
+
+
 def test_a_drivers_message_is_shown_nowhere() -> None:
     async def scenario() -> list[str]:
         dependency = Dependency()
