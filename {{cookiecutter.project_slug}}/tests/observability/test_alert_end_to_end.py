@@ -2,39 +2,21 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import httpx
 import pytest
 
 from ..processes import Service, wait_until
 from .alerting import SERVICE
-from .servers import alertmanager, prometheus, query
-from .webhook import Webhook, listening
-
-WITHIN = 60.0
-
-
-class Watch(NamedTuple):
-    """A service, and whoever is told of its faults."""
-
-    service: Service
-    told: Webhook
+from .watch import WITHIN, Watch, watching
 
 
 @pytest.fixture(scope="module")
 def watch(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
-    """Watch a service that is ready, and that Prometheus has seen healthy."""
+    """Watch the service for all of the tests."""
     folder = tmp_path_factory.mktemp("watch")
-    with (
-        listening() as told,
-        alertmanager(folder, told.url) as alerts,
-        Service(environment, folder / "service.log") as service,
-        prometheus(folder, service, str(alerts.base_url)) as api,
-    ):
-        service.until_ready()
-        wait_until(lambda: query(api, "count_over_time(recovered_panics_total[1m]) > 1"))
-        yield Watch(service, told)
+    with watching(folder, Service(environment, folder / "service.log")) as watch:
+        yield watch
 
 
 def test_failing_requests_wake_somebody_who_learns_which_objective_is_in_danger(

@@ -15,7 +15,8 @@ from ..processes import Service, wait_until
 from .alerting import RULES, SERVICE
 from .servers import prometheus, query
 
-DASHBOARDS = sorted((RULES.parents[1] / "grafana").glob("*.json"))
+SERVICE_DASHBOARD = RULES.parents[1] / "grafana" / "service.json"
+DASHBOARDS = sorted(SERVICE_DASHBOARD.parent.glob("*.json"))
 VARIABLES = {"$__rate_interval": "1m", "$service_id": SERVICE}
 
 
@@ -62,15 +63,28 @@ def use(service: Service, ended: threading.Event) -> None:
 
 @pytest.mark.parametrize("expression", TARGETS)
 def test_every_panel_has_data(watched: httpx.Client, expression: str) -> None:
-    for variable, value in VARIABLES.items():
-        expression = expression.replace(variable, value)
-    assert "$" not in expression
     wait_until(lambda: shown(watched, expression))
 
 
-def shown(prometheus: httpx.Client, expression: str) -> bool:
-    """Tell whether there is something to draw: NaN is nothing."""
-    return any(sample["value"][1] != "NaN" for sample in query(prometheus, expression))
+def shown(prometheus: httpx.Client, expression: str) -> list[dict[str, Any]]:
+    """Return what there is to draw: NaN is nothing."""
+    for variable, value in VARIABLES.items():
+        expression = expression.replace(variable, value)
+    assert "$" not in expression
+    return [each for each in query(prometheus, expression) if each["value"][1] != "NaN"]
+
+
+def drawn(prometheus: httpx.Client, title: str) -> dict[str, float]:
+    """Return the latest value of each line of a panel about checks, by the check's name."""
+    [expression] = [
+        target["expr"]
+        for panel in panels(SERVICE_DASHBOARD)
+        if panel["title"] == title
+        for target in panel.get("targets", ())
+    ]
+    return {
+        each["metric"]["check"]: float(each["value"][1]) for each in shown(prometheus, expression)
+    }
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
