@@ -19,6 +19,7 @@ from typing import Any
 # that needs several features stands under each of them. Single lines are tagged where they stand.
 FEATURES: dict[str, list[str]] = {
     "postgres": [
+        "deploy/*/**/postgres.*",
         "dev/drill/postgres.py",
         "dev/postgres.py",
         "dev/standby.py",
@@ -47,6 +48,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/**/test_*sentinel*.py",
     ],
     "kafka": [
+        "deploy/*/**/kafka.*",
         "dev/drill/kafka.py",
         "dev/kafka*.py",
         "docs/decisions/*announce*.md",

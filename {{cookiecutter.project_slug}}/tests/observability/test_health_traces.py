@@ -28,7 +28,7 @@ WANTED = (b"x-trace-health", b"true")
 CALLER = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ROOT = "GET /health/ready"
 TIMEOUT = 0.3
-DATABASE = {"db.system.name": "postgresql", "db.operation.name": "SELECT"}
+DATABASE = {"db.system.name": "mysql", "db.operation.name": "SELECT"}
 
 
 class NoQuorum(CheckFailed):
@@ -142,16 +142,16 @@ async def test_spans_bear_the_stable_names(collector: Collector) -> None:
 async def test_the_older_names_stand_beside_them_on_demand(collector: Collector) -> None:
     checks = [
         Check("database", passes, attributes=DATABASE),
-        Check("downstream", passes, attributes={"rpc.system.name": "grpc"}),
+        Check("downstream", passes, attributes={"rpc.system.name": "jsonrpc"}),
     ]
     opt_in = "http/dup, database/dup,rpc/dup"
     async with Probed(collector, *checks, opt_in=opt_in) as probed:
         spans = await probed.traced()
     check, root = spans["check database"].attributes, spans[ROOT].attributes
-    assert (check["db.system"], check["db.system.name"]) == ("postgresql", "postgresql")
+    assert (check["db.system"], check["db.system.name"]) == ("mysql", "mysql")
     assert check["db.operation"] == check["db.operation.name"] == "SELECT"
     assert root["http.status_code"] == root["http.response.status_code"] == 200
-    assert spans["check downstream"].attributes["rpc.system"] == "grpc"
+    assert spans["check downstream"].attributes["rpc.system"] == "jsonrpc"
 
 
 async def test_the_trace_is_the_callers_and_marked_as_light(collector: Collector) -> None:

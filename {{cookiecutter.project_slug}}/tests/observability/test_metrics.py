@@ -46,7 +46,8 @@ def test_every_metric_of_ours_says_whose_it_is(service: Service) -> None:
         if not sample.name.startswith(("process_", "python_"))
     ]
     assert len(ours) > 100
-    assert {labels.get("service_id") for _, labels in ours} == {"reference-service"}
+    service_ids = {labels.get("service_id") for _, labels in ours}
+    assert service_ids == {"reference-service"}
 
 
 def test_requests_are_counted_by_the_template_of_their_route(service: Service) -> None:

@@ -152,7 +152,7 @@ def test_what_waits_is_sent_before_the_end(
     ("variable", "value", "sentence"),
     [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "not the URL of a collector"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "Input should be 'http/protobuf'"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "Input should be 'http/protobuf'"),
         ("OTEL_TRACES_EXPORTER", "zipkin", "Input should be 'otlp' or 'none'"),
     ],
 )

@@ -26,7 +26,10 @@ _SEVERITY = {status: severity for severity, status in enumerate(Status)}
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check saw. `detail` and `data` are shown on the management port: no secrets."""
+    """What a check saw. `detail` and `data` are shown on the management port: no secrets.
+
+    Numbers named `lent` and `capacity` in `data` are shown as a bar on the page.
+    """
 
     status: Status = Status.PASS
     detail: str = ""
@@ -71,7 +74,7 @@ class Check:
     threshold: failures in a row that make it fail. None: the engine's, by load.
     permanent: exception types that are not worth an immediate retry, such as bad credentials.
     attributes: what tracing calls the dependency, by OpenTelemetry's semantic conventions, as
-        `{"db.system.name": "postgresql"}`.
+        `{"db.system.name": "mysql"}`.
     """
 
     name: str

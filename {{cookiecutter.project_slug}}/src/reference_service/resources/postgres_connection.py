@@ -72,7 +72,7 @@ class ReservedConnection:
 def _trace_comment() -> str:
     """Name the trace, if there is one, in the server's own log and statistics.
 
-    As https://google.github.io/sqlcommenter/spec/ has it. Only hexadecimal digits come in.
+    As the specification of SQLCommenter has it. Only hexadecimal digits come in.
     """
     span = trace.get_current_span().get_span_context()
     if not span.is_valid:
