@@ -9,12 +9,13 @@ returning is a pass, raising is a failure. `GET /health/startup`, `/health/ready
 application for a private port that tells what the probes keep to themselves.
 """
 
+from .answer import Answer, Probe
 from .check import Around, Check, CheckFailed, CheckResult, PermanentFailure, Status
 from .details import Details
 from .monitor import Monitor
 from .options import Options
 from .probes import Probes
-from .registry import Answer, Probe, Registry
+from .registry import Registry
 from .verdict import Verdict
 
 __all__ = [

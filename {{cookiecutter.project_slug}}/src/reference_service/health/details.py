@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
+from .answer import Answer, Probe
 from .asgi import ASGIApp, Receive, Scope, Send
 from .page import PAGE, PAGE_HEADERS, wants_page
-from .registry import Answer, Probe, Registry
+from .registry import Registry
 from .report import check_report, full_report, verbose_lines
 
 JSON = b"application/health+json"

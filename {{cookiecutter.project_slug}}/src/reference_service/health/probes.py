@@ -5,8 +5,9 @@ import logging
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
+from .answer import Answer, Probe
 from .asgi import ASGIApp, Message, Receive, Scope, Send
-from .registry import Answer, Probe, Registry
+from .registry import Registry
 from .traffic import Traffic
 
 log = logging.getLogger(__name__)

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Iterator
 
+from .answer import Probe
 from .check import Status
 from .monitor import Monitor
-from .registry import Probe, Registry
+from .registry import Registry
 
 
 def check_report(monitor: Monitor, now: float) -> dict[str, object]:
