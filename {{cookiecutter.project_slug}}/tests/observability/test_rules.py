@@ -41,6 +41,20 @@ def test_every_alert_says_how_urgent_it_is_about_what_and_in_a_sentence() -> Non
         assert re.search(r'^ +summary: "[A-Z{].+\."$', alert, re.MULTILINE), alert
 
 
+def test_no_alert_fires_at_its_first_breach() -> None:
+    """One that has held for an interval of evaluation was in breach twice in a row."""
+    seconds = {"s": 1, "m": 60}
+    for group in TEXT.split("  - name: ")[1:]:
+        interval, *waits = (
+            int(number) * seconds[unit]
+            for number, unit in re.findall(
+                r"^ +(?:interval|for): (\d+)([sm])$", group, re.MULTILINE
+            )
+        )
+        assert len(waits) == group.count("- alert: ")
+        assert min(waits) >= interval
+
+
 def test_every_alert_leads_to_its_section_of_the_runbook_and_every_section_is_of_an_alert() -> None:
     sections = re.findall(r"^## (\w+)", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
     assert sorted(sections) == sorted(ALERTS)
