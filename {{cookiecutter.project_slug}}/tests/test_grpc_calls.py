@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
 from dev.grpc import SERVICE, Downstream
+
 from reference_service import errors
 from reference_service.resources.grpc import (
     Grpc,

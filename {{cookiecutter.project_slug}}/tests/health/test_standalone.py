@@ -8,8 +8,9 @@ from pathlib import Path
 
 import httpx
 
-import reference_service.health
 from dev.ports import free_port
+
+import reference_service.health
 from tests.processes import wait_until
 
 FLAT_APP = """

@@ -15,6 +15,7 @@ from uuid import uuid4
 import pytest
 
 import dev.kafka
+
 from reference_service.items import (
     Item,
     ItemIn,

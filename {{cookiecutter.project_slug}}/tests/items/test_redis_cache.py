@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 import dev.valkey
+
 from reference_service.items import Item, ItemIn, ItemPatch, cache
 from reference_service.items.cache import CachedItems
 from reference_service.items.memory import MemoryItems

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 
 from dev.ports import free_port
+
 from reference_service.environment import (
     SettingsError,
     read,

@@ -14,6 +14,7 @@ from aiokafka.conn import create_conn  # type: ignore[import-untyped]
 from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-untyped]
 
 from dev.kafka import Kafka
+
 from reference_service.items.announcements import announcements
 from reference_service.resources import kafka as resource
 

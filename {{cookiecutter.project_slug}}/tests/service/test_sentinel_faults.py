@@ -12,6 +12,7 @@ import pytest
 
 import dev.sentinel
 import dev.sentinel_nodes
+
 from reference_service.health import CheckFailed
 from reference_service.resources.sentinel import (
     Sentinel,
