@@ -19,7 +19,8 @@ from typing import Any
 # that needs several features stands under each of them. Single lines are tagged where they stand.
 FEATURES: dict[str, list[str]] = {
     "postgres": [
-        "deploy/*/**/postgres.*",
+        "deploy/grafana/postgres.json",
+        "deploy/prometheus/rules/postgres.yaml",
         "dev/drill/postgres.py",
         "dev/postgres.py",
         "dev/standby.py",
@@ -48,7 +49,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/**/test_*sentinel*.py",
     ],
     "kafka": [
-        "deploy/*/**/kafka.*",
+        "deploy/prometheus/rules/kafka.yaml",
         "dev/drill/kafka.py",
         "dev/kafka*.py",
         "docs/decisions/*announce*.md",

@@ -62,7 +62,8 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
         reason = "chromium is not installed: apt install chromium"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
