@@ -5,7 +5,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc  # type: ignore[import-untyped]
 import pytest
-from grpc_health.v1 import health, health_pb2  # type: ignore[import-untyped]
+from grpc_health.v1 import (  # type: ignore[import-untyped]
+    health,
+    health_pb2,
+    health_pb2_grpc,
+)
+from opentelemetry.instrumentation.grpc import GrpcAioInstrumentorClient
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from reference_service.resources.grpc import (
+    Grpc,
+    GrpcSettings,
+)
 
 from ..conftest import StartService
 from .collector import Collector
@@ -56,3 +69,31 @@ def test_a_health_trace_goes_on_to_the_service_that_is_called(
     assert check.attributes["rpc.system.name"] == "grpc"
     [call] = below(spans, "check grpc.downstream")
     assert f"00-{check.trace_id}-{call.span_id}" in {each[:52] for each in downstream.traceparents}
+
+
+@pytest.fixture
+def finished() -> Iterator[InMemorySpanExporter]:
+    """The spans of calls that are made in this process."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    client = GrpcAioInstrumentorClient()  # type: ignore[no-untyped-call]
+    client.instrument(tracer_provider=provider)
+    yield exporter
+    client.uninstrument()
+
+
+async def test_a_call_of_a_requests_is_a_span_and_carries_its_trace(
+    downstream: Downstream, finished: InMemorySpanExporter
+) -> None:
+    services = Grpc(GrpcSettings.model_validate({"targets": downstream.target}))
+    stub = health_pb2_grpc.HealthStub(services.channel("downstream"))
+    with TracerProvider().get_tracer("a request").start_as_current_span("GET /orders") as request:
+        await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
+    await services.close()
+    [call] = finished.get_finished_spans()
+    assert call.parent
+    assert call.parent.span_id == request.get_span_context().span_id
+    assert call.context
+    [traceparent] = downstream.traceparents
+    assert traceparent[:52] == f"00-{call.context.trace_id:032x}-{call.context.span_id:016x}"
