@@ -1,4 +1,4 @@
-"""What the service says of itself: logs, and a watch on its event loop."""
+"""What the service says of itself, and a watch on its event loop."""
 
 from .access import AccessLog
 from .logs import configure_logging
