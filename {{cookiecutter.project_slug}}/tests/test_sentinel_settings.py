@@ -12,9 +12,10 @@ from reference_service.resources.sentinel import (
     SentinelSettings,
     addresses,
 )
-from reference_service.wiring import Assembly
-from reference_service.wiring.redis import REDIS
-from reference_service.wiring.sentinel import SENTINEL
+from reference_service.wiring import (
+    Assembly,
+    load,
+)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,6 @@ def assembled(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Ass
         monkeypatch.setenv(name, value)
     service = Assembly("orders", "1.0", Registry())
     settings = read([RedisSettings, SentinelSettings])
-    REDIS.add_to(service, settings)
-    SENTINEL.add_to(service, settings)
+    for wiring in load("redis", "sentinel"):
+        wiring.add_to(service, settings)
     return service

@@ -4,7 +4,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fastapi import FastAPI
 from pydantic_settings import BaseSettings
@@ -18,25 +18,19 @@ from .items import items_router
 from .resilience import BodyLimit, Drain, LoadLimit, Recovery, Timeout
 from .settings import HealthSettings, ServiceSettings, configure_checks
 from .telemetry import AccessLog, watch_loop
-from .wiring import Assembly, Wiring
-from .wiring.grpc import GRPC  # feature: grpc
-from .wiring.kafka import KAFKA  # feature: kafka
-from .wiring.observability import OBSERVABILITY  # feature: observability
-from .wiring.postgres import POSTGRES  # feature: postgres
-from .wiring.redis import REDIS  # feature: redis
-from .wiring.sentinel import SENTINEL  # feature: sentinel
+from .wiring import Assembly, load
 
 TITLE = "Reference Service"
 DISTRIBUTION = "reference-service"
 
-PARTS: tuple[Wiring[Any], ...] = (
+PARTS = load(
     # In this order: each may wrap what those before it have put together.
-    POSTGRES,  # feature: postgres
-    REDIS,  # feature: redis
-    SENTINEL,  # feature: sentinel
-    KAFKA,  # feature: kafka
-    GRPC,  # feature: grpc
-    OBSERVABILITY,  # feature: observability
+    "postgres",  # feature: postgres
+    "redis",  # feature: redis
+    "sentinel",  # feature: sentinel
+    "kafka",  # feature: kafka
+    "grpc",  # feature: grpc
+    "observability",  # feature: observability
 )
 SETTINGS: tuple[type[BaseSettings], ...] = (
     ServiceSettings,

@@ -1,11 +1,11 @@
 """Stands for a pager and for a queue of tickets: keeps what Alertmanager sends."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from .receiver import receiving
 
 
 class Webhook:
@@ -30,25 +30,11 @@ class Webhook:
 def listening() -> Iterator[Webhook]:
     """Take messages on a port of loopback."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            message = json.loads(body)
-            assert self.path == f"/{message['receiver']}"
-            webhook.messages.append(message)
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            self.end_headers()
+    def take(path: str, body: bytes) -> None:
+        message = json.loads(body)
+        assert path == f"/{message['receiver']}"
+        webhook.messages.append(message)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        webhook = Webhook(f"http://127.0.0.1:{server.server_port}")
-        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        serving.start()
-        try:
-            yield webhook
-        finally:
-            server.shutdown()
-            serving.join()
+    with receiving(take) as url:
+        webhook = Webhook(url)
+        yield webhook

@@ -4,15 +4,16 @@
         search = service.resources.add(Search(settings))
         service.store = IndexedItems(service.store, search)
 
-    SEARCH = Wiring(SearchSettings, _index_items)
+    WIRING = Wiring(SearchSettings, _index_items)
 
-A dependency of your own is a file in `resources/`, a file like this one, and its name in `app.py`.
+A dependency of your own is a file in `resources/`, a file like that here, and its name in `app.py`.
 """
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from importlib import import_module
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from fastapi.telemetry import TelemetryConfig
 from pydantic_settings import BaseSettings
@@ -78,3 +79,8 @@ class Wiring(Generic[S]):
     def add_to(self, service: Assembly, settings: Settings) -> None:
         """Put the part to use."""
         self.add(service, settings[self.settings])
+
+
+def load(*names: str) -> tuple[Wiring[Any], ...]:
+    """Return what the modules of this package that are called so have as `WIRING`."""
+    return tuple(import_module(f".{name}", __name__).WIRING for name in names)

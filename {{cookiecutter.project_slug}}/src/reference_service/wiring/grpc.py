@@ -8,4 +8,4 @@ def _call_services(service: Assembly, settings: GrpcSettings) -> None:
     service.resources.add(Grpc(settings))
 
 
-GRPC = Wiring(GrpcSettings, _call_services)
+WIRING = Wiring(GrpcSettings, _call_services)

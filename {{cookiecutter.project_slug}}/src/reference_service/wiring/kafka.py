@@ -12,4 +12,4 @@ def _announce_items(service: Assembly, settings: KafkaSettings) -> None:
     service.figures.append(lost)
 
 
-KAFKA = Wiring(KafkaSettings, _announce_items)
+WIRING = Wiring(KafkaSettings, _announce_items)

@@ -40,4 +40,4 @@ def _trace(service: Assembly, settings: TraceSettings) -> None:
     service.closing.append(tracing.close)
 
 
-OBSERVABILITY = Wiring(TraceSettings, _observe)
+WIRING = Wiring(TraceSettings, _observe)

@@ -15,4 +15,4 @@ def _keep_items(service: Assembly, settings: PostgresSettings) -> None:
     ]
 
 
-POSTGRES = Wiring(PostgresSettings, _keep_items)
+WIRING = Wiring(PostgresSettings, _keep_items)

@@ -10,4 +10,4 @@ def _cache_items(service: Assembly, settings: RedisSettings) -> None:
     service.store = CachedItems(service.store, redis.client)
 
 
-REDIS = Wiring(RedisSettings, _cache_items)
+WIRING = Wiring(RedisSettings, _cache_items)

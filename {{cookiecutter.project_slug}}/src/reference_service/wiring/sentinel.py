@@ -20,4 +20,4 @@ def _lead_redis(service: Assembly, settings: SentinelSettings) -> None:
         raise SettingsError([sentence])
 
 
-SENTINEL = Wiring(SentinelSettings, _lead_redis)
+WIRING = Wiring(SentinelSettings, _lead_redis)
