@@ -6,8 +6,8 @@
 The requirements of each file are resolved for every platform and every Python at once, and what
 comes out is written into its `constraint-dependencies` and `build-constraint-dependencies`. In the
 template folder a pin is tagged with the features that bring its package in: resolving without any
-feature, with each one alone, and with the pairs that tags join, tells which. The names of the pins also go into
-pre_gen_project.py, which refuses them as names of a service.
+feature, with each one alone, and with the pairs that tags join, tells which. The names of the pins
+also go into pre_gen_project.py, which refuses them as names of a service.
 """
 
 import os
@@ -102,7 +102,10 @@ def bringers(pyproject: str, pins: Pins) -> dict[str, list[str]]:
             if not bringing:
                 bringing += [pair for pair, brought in pairs.items() if name in brought]
     if orphans := [name for name, bringing in found.items() if not bringing]:
-        sys.exit(f"No feature and no pair that a tag joins brings in {', '.join(orphans)}: tag their requirements anew.")
+        sys.exit(
+            f"No feature alone, and no pair that a tag joins, brings in {', '.join(orphans)}: "
+            "tag their requirements anew."
+        )
     return found
 
 

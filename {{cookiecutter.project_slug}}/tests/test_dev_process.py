@@ -15,9 +15,10 @@ import pytest
 from dev.process import Process, wait_until
 
 STARTER = """
-import sys, time
+import signal, sys, time
 from dev.process import Process
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored
 process = Process(["sh", "-c", "sleep 600 & sleep 600 & echo started; wait"])
 if sys.argv[1] == "paused":
     while len(process.pids) < 3:
