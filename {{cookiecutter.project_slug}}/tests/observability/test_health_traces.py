@@ -14,6 +14,7 @@ from reference_service.health import (
     Probes,
     Registry,
 )
+from reference_service.telemetry import health_traces
 from reference_service.telemetry.health_traces import (
     TRACER,
     HealthTraces,
@@ -198,6 +199,17 @@ async def test_the_probe_is_answered_at_once_and_the_fresh_run_counts(
         assert probed.registry.ready() is Answer.TIMEOUT
     assert root.attributes["http.response.status_code"] == 200  # what was answered
     assert root.attributes["health.status"] == "fail"  # what was found
+
+
+async def test_a_check_that_is_not_made_any_more_is_named(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_traces, "PATIENCE", 0.2)
+    async with Probed(collector, Check("cache", passes)) as probed:
+        await probed.registry.stop()
+        root = (await probed.traced())[ROOT]
+    assert root.status == "ERROR"
+    assert root.attributes["health.faults"] == ["cache: NotAttempted"]
 
 
 async def test_a_flood_makes_one_run_a_second(collector: Collector) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import contextvars
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from opentelemetry import context as otel
 from opentelemetry import propagate, trace
@@ -19,7 +20,7 @@ TRACER = "health-probe"
 REST = 1.0
 """Seconds from the begin of a traced run to the next one, however many ask."""
 PATIENCE = 10.0
-"""Seconds after which a run is given up: a check whose timeout is longer is left out of it."""
+"""Seconds after which a run is given up, as when the checks do not run any more."""
 OLDER_NAMES = {
     # What OTEL_SEMCONV_STABILITY_OPT_IN has to say for the older name to stand beside the stable.
     "http.request.method": ("http/dup", "http.method"),
@@ -106,11 +107,18 @@ class HealthTraces:
         """Have all checks look again, and end the span with what they found."""
         with trace.use_span(span, end_on_exit=True):
             parent = otel.get_current()
+            unseen = dict.fromkeys(self._registry.monitors, "NotAttempted")
+
+            def attempt(check: Check) -> AbstractContextManager[None]:
+                del unseen[check.name]
+                return self._attempt(check, parent)
+
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
-                    await self._registry.attempt_all(lambda check: self._attempt(check, parent))
+                    await self._registry.attempt_all(attempt)
             monitors = self._registry.monitors.values()
-            faults = [f"{m.name}: {m.verdict.error}" for m in monitors if m.verdict.error]
+            failed = {m.name: m.verdict.error for m in monitors if m.verdict.error}
+            faults = [f"{name}: {error}" for name, error in (failed | unseen).items()]
             span.set_attribute("health.status", self._registry.answer(Probe.READY).status)
             span.set_attribute("health.faults", faults)
             _conclude(span, Status(StatusCode.ERROR, ", ".join(faults)) if faults else _OK)
