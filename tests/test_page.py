@@ -318,7 +318,7 @@ def test_a_screen_reader_finds_headings_terms_and_a_list(stage: Stage, opened: O
               - term: in_recovery
               - definition: "false"
               - figure:
-                - img /Latest attempts. \\d+, of which 0 failed/
+                - img /Latest attempts. \\d+, of which \\d+ failed/
             - listitem:
               - heading "postgres.pool" [level=3]
               - paragraph:
