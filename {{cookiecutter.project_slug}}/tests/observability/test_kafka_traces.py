@@ -11,7 +11,7 @@ from dev.kafka import Kafka
 from ..conftest import StartService
 from ..processes import wait_until
 from .collector import Collector
-from .tracing import CALLER, TRACE, below, health_trace, traced
+from .tracing import CALLER, TRACE, below, trace_while_frozen, traced
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +48,6 @@ def test_a_health_trace_names_the_check(
     start_service: StartService, collector: Collector, kafka: Kafka
 ) -> None:
     service = traced(start_service, collector.url, KAFKA_BOOTSTRAP_SERVERS=kafka.url)
-    kafka.pause()
-    try:
-        service.until_ready(504)
-        spans = {span.name: span for span in health_trace(service, collector)}
-    finally:
-        kafka.resume()
+    spans = trace_while_frozen(kafka, service, collector)
     assert spans["check kafka"].status == "ERROR"
     assert spans["check kafka"].attributes["messaging.system"] == "kafka"
-    service.until_ready()

@@ -10,7 +10,7 @@ from ..conftest import StartService
 from ..processes import Service, wait_until
 from ..service.test_postgres_faults import migrate
 from .collector import Collector
-from .tracing import CALLER, TRACE, below, health_trace, traced
+from .tracing import CALLER, TRACE, below, health_trace, trace_while_frozen, traced
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +52,7 @@ def test_the_server_is_told_which_trace_a_check_belongs_to(
 def test_a_frozen_database_is_the_root_cause(
     service: Service, collector: Collector, postgres: Postgres
 ) -> None:
-    postgres.pause()
-    try:
-        service.until_ready(504)
-        spans = {span.name: span for span in health_trace(service, collector)}
-    finally:
-        postgres.resume()
+    spans = trace_while_frozen(postgres, service, collector)
     assert spans["check postgres"].status == "ERROR"
     assert spans["check postgres"].attributes["error.type"] == "TimeoutError"
     assert spans["check postgres.pool"].status == "OK"
@@ -65,4 +60,3 @@ def test_a_frozen_database_is_the_root_cause(
     assert root.status == "ERROR"
     assert root.attributes["http.response.status_code"] == 504
     assert "postgres: TimeoutError" in root.attributes["health.faults"]
-    service.until_ready()

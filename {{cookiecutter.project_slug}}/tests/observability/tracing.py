@@ -1,5 +1,7 @@
 """The service as a collector sees it."""
 
+from dev.server import Server
+
 from ..conftest import StartService
 from ..processes import Service, wait_until
 from .collector import Collector, Span
@@ -30,6 +32,18 @@ def health_trace(service: Service, collector: Collector, *names: str) -> list[Sp
 
     wait_until(whole)
     return spans
+
+
+def trace_while_frozen(server: Server, service: Service, collector: Collector) -> dict[str, Span]:
+    """Freeze a server, return the spans of a health trace by their names, and let all heal."""
+    server.pause()
+    try:
+        service.until_ready(504)
+        spans = health_trace(service, collector)
+    finally:
+        server.resume()
+    service.until_ready()
+    return {span.name: span for span in spans}
 
 
 def below(spans: list[Span], name: str) -> list[Span]:
