@@ -65,6 +65,9 @@ FEATURES: dict[str, list[str]] = {
         "src/reference_service/wiring/grpc.py",
         "tests/**/test_*grpc*.py",
     ],
+    "kubernetes": [
+        "deploy/chart",
+    ],
     "observability": [
         "deploy/alertmanager",
         "deploy/grafana",
@@ -79,7 +82,14 @@ FEATURES: dict[str, list[str]] = {
         "src/reference_service/wiring/observability.py",
         "tests/observability",
     ],
-    "github": [".github"],
+    "docker": [
+        ".dockerignore",
+        "Dockerfile",
+        "compose.yaml",
+    ],
+    "github": [
+        ".github",
+    ],
 }
 TIERS = ("core", "edge")
 TAG = re.compile(r"[ \t]*(?:# feature: ([a-z, +]+)|<!-- feature: ([a-z, +]+) -->)$")

@@ -3,7 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
-from itertools import product
+from itertools import combinations, cycle
 from pathlib import Path
 
 import pytest
@@ -19,15 +19,26 @@ TRACES = {
     "sentinel": r"sentinel",
     "kafka": r"kafka",
     "grpc": r"grpc",
+    "kubernetes": r"helm|kubectl|deploy/chart",
     "observability": r"prometheus|grafana|alertmanager|opentelemetry-sdk|otlp|runbook",
+    "docker": r"docker|compose\.yaml|hadolint",
     "github": r"github",
 }
 MARKS = r"(?i:cookiecutter)|\{%|feature: *[a-z]"
-COMBINATIONS = [
-    answers
-    for *chosen, tier in product(*([True, False] for _ in FEATURES), TIERS)
-    for answers in [{"slo_tier": tier, **dict(zip(FEATURES, chosen, strict=True))}]
-    if all(answers[needed] or not answers[feature] for feature, needed in NEEDS.items())
+ALL = frozenset(FEATURES)
+# Each feature alone and each two together: what a tag may join. Each one declined, and each two.
+CHOSEN = sorted(
+    {
+        features | {NEEDS[feature] for feature in features if feature in NEEDS}
+        for count in range(3)
+        for few in map(frozenset, combinations(FEATURES, count))
+        for features in (few, ALL - few)
+    },
+    key=sorted,
+)
+COMBINATIONS: list[dict[str, object]] = [
+    {"slo_tier": tier, **{feature: feature in chosen for feature in FEATURES}}
+    for chosen, tier in zip(CHOSEN, cycle(TIERS), strict=False)
 ]
 
 
