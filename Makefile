@@ -14,6 +14,7 @@ SERVICE := {{cookiecutter.project_slug}}
 TOOLS := $(BUILD)/tools
 BIN := $(TOOLS)/bin
 READY := $(TOOLS)/.ready
+SCANNER := $(BUILD)/scanner
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 20
@@ -21,7 +22,7 @@ help: ## List the targets
 demo: $(READY) ## Generate a service and serve it on a real PostgreSQL and Valkey
 	@$(BIN)/python -m tools.demo
 
-test: $(READY) ## Run the reference service's tests, then the template's
+test: $(READY) $(SCANNER)/.ready ## Run the reference service's tests, then the template's
 	@status=0; \
 	$(MAKE) --no-print-directory -C '$(SERVICE)' test ARGS= || status=1; \
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS) || status=1; \
@@ -44,7 +45,7 @@ pins: $(READY) ## Move every package to its newest version, or some: make pins O
 	@$(BIN)/python -m tools.pins $(ONLY)
 
 clean: ## Delete all that the other targets have made
-	rm -rf .build uv.lock '$(SERVICE)/uv.lock'
+	rm -rf .build uv.lock tools/scanner/uv.lock '$(SERVICE)/uv.lock'
 
 # ---- Set-up
 
@@ -63,4 +64,9 @@ endif
 
 $(READY): pyproject.toml | $(filter $(PRIVATE_UV),$(UV))
 	@UV_PROJECT_ENVIRONMENT=$(TOOLS) $(UV) sync --quiet
+	@touch $@
+
+# The scanner's requirements and the other tools' do not fit together.
+$(SCANNER)/.ready: tools/scanner/pyproject.toml | $(filter $(PRIVATE_UV),$(UV))
+	@UV_PROJECT_ENVIRONMENT=$(SCANNER) $(UV) sync --quiet --project tools/scanner
 	@touch $@

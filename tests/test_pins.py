@@ -12,7 +12,10 @@ from hooks import pre_gen_project
 from tools import pins
 from tools.generate import ROOT
 
-BOTH = pytest.mark.parametrize("folder", [ROOT, TEMPLATE], ids=["template", "service"])
+SCANNER = pins.SCANNER.parent
+EACH = pytest.mark.parametrize(
+    "folder", [ROOT, SCANNER, TEMPLATE], ids=["template", "scanner", "service"]
+)
 
 
 def lists(folder: Path) -> dict[str, list[str]]:
@@ -21,7 +24,7 @@ def lists(folder: Path) -> dict[str, list[str]]:
     return {key: value for key, value in settings.items() if key.endswith("dependencies")}
 
 
-@BOTH
+@EACH
 def test_every_direct_requirement_allows_the_version_that_is_pinned(folder: Path) -> None:
     pinned = {Requirement(pin).name: pin for pin in lists(folder)["constraint-dependencies"]}
     for line in pins.required((folder / "pyproject.toml").read_text("utf-8")):
@@ -31,7 +34,7 @@ def test_every_direct_requirement_allows_the_version_that_is_pinned(folder: Path
         assert wanted.specifier.contains(exact.version)
 
 
-@BOTH
+@EACH
 def test_no_requirement_says_where_it_comes_from(folder: Path) -> None:
     assert "://" not in (folder / "pyproject.toml").read_text("utf-8")
 
@@ -62,6 +65,12 @@ def test_a_pin_is_tagged_with_every_feature_that_brings_it_in() -> None:
     assert pins.written("key", found, {"two": ["redis", "kafka"]}) == (
         'key = [\n    "one==1",\n    "two==2", # feature: redis, kafka\n]'
     )
+
+
+def test_a_pin_with_a_marker_is_written_such_that_it_is_read_back() -> None:
+    pin = 'one==1 ; python_full_version < "3.12"'
+    (read,) = tomllib.loads(pins.written("key", {"one": [pin]}, {}))["key"]
+    assert str(Requirement(read)) == str(Requirement(pin))
 
 
 def test_only_the_list_itself_is_rewritten() -> None:

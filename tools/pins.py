@@ -1,4 +1,4 @@
-"""Pin every package of both pyproject.toml files to one exact version.
+"""Pin every package of each pyproject.toml to one exact version.
 
     make pins                       move every package to its newest version
     make pins ONLY="fastapi redis"  move these, and what they must bring along, and nothing else
@@ -29,6 +29,7 @@ from hooks.post_gen_project import FEATURES, TIERS, keep_chosen
 
 ROOT = Path(__file__).parents[1]
 TOOLING = ROOT / "pyproject.toml"
+SCANNER = ROOT / "tools" / "scanner" / "pyproject.toml"
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}" / "pyproject.toml"
 PRE_GEN = ROOT / "hooks" / "pre_gen_project.py"
 
@@ -119,8 +120,13 @@ def written(key: str, pins: Pins, tags: dict[str, list[str]]) -> str:
     lines = [f"{key} = ["]
     for name, versions in pins.items():
         tag = f" # feature: {', '.join(tags[name])}" if name in tags else ""
-        lines += [f'    "{pin}",{tag}' for pin in versions]
+        lines += [f"    {_quoted(pin)},{tag}" for pin in versions]
     return "\n".join([*lines, "]"])
+
+
+def _quoted(pin: str) -> str:
+    """Put a pin between double quotes: those of its marker become single ones."""
+    return '"' + pin.replace('"', "'") + '"'
 
 
 def replace(text: str, start: str, end: str, new: str) -> str:
@@ -177,4 +183,5 @@ def reserve(resolved: list[Pins]) -> None:
 if __name__ == "__main__":
     only = {str(canonicalize_name(name)) for name in sys.argv[1:]}
     pin(TOOLING, only)
+    pin(SCANNER, only)
     reserve(pin(TEMPLATE, only))
