@@ -19,6 +19,7 @@ from typing import Any
 # that needs several features stands under each of them. Single lines are tagged where they stand.
 FEATURES: dict[str, list[str]] = {
     "postgres": [
+        "deploy/compose/postgres.yaml",
         "deploy/grafana/postgres.json",
         "deploy/prometheus/rules/postgres.yaml",
         "dev/drill/postgres.py",
@@ -34,6 +35,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/**/test_*postgres*.py",
     ],
     "redis": [
+        "deploy/compose/redis.yaml",
         "dev/drill/redis.py",
         "dev/valkey.py",
         "src/reference_service/items/cache.py",
@@ -42,6 +44,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/**/test_*redis*.py",
     ],
     "sentinel": [
+        "deploy/compose/sentinel.yaml",
         "dev/drill/sentinel.py",
         "dev/sentinel*.py",
         "src/reference_service/resources/sentinel*.py",
@@ -49,6 +52,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/**/test_*sentinel*.py",
     ],
     "kafka": [
+        "deploy/compose/kafka.yaml",
         "deploy/prometheus/rules/kafka.yaml",
         "dev/drill/kafka.py",
         "dev/kafka*.py",
@@ -59,6 +63,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/**/test_*kafka*.py",
     ],
     "grpc": [
+        "deploy/compose/grpc.yaml",
         "dev/drill/grpc.py",
         "dev/grpc*.py",
         "src/reference_service/resources/grpc*.py",
@@ -70,6 +75,9 @@ FEATURES: dict[str, list[str]] = {
     ],
     "observability": [
         "deploy/alertmanager",
+        "deploy/compose/grafana",
+        "deploy/compose/observability.yaml",
+        "deploy/compose/prometheus.yaml",
         "deploy/grafana",
         "deploy/otel-collector.yaml",
         "deploy/prometheus",
@@ -86,6 +94,7 @@ FEATURES: dict[str, list[str]] = {
         ".dockerignore",
         "Dockerfile",
         "compose.yaml",
+        "deploy/compose",
     ],
     "github": [
         ".github",
