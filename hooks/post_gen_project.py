@@ -19,6 +19,7 @@ from typing import Any
 # that needs several features stands under each of them. Single lines are tagged where they stand.
 FEATURES: dict[str, list[str]] = {
     "postgres": [
+        "deploy/chart/templates/migration.yaml",
         "deploy/compose/postgres.yaml",
         "deploy/grafana/postgres.json",
         "deploy/prometheus/rules/postgres.yaml",
@@ -75,6 +76,13 @@ FEATURES: dict[str, list[str]] = {
     ],
     "observability": [
         "deploy/alertmanager",
+        "deploy/chart/dashboards",
+        "deploy/chart/rules",
+        "deploy/chart/templates/analysis.yaml",
+        "deploy/chart/templates/dashboards.yaml",
+        "deploy/chart/templates/rollout.yaml",
+        "deploy/chart/templates/rules.yaml",
+        "deploy/chart/templates/servicemonitor.yaml",
         "deploy/compose/grafana",
         "deploy/compose/observability.yaml",
         "deploy/compose/prometheus.yaml",
@@ -102,6 +110,15 @@ FEATURES: dict[str, list[str]] = {
 }
 TIERS = ("core", "edge")
 TAG = re.compile(r"[ \t]*(?:# feature: ([a-z, +]+)|<!-- feature: ([a-z, +]+) -->)$")
+
+# JSON has no comments to tag: there `"$comment": "feature: …"` tags the object that it stands in.
+COMMENT = "$comment"
+
+# Folders that are one and the same in two places: cookiecutter copies what a link points to.
+LINKS = {
+    "deploy/chart/dashboards": "../grafana",
+    "deploy/chart/rules": "../prometheus/rules",
+}
 
 # What building and running in the template folder leaves there; a clone of it has none of these.
 LEFTOVERS = (".*_cache", ".data", ".env", ".uv", ".venv", "__pycache__", "dist", "uv.lock")
@@ -149,12 +166,20 @@ def files(root: Path) -> Iterator[Path]:
 
 
 def remove(paths: list[Path]) -> None:
-    """Delete the files and folders that still exist."""
+    """Delete the files, folders and links that still exist."""
     for path in paths:
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def link(root: Path) -> None:
+    """Make the copies of linked folders links again."""
+    for name, target in LINKS.items():
+        if (root / name).is_dir():
+            remove([root / name])
+            (root / name).symlink_to(target)
 
 
 def declined_paths(root: Path, chosen: set[str]) -> list[Path]:
@@ -170,25 +195,47 @@ def declined_paths(root: Path, chosen: set[str]) -> list[Path]:
     return declined
 
 
-def keep_chosen(text: str, chosen: set[str], path: Path) -> str:
-    """Drop the lines whose tag names nothing that was chosen, and the tags of all others.
+def is_chosen(tag: str, chosen: set[str], place: str) -> bool:
+    """Tell whether any of the features that a tag names were chosen.
 
     A tag names alternatives, `redis, kafka`; one that needs several features joins them with `+`.
-    `template` is a feature that nobody can choose: such lines live in the template folder alone.
+    `template` is a feature that nobody can choose: it lives in the template folder alone.
     """
-    known = {"template", *TIERS, *FEATURES}
+    named = [set(each.split("+")) for each in re.split(", *", tag)]
+    if unknown := set().union(*named) - {"template", *TIERS, *FEATURES}:
+        raise TemplateError(f"{place} is tagged with an unknown feature: {unknown}.")
+    return any(features <= chosen for features in named)
+
+
+def keep_chosen(text: str, chosen: set[str], path: Path) -> str:
+    """Drop the lines whose tag names nothing that was chosen, and the tags of all others."""
+    if path.suffix == ".json" and f'"{COMMENT}": "feature: ' in text:
+        return keep_chosen_objects(text, chosen, path)
     kept = []
     for number, line in enumerate(text.split("\n"), 1):
         tag = TAG.search(line)
         if tag is None:
             kept.append(line)
             continue
-        named = [set(each.split("+")) for each in re.split(", *", tag[1] or tag[2])]
-        if unknown := set().union(*named) - known:
-            raise TemplateError(f"{path}:{number} is tagged with an unknown feature: {unknown}.")
-        if any(features <= chosen for features in named):
+        if is_chosen(tag[1] or tag[2], chosen, f"{path}:{number}"):
             kept.append(line[: tag.start()])
     return "\n".join(kept)
+
+
+def keep_chosen_objects(text: str, chosen: set[str], path: Path) -> str:
+    """Drop the objects of a JSON document that are tagged with nothing that was chosen."""
+
+    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
+        kept = dict(pairs)
+        tag = re.fullmatch("feature: (.*)", str(kept.get(COMMENT)))
+        if tag and not is_chosen(tag[1], chosen, str(path)):
+            return None
+        if tag:
+            del kept[COMMENT]
+        return {name: value for name, value in kept.items() if value is not None}
+
+    document = json.loads(text, object_pairs_hook=keep)
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def fill_in(text: str, answers: dict[str, Any], path: Path) -> str:
@@ -208,6 +255,7 @@ def main(answers: dict[str, Any], root: Path) -> None:
     """Make the copy in `root` the project that the answers describe."""
     chosen = {answers["slo_tier"], *(feature for feature in FEATURES if answers[feature])}
     remove([path for pattern in LEFTOVERS for path in root.rglob(pattern)])
+    link(root)
     remove(declined_paths(root, chosen))
     for path in files(root):
         content = path.read_bytes()

@@ -162,7 +162,7 @@ def test_a_strange_answer_becomes_exactly_what_was_answered(
                 ast.parse(path.read_text("utf-8"))
             case ".toml":
                 tomllib.loads(path.read_text("utf-8"))
-            case ".yaml" | ".yml":
+            case ".yaml" | ".yml" if path.parent.name not in {"templates", "tests"}:  # not Helm's
                 list(yaml.safe_load_all(path.read_text("utf-8")))
 
 

@@ -21,7 +21,7 @@ TRACES = {
     "grpc": r"grpc",
     "kubernetes": r"helm|kubectl|deploy/chart",
     "observability": r"prometheus|grafana|alertmanager|opentelemetry-sdk|otlp|runbook",
-    "docker": r"docker|compose\.yaml|hadolint",
+    "docker": r"(?<!no )docker|compose\.yaml|hadolint",
     "github": r"github",
 }
 MARKS = r"(?i:cookiecutter)|\{%|feature: *[a-z]"

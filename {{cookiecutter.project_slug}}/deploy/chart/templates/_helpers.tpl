@@ -1,0 +1,109 @@
+{{/* Names, labels, and what all pods have in common. */}}
+
+{{/* The release's name, with the chart's where it lacks it. 45 characters leave room for suffixes. */}}
+{{- define "reference-service.fullname" -}}
+{{- $name := .Release.Name -}}
+{{- if not (contains .Chart.Name $name) -}}
+{{- $name = printf "%s-%s" $name .Chart.Name -}}
+{{- end -}}
+{{- if gt (len $name) 45 -}}
+{{- $name = printf "%s-%s" ($name | trunc 38 | trimSuffix "-") (sha256sum $name | trunc 6) -}}
+{{- end -}}
+{{- $name -}}
+{{- end }}
+
+{{- define "reference-service.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | trimAll "-_." | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{ include "reference-service.release" . }}
+{{- end }}
+
+{{/* The pods of this release, of whatever kind. */}}
+{{- define "reference-service.release" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* The pods that serve. */}}
+{{- define "reference-service.selector" -}}
+{{ include "reference-service.release" . }}
+app.kubernetes.io/component: service
+{{- end }}
+
+{{- define "reference-service.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{- define "reference-service.serviceAccount" -}}
+{{ .Values.serviceAccount.name | default (ternary (include "reference-service.fullname" .) "default" .Values.serviceAccount.create) }}
+{{- end }}
+
+{{- define "reference-service.secret" -}}
+{{ .Values.secret.name | default (include "reference-service.fullname" .) }}
+{{- end }}
+
+{{/* Pod Security Standards, `restricted`, and no token: the service does not talk to Kubernetes. */}}
+{{- define "reference-service.podSecurity" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  seccompProfile:
+    type: RuntimeDefault
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "reference-service.containerSecurity" -}}
+image: {{ include "reference-service.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+{{- end }}
+
+{{/* The settings that are no secret, as text. */}}
+{{- define "reference-service.config" -}}
+SERVICE_ENVIRONMENT: production
+SERVICE_DRAIN_DELAY: {{ .Values.drain.delay | quote }}
+SERVICE_SHUTDOWN_TIMEOUT: {{ .Values.drain.timeout | quote }}
+{{- range $name, $value := .Values.config }}
+{{ $name }}: {{ $value | quote }}
+{{- end }}
+{{- end }}
+
+{{/* The settings that are. */}}
+{{- define "reference-service.secretEnv" -}}
+{{- range .Values.secret.keys }}
+- name: {{ . }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "reference-service.secret" $ }}
+      key: {{ . }}
+{{- end }}
+{{- end }}
