@@ -1,0 +1,1 @@
+"""The chart as generated services have it: what it renders, and what it answers to wrong values."""

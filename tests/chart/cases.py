@@ -1,0 +1,109 @@
+"""What is rendered: services of more and fewer features, each with every option of its chart."""
+
+import copy
+from collections.abc import Mapping
+
+from hooks.post_gen_project import FEATURES
+
+from .helm import Chart, Values
+
+# The answers of each service; what is not said is the default.
+SERVICES: dict[str, dict[str, bool]] = {
+    "defaults": {},
+    "everything": dict.fromkeys(FEATURES, True),
+    "alone": {feature: feature == "kubernetes" for feature in FEATURES},
+}
+NAMES = {"project_name": "Orders", "package_name": "orders"}
+
+NODE = {"nodeSelectorTerms": [{"matchExpressions": [{"key": "disk", "operator": "Exists"}]}]}
+PEERS = [
+    {"namespaceSelector": {"matchLabels": {"team": "web"}}, "podSelector": {}},
+    {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.9.0.0/16"]}},
+]
+MONITORED = {"monitoring": {"serviceMonitor": True}}
+
+# Each option of the chart, changed from its default.
+OPTIONS: dict[str, Values] = {
+    "autoscaling": {"autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 6}},
+    "budget-off": {"disruptionBudget": {"enabled": False}},
+    "budget-share": {"disruptionBudget": {"maxUnavailable": "25%"}},
+    "config": {"config": {"SERVICE_REQUEST_TIMEOUT": "5", "HEALTH_CHECK_TIMEOUT": "0.25"}},
+    "drain": {"drain": {"preStop": 0, "delay": 12, "timeout": 45}},
+    "image": {
+        "image": {
+            "repository": "registry.example.com/shop/orders",
+            "digest": "sha256:" + "0123456789abcdef" * 4,
+            "pullPolicy": "Always",
+            "pullSecrets": ["registry"],
+        }
+    },
+    "ingress": {
+        "ingress": {
+            "enabled": True,
+            "className": "nginx",
+            "hosts": ["orders.example.com", "*.orders.example.com"],
+            "tlsSecret": "orders-certificate",
+            "annotations": {"cert-manager.io/cluster-issuer": "letsencrypt"},
+        }
+    },
+    "network-off": {"networkPolicy": {"enabled": False}},
+    "network": {
+        "networkPolicy": {
+            "clients": PEERS,
+            "monitoring": PEERS,
+            "nodes": ["10.1.0.0/16", "fd00::/8"],
+            "dependencies": {"ledger": {"ports": [8443, 9443], "to": PEERS}},
+        }
+    },
+    "pods": {
+        "podLabels": {"team": "shop"},
+        "podAnnotations": {"example.com/note": "true"},
+        "priorityClassName": "important",
+        "nodeSelector": {"kubernetes.io/arch": "arm64"},
+        "tolerations": [{"key": "spot", "operator": "Exists", "effect": "NoSchedule"}],
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": NODE}},
+        "spread": False,
+    },
+    "resources": {"resources": {"limits": {"cpu": 2, "memory": "1Gi", "ephemeral-storage": "1Gi"}}},
+    "secret": {"secret": {"name": "shop-orders", "keys": ["DATABASE_URL", "API_TOKEN"]}},
+    "no-secret": {"secret": {"keys": []}},
+    "service": {
+        "service": {"port": 8080, "managementPort": 9090, "annotations": {"example.com/a": "b"}}
+    },
+    "service-account": {
+        "serviceAccount": {"name": "robot", "annotations": {"example.com/role": "orders"}}
+    },
+    "no-service-account": {"serviceAccount": {"create": False}},
+    "migration-off": {"migration": {"enabled": False}},
+    "migration": {"migration": {"deadline": 60, "retries": 0}},
+    "service-monitor": {
+        "monitoring": {"serviceMonitor": True, "labels": {"release": "prometheus"}}
+    },
+    "rules": {"monitoring": {"rules": True, "labels": {"release": "prometheus"}}},
+    "dashboards": {"monitoring": {"dashboards": True}},
+    "rollout": {"rollout": {"enabled": True}, **MONITORED},
+    "rollout-move": {"rollout": {"enabled": True, "deploymentReplicas": 2}, **MONITORED},
+}
+# What takes away what others add.
+OFF = {"budget-off", "network-off", "no-secret", "no-service-account", "migration-off"}
+
+
+def options(chart: Chart) -> dict[str, Values]:
+    """Return the options that a chart has, the defaults first and all together last."""
+    known = {
+        name: values for name, values in OPTIONS.items() if values.keys() <= chart.values.keys()
+    }
+    together: Values = {}
+    for name in known.keys() - OFF:
+        together = merged(together, known[name])
+    return {"as-it-is": {}, **known, "together": together}
+
+
+def merged(values: Mapping[str, object], others: Mapping[str, object]) -> Values:
+    """Return values with others laid over them, mapping by mapping, as Helm does."""
+    result: Values = copy.deepcopy(dict(values))
+    for key, other in others.items():
+        below = result.get(key)
+        both = isinstance(below, dict) and isinstance(other, Mapping)
+        result[key] = merged(below, other) if both else copy.deepcopy(other)  # type: ignore[arg-type]
+    return result

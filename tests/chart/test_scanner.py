@@ -1,0 +1,136 @@
+"""A scanner for weak settings, checkov, finds none that is not excepted in place, with a reason."""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tools.generate import ROOT
+
+from .cases import SERVICES, options
+from .conftest import Charts
+from .helm import Object
+
+CHECKOV = ROOT / ".build" / "scanner" / "bin" / "checkov"
+EXCEPTION = "checkov.io/skip"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check says of an object or a file."""
+
+    folder: str
+    check: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was scanned, by kind; what was found; and what would be, without its exception."""
+
+    passed: dict[str, int]
+    failed: list[Finding]
+    excepted: list[Finding]
+
+
+@pytest.fixture(scope="module")
+def findings(charts: Charts, tmp_path_factory: pytest.TempPathFactory) -> Findings:
+    """Scan all at one go, in folders of their own.
+
+    with: each object that the charts can render, as it is. without: the default ones, without their
+    exceptions. weak: one that is privileged. service, template: files that have other checks.
+    """
+    if not CHECKOV.exists():
+        reason = "checkov is not set up: make test does that"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("scan")
+    objects = {
+        yaml.safe_dump(thing): thing
+        for service in SERVICES
+        for values in options(charts(service)).values()
+        for thing in charts(service).objects(values)
+        if thing["kind"] != "PrometheusRule"  # large, and of no interest to it
+    }
+    for number, thing in enumerate(objects.values()):
+        write(folder / "with" / f"{number}.yaml", thing)
+    for number, thing in enumerate(charts("defaults").objects()):
+        write(folder / "without" / f"{number}.yaml", plain(thing))
+        if thing["kind"] == "Deployment":
+            (container,) = thing["spec"]["template"]["spec"]["containers"]
+            container["securityContext"]["privileged"] = True
+            write(folder / "weak" / "deployment.yaml", thing)
+    service = charts("everything").folder.parents[1]
+    shutil.copytree(service / ".github", folder / "service" / ".github")
+    shutil.copy(service / "Dockerfile", folder / "service")
+    shutil.copytree(ROOT / ".github", folder / "template" / ".github")
+    frameworks = ("kubernetes", "dockerfile", "github_actions")
+    ended = subprocess.run(
+        [CHECKOV, "-d", ".", "--framework", *frameworks, "--skip-download", "-o", "json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout.startswith("["), ended.stderr
+    reports = json.loads(ended.stdout)
+    assert not [report for report in reports if report["summary"]["parsing_errors"]]
+    return Findings(
+        passed={report["check_type"]: report["summary"]["passed"] for report in reports},
+        failed=list(read(reports, "failed_checks")),
+        excepted=list(read(reports, "skipped_checks")),
+    )
+
+
+def write(file: Path, thing: Object) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(yaml.safe_dump(thing), "utf-8")
+
+
+def plain(thing: Object) -> Object:
+    """Return an object without its exceptions."""
+    other = copy.deepcopy(thing)
+    annotations = other["metadata"].get("annotations") or {}
+    for name in [name for name in annotations if name.startswith(EXCEPTION)]:
+        del annotations[name]
+    return other
+
+
+def read(reports: list[dict[str, Any]], outcome: str) -> Iterator[Finding]:
+    for report in reports:
+        for record in report["results"][outcome]:
+            folder = record["file_path"].split("/")[1]
+            reason = record["check_result"].get("suppress_comment") or ""
+            yield Finding(folder, record["check_id"], record["resource"].split(".")[0], reason)
+
+
+def test_nothing_is_found(findings: Findings) -> None:
+    assert [each for each in findings.failed if each.folder not in {"without", "weak"}] == []
+    assert findings.passed.keys() == {"kubernetes", "dockerfile", "github_actions"}
+    assert findings.passed["kubernetes"] > 1000
+
+
+def test_every_exception_is_still_needed_and_none_is_made_elsewhere(findings: Findings) -> None:
+    """What fails without the exceptions is exactly what they except."""
+    needed = {(each.kind, each.check) for each in findings.failed if each.folder == "without"}
+    assert {(each.kind, each.check) for each in findings.excepted} == needed
+
+
+def test_every_exception_says_why(findings: Findings) -> None:
+    assert findings.excepted
+    for exception in findings.excepted:
+        assert len(exception.reason.split()) > 3, exception
+
+
+def test_a_weak_setting_is_found(findings: Findings) -> None:
+    assert Finding("weak", "CKV_K8S_16", "Deployment", "") in findings.failed
