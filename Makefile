@@ -8,7 +8,7 @@ endif
 include template.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults lint format pins clean
+.PHONY: help demo test faults golden lint format pins clean
 
 SERVICE := {{cookiecutter.project_slug}}
 TOOLS := $(BUILD)/tools
@@ -31,6 +31,9 @@ test: $(READY) $(SCANNER)/.ready ## Run the reference service's tests, then the 
 faults: $(READY) ## Break a generated service in every way, and hold its probes to the truth
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m faults $(ARGS)
 
+golden: $(READY) ## Write anew what the chart must render, for its diff to be read
+	@GOLDEN=write $(BIN)/pytest -q tests/chart/test_golden.py
+
 lint: $(READY) ## Check the template, then the reference service
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -40,6 +43,9 @@ lint: $(READY) ## Check the template, then the reference service
 format: $(READY) ## Format the template's code, and mend what can be mended safely
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
+
+docs: $(READY) ## Write the tables in documents from what they describe
+	@$(BIN)/python -m tools.values_table
 
 pins: $(READY) ## Move every package to its newest version, or some: make pins ONLY="redis hiredis"
 	@$(BIN)/python -m tools.pins $(ONLY)

@@ -73,6 +73,7 @@ FEATURES: dict[str, list[str]] = {
     ],
     "kubernetes": [
         "deploy/chart",
+        "docs/kubernetes.md",
     ],
     "observability": [
         "deploy/alertmanager",
@@ -224,15 +225,15 @@ def keep_chosen(text: str, chosen: set[str], path: Path) -> str:
 
 def keep_chosen_objects(text: str, chosen: set[str], path: Path) -> str:
     """Drop the objects of a JSON document that are tagged with nothing that was chosen."""
+    declined: dict[str, Any] = {}
 
-    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
-        kept = dict(pairs)
+    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        kept = {name: value for name, value in pairs if value is not declined}
         tag = re.fullmatch("feature: (.*)", str(kept.get(COMMENT)))
-        if tag and not is_chosen(tag[1], chosen, str(path)):
-            return None
-        if tag:
-            del kept[COMMENT]
-        return {name: value for name, value in kept.items() if value is not None}
+        if tag is None:
+            return kept
+        del kept[COMMENT]
+        return kept if is_chosen(tag[1], chosen, str(path)) else declined
 
     document = json.loads(text, object_pairs_hook=keep)
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

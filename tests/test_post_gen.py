@@ -79,6 +79,33 @@ def test_a_tag_that_names_no_feature_stops_the_hook_and_says_where(grow: Grow) -
         grow({"file.txt": "one\ntwo  # feature: postgers\n"})
 
 
+def test_an_object_of_a_json_document_is_tagged_by_its_comment(grow: Grow) -> None:
+    document = {
+        "plain": {"$comment": "as it is", "null": None},
+        "mine": {"$comment": "feature: postgres", "deeper": {"$comment": "feature: core"}},
+        "declined": {"$comment": "feature: postgres+redis", "deeper": {}},
+    }
+    root = grow({"tagged.json": json.dumps(document), "plain.json": '{"a":   1}'})
+    kept = {"plain": {"$comment": "as it is", "null": None}, "mine": {"deeper": {}}}
+    assert json.loads((root / "tagged.json").read_text()) == kept
+    assert (root / "plain.json").read_text() == '{"a":   1}'
+    with pytest.raises(TemplateError, match=r"tagged\.json is tagged with an unknown feature"):
+        grow({"tagged.json": '{"a": {"$comment": "feature: postgers"}}'})
+
+
+def test_what_is_a_link_in_the_template_is_one_again_and_goes_with_its_feature(
+    grow: Grow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(post_gen_project, "LINKS", {"chart/rules": "../rules", "none": "x"})
+    copied = {"rules/a.yaml": "a\n", "chart/rules/a.yaml": "a\n"}  # as cookiecutter leaves it
+    root = grow(copied)
+    assert (root / "chart/rules").readlink() == Path("../rules")
+    assert (root / "chart/rules/a.yaml").read_text() == "a\n"
+    assert not (root / "none").is_symlink()
+    monkeypatch.setattr(post_gen_project, "FEATURES", {"redis": ["chart/rules"]})
+    assert list(fingerprint(grow({}))) == ["rules", "rules/a.yaml"]
+
+
 def test_whole_files_and_folders_of_a_declined_feature_go_and_leave_no_empty_folder(
     grow: Grow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
