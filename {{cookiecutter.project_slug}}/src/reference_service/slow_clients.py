@@ -1,7 +1,8 @@
-"""Disconnects clients that are too slow, and refuses request heads that have no end."""
+"""Disconnects clients that are too slow, refuses endless heads, and misses no last request."""
 
 import logging
 import os
+import select
 import socket
 import struct
 from asyncio import TimerHandle, Transport
@@ -21,6 +22,8 @@ PROGRESS = 1024
 MAX_PIPELINED = 32
 """Requests that may wait on a connection: each takes a hundred times its own bytes."""
 RESET = struct.pack("ii", 1, 0)  # a linger of no seconds
+MOMENT = 0.02
+"""Seconds between looks at a request that comes while the process leaves."""
 
 
 class Owed(NamedTuple):
@@ -142,6 +145,23 @@ class BoundedProtocol(HttpToolsProtocol):
         lines = [b"%s: %s\r\n" % header for header in headers]
         self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
         self.transport.close()
+
+    def shutdown(self) -> None:
+        """Close the connection because the process leaves; behind the answer, if one is owed.
+
+        uvicorn closes one without a request at once. But there may be some of a request that is
+        incomplete, or that the loop was too busy to read: that one is still answered.
+        """
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and not self.transport.is_closing() and self._is_being_asked():
+            self.loop.call_later(MOMENT, self.shutdown)
+        else:
+            super().shutdown()
+
+    def _is_being_asked(self) -> bool:
+        unread = select.poll()
+        unread.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return self._unparsed > 0 or bool(unread.poll(0))
 
     def _look(self) -> None:
         owed = self._what_is_owed()
