@@ -73,6 +73,7 @@ FEATURES: dict[str, list[str]] = {
     ],
     "kubernetes": [
         "deploy/chart",
+        "docs/decisions/*canary*.md",
         "docs/kubernetes.md",
     ],
     "observability": [
@@ -90,6 +91,7 @@ FEATURES: dict[str, list[str]] = {
         "deploy/grafana",
         "deploy/otel-collector.yaml",
         "deploy/prometheus",
+        "docs/decisions/*canary*.md",
         "docs/decisions/*counts*.md",
         "docs/decisions/*trace*.md",
         "docs/observability.md",
@@ -104,6 +106,7 @@ FEATURES: dict[str, list[str]] = {
         "Dockerfile",
         "compose.yaml",
         "deploy/compose",
+        "docs/decisions/*image*.md",
     ],
     "github": [
         ".github",
