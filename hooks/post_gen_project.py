@@ -72,6 +72,8 @@ FEATURES: dict[str, list[str]] = {
         "tests/**/test_*grpc*.py",
     ],
     "kubernetes": [
+        ".github/requirements",
+        ".github/workflows/chart.yml",
         "deploy/chart",
         "docs/decisions/*canary*.md",
         "docs/kubernetes.md",
@@ -103,6 +105,7 @@ FEATURES: dict[str, list[str]] = {
     ],
     "docker": [
         ".dockerignore",
+        ".github/workflows/image.yml",
         "Dockerfile",
         "compose.yaml",
         "deploy/compose",
