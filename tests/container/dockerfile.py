@@ -1,0 +1,149 @@
+"""Reads a Dockerfile, and does in folders what it says: a stage's `/` is the folder `root`."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import venv
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from string import Template
+
+Instruction = tuple[str, str]
+"""The word that it begins with, and the rest."""
+
+
+def instructions(file: Path) -> list[Instruction]:
+    """Return what a Dockerfile says, each on one line."""
+    lines = [line for line in file.read_text("utf-8").splitlines() if not re.match(r"\s*#", line)]
+    whole = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    return [
+        (word, rest)
+        for word, _, rest in (line.partition(" ") for line in whole.split("\n"))
+        if word
+    ]
+
+
+def context(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder that its .dockerignore lets in, relative to it."""
+    patterns = [
+        line
+        for line in (folder / ".dockerignore").read_text("utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
+    for file in sorted(folder.rglob("*")):
+        path = file.relative_to(folder)
+        if not file.is_dir() and not is_ignored(path, patterns):
+            yield path
+
+
+def is_ignored(path: Path, patterns: list[str]) -> bool:
+    """Tell whether the last pattern that matches a path, or a folder it is in, keeps it out."""
+    ignored = False
+    for pattern in patterns:
+        anywhere = pattern.removeprefix("!").removeprefix("**/")
+        places = [path, *path.parents] if "**/" not in pattern else map(Path, path.parts)
+        if any(fnmatch(str(place), anywhere) for place in places if place.name):
+            ignored = not pattern.startswith("!")
+    return ignored
+
+
+class Build:
+    """An image that is made of folders: `root` has its files, `settings` what it says of itself.
+
+    Its Python is the one that runs this. Mounts of caches and secrets are left out.
+    """
+
+    def __init__(
+        self, source: Path, folder: Path, environment: Mapping[str, str], **arguments: str
+    ) -> None:
+        self.root = folder / "root"
+        self.settings: dict[str, str] = {}
+        self.variables: dict[str, str] = {}
+        """Those that the image sets for whatever runs in it."""
+        self.ran: list[str] = []
+        self._source, self._stages = source, folder / "stages"
+        self._environment, self._arguments = environment, arguments
+        self._given: dict[str, str] = {}
+        self._stage = ""
+        self._image = folder / "python"
+        venv.create(self._image, with_pip=True)
+
+    @property
+    def folder(self) -> Path:
+        """Where its commands run."""
+        return self._inside(self.settings.get("WORKDIR", "/"))
+
+    @property
+    def path(self) -> str:
+        """Where it finds programs."""
+        return self._inside_all(self.variables.get("PATH", "$PATH"))
+
+    def make(self) -> None:
+        """Do all that the Dockerfile says. Raises CalledProcessError."""
+        for word, rest in instructions(self._source / "Dockerfile"):
+            do = getattr(self, f"_{word.lower()}", None)
+            if do is None:
+                self.settings[word] = rest
+            else:
+                do(rest)
+
+    def _from(self, rest: str) -> None:
+        if self.root.exists():
+            self._stages.mkdir(exist_ok=True)
+            self.root.rename(self._stages / self._stage)
+        self.root.mkdir(parents=True)
+        self._stage = rest.rpartition(" AS ")[2]
+        self.settings, self.variables, self._given = {}, {}, {}
+
+    def _arg(self, rest: str) -> None:
+        name, has_default, default = rest.partition("=")
+        if name in self._arguments:
+            self._given[name] = self._arguments[name]
+        elif has_default:
+            self._given[name] = Template(default).safe_substitute(PIP_INDEX_URL="", **self._given)
+
+    def _env(self, rest: str) -> None:
+        self.variables |= dict(each.split("=", 1) for each in shlex.split(rest))
+
+    def _workdir(self, rest: str) -> None:
+        self.settings["WORKDIR"] = rest
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _copy(self, rest: str) -> None:
+        *sources, target = rest.split()
+        if sources[0].startswith("--from="):
+            stage = self._stages / sources.pop(0).removeprefix("--from=")
+            for source in sources:
+                shutil.copytree(
+                    stage / source.strip("/"),
+                    self.folder / target,
+                    symlinks=True,
+                    dirs_exist_ok=True,
+                )
+            return
+        for path in context(self._source):
+            if any(source in (".", path.parts[0]) for source in sources):
+                (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(self._source / path, self.folder / target / path)
+
+    def _run(self, rest: str) -> None:
+        command = re.sub(r"--mount=\S+\s*", "", rest)
+        variables = {"PATH": self.path, **{k: v for k, v in self.variables.items() if k != "PATH"}}
+        subprocess.run(
+            ["sh", "-c", command],
+            cwd=self.folder,
+            env={**self._environment, **self._given, **variables},
+            check=True,
+        )
+        self.ran.append(command)
+
+    def _inside(self, path: str) -> Path:
+        return self.root / path.strip("/")
+
+    def _inside_all(self, paths: str) -> str:
+        """Map a list of paths, at whose end stands what the image's Python brings."""
+        own = [str(self._inside(path)) for path in paths.split(":") if path != "$PATH"]
+        return os.pathsep.join([*own, str(self._image / "bin"), os.environ["PATH"]])

@@ -1,0 +1,182 @@
+"""A composition of any features names nothing that is not there, and starts in the right order."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from project import TEMPLATE, generate_in
+
+from hooks.post_gen_project import FEATURES
+from hooks.pre_gen_project import NEEDS
+from tools.generate import ROOT
+
+from .compose import Composition
+
+COMPOSED = ("postgres", "redis", "sentinel", "kafka", "grpc", "observability")
+WATCHERS = {"collector", "jaeger", "prometheus", "alertmanager", "grafana"}
+NAMES = {"project_name": "Orders", "package_name": "orders_api"}
+
+
+def chosen() -> Iterator[frozenset[str]]:
+    """Yield none of the features, each alone, each pair, and all, with what they need."""
+    for few in [*(some for n in range(3) for some in combinations(COMPOSED, n)), COMPOSED]:
+        yield frozenset(few) | {NEEDS[feature] for feature in few if feature in NEEDS}
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory: pytest.TempPathFactory) -> list[Composition]:
+    """Generate a project for each choice."""
+    folder = tmp_path_factory.mktemp("projects")
+    return [
+        Composition(
+            generate_in(
+                folder / ("-".join(sorted(features)) or "none"),
+                **NAMES,
+                **{feature: feature in {*features, "docker"} for feature in FEATURES},
+            )
+        )
+        for features in sorted(set(chosen()), key=sorted)
+    ]
+
+
+@pytest.fixture(scope="module")
+def everything(projects: list[Composition]) -> Composition:
+    return max(projects, key=lambda project: len(project.services))
+
+
+def test_every_file_is_valid(projects: list[Composition]) -> None:
+    files = [str(file) for project in projects for file in project.files]
+    program = str(ROOT / ".build/tools/bin/check-jsonschema")
+    checked = [program, "--builtin-schema", "vendor.compose-spec", *files]
+    ended = subprocess.run(checked, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_every_reference_leads_somewhere(projects: list[Composition]) -> None:
+    for project in projects:
+        stores: set[str] = set()
+        for name, service in project.services.items():
+            for other, condition in project.conditions(name).items():
+                assert other in project.services, name
+                if condition == "service_healthy":
+                    assert "test" in project.services[other]["healthcheck"], other
+                else:
+                    assert condition == "service_completed_successfully"
+            for source in service["binds"].values():
+                assert source.exists(), f"{name} mounts {source}"
+            for host in hosts(service):
+                assert host in project.services, f"{name} speaks to {host}"
+            stores |= service["stores"]
+        assert stores == project.volumes
+
+
+def hosts(service: dict[str, Any]) -> set[str]:
+    """Return the hosts of the addresses in a service's environment."""
+    values = ",".join(map(str, service.get("environment", {}).values()))
+    with_port = re.findall(r"(?:[@/=,]|^)([a-z][a-z0-9-]*):\d+", values)
+    without = re.findall(r"(?:@|//)([a-z][a-z0-9-]*)(?=[/,]|$)", values)
+    return {*with_port, *without} - {"localhost"}
+
+
+def test_no_file_lies_there_unused(projects: list[Composition]) -> None:
+    for project in projects:
+        mounted = {path for each in project.services.values() for path in each["binds"].values()}
+        lying = (project.project / "deploy/compose").rglob("*.*")
+        assert {path for path in lying if path.is_file()} <= {*project.files, *mounted}
+
+
+def test_the_service_waits_for_all_that_it_speaks_to_but_not_for_who_watches(
+    projects: list[Composition],
+) -> None:
+    for project in projects:
+        assert hosts(project.services["service"]) - {"collector"} <= project.awaited("service")
+        assert not project.awaited("service") & WATCHERS
+
+
+def test_the_service_speaks_to_each_of_its_dependencies(everything: Composition) -> None:
+    assert hosts(everything.services["service"]) == {
+        "collector",
+        "downstream",
+        "kafka",
+        "postgres",
+        "sentinel-1",
+        "sentinel-2",
+        "sentinel-3",
+        "valkey",
+    }
+    migrate, service = (everything.services[name] for name in ("migrate", "service"))
+    assert migrate["environment"].items() <= service["environment"].items()
+
+
+def test_what_comes_from_elsewhere_is_pinned_and_what_is_published_is_for_this_machine(
+    everything: Composition,
+) -> None:
+    for name, service in everything.services.items():
+        image = service["image"]
+        assert image == "orders" or re.fullmatch(r"[\w/-]+:v?\d+\.\d+(\.\d+)?(-trixie)?", image)
+        if image == "orders":
+            assert ("build" in service) != (service.get("pull_policy") == "never")
+            hardened = (service["read_only"], service["cap_drop"], service["security_opt"])
+            assert hardened == (True, ["ALL"], ["no-new-privileges:true"]), name
+        for port in service.get("ports", ()):
+            assert port.startswith("127.0.0.1:"), name
+
+
+def test_prometheus_is_told_what_the_example_tells_it_but_for_the_addresses(
+    everything: Composition,
+) -> None:
+    example = (TEMPLATE / "deploy/prometheus/prometheus.yaml").read_text("utf-8")
+    for port, service in ((9000, "service"), (9093, "alertmanager")):
+        example = example.replace(f"localhost:{port}", f"{service}:{port}")
+        assert service in everything.services
+    ours = (TEMPLATE / "deploy/compose/prometheus.yaml").read_text("utf-8")
+    assert yaml.safe_load(ours) == yaml.safe_load(example)
+
+
+def test_prometheus_loads_what_is_mounted(everything: Composition, tmp_path: Path) -> None:
+    promtool = shutil.which("promtool") or ""
+    if not promtool:
+        reason = "promtool is not installed: apt install prometheus"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    for target, source in everything.services["prometheus"]["binds"].items():
+        place = tmp_path / target.strip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, place)
+    (option,) = (
+        option.removeprefix("--config.file=")
+        for option in everything.services["prometheus"]["command"]
+        if option.startswith("--config.file=")
+    )
+    checked = [promtool, "check", "config", str(tmp_path / option.strip("/"))]
+    ended = subprocess.run(checked, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "SUCCESS: 5 rule files found" in ended.stdout
+
+
+def test_grafana_starts_with_the_dashboards_and_finds_each_source_of_figures(
+    everything: Composition,
+) -> None:
+    grafana = everything.services["grafana"]
+
+    def provisioned(kind: str) -> list[dict[str, Any]]:
+        path = f"/etc/grafana/provisioning/{kind}/{kind}.yaml"
+        said = yaml.safe_load(everything.host_path("grafana", path).read_text("utf-8"))
+        (entries,) = (value for value in said.values() if isinstance(value, list))
+        return list(entries)
+
+    (provider,) = provisioned("dashboards")
+    folder = everything.host_path("grafana", provider["options"]["path"])
+    assert folder == everything.project / "deploy/grafana"
+    home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert everything.host_path("grafana", home).exists()
+    sources = {source["uid"]: source for source in provisioned("datasources")}
+    assert {re.findall("//(.*):", each["url"])[0] for each in sources.values()} <= WATCHERS
+    (exemplars,) = sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
+    assert exemplars["datasourceUid"] in sources
