@@ -14,6 +14,7 @@ SERVICES: dict[str, dict[str, bool]] = {
     "alone": {feature: feature == "kubernetes" for feature in FEATURES},
 }
 NAMES = {"project_name": "Orders", "package_name": "orders"}
+LONG = "o" * 40  # the longest slug that there is
 
 NODE = {"nodeSelectorTerms": [{"matchExpressions": [{"key": "disk", "operator": "Exists"}]}]}
 PEERS = [
@@ -94,8 +95,9 @@ def options(chart: Chart) -> dict[str, Values]:
         name: values for name, values in OPTIONS.items() if values.keys() <= chart.values.keys()
     }
     together: Values = {}
-    for name in known.keys() - OFF:
-        together = merged(together, known[name])
+    for name, values in known.items():
+        if name not in OFF:
+            together = merged(together, values)
     return {"as-it-is": {}, **known, "together": together}
 
 

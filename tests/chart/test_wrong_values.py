@@ -1,0 +1,176 @@
+"""Values that a newcomer gets wrong: Helm's answer names the place, and what belongs there."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from .conftest import Charts
+from .helm import Values, helm
+
+# What stands in a values file, and what the answer must say.
+WRONG: list[tuple[str, tuple[str, ...]]] = [
+    # of another type
+    ('replicaCount: "two"', ("at '/replicaCount': got string, want integer",)),
+    ('replicaCount: "2"', ("at '/replicaCount': got string, want integer",)),
+    ("replicaCount: 1.5", ("at '/replicaCount': got number, want integer",)),
+    ("image: {tag: 1.0}", ("at '/image/tag': got number, want string",)),
+    ("image: registry.example.com/orders", ("at '/image': got string, want object",)),
+    ('autoscaling: {enabled: "yes"}', ("at '/autoscaling/enabled': got string, want boolean",)),
+    (
+        "config: {SERVICE_REQUEST_TIMEOUT: 5}",
+        ("at '/config/SERVICE_REQUEST_TIMEOUT'", "got number, want string"),
+    ),
+    ("config: {SERVICE_DEBUG: true}", ("at '/config/SERVICE_DEBUG': got boolean, want string",)),
+    ("podLabels: {team: 7}", ("at '/podLabels/team': got number, want string",)),
+    ("nodeSelector: {gpu: true}", ("at '/nodeSelector/gpu': got boolean, want string",)),
+    ("tolerations: {key: spot}", ("at '/tolerations': got object, want array",)),
+    ("ingress: {hosts: orders.example.com}", ("at '/ingress/hosts': got string, want array",)),
+    (
+        "ingress: {hosts: [{host: orders.example.com}]}",
+        ("at '/ingress/hosts/0': got object, want string",),
+    ),
+    ("secret: {keys: DATABASE_URL}", ("at '/secret/keys': got string, want",)),
+    ("drain: {delay: 5s}", ("at '/drain/delay': got string, want integer",)),
+    ("migration: {deadline: 10m}", ("at '/migration/deadline': got string, want integer",)),
+    ("rollout: {steps: {setWeight: 20}}", ("at '/rollout/steps': got object, want array",)),
+    # misspelt, at each level
+    ("replicas: 3", ("at ''", "additional properties 'replicas' not allowed")),
+    ("image: {name: orders}", ("at '/image'", "'name' not allowed")),
+    ("resources: {limit: {cpu: 1}}", ("at '/resources'", "'limit' not allowed")),
+    ("resources: {limits: {mem: 1Gi}}", ("at '/resources/limits'", "'mem' not allowed")),
+    ("probes: {readiness: {periodSeconds: 5}}", ("at '/probes'", "'readiness' not allowed")),
+    ("probes: {ready: {path: /healthz}}", ("at '/probes/ready'", "'path' not allowed")),
+    ("autoscaling: {minReplica: 2}", ("at '/autoscaling'", "'minReplica' not allowed")),
+    (
+        "networkPolicy: {clients: [{matchLabels: {a: b}}]}",
+        ("at '/networkPolicy/clients/0'", "'matchLabels' not allowed"),
+    ),
+    (
+        "networkPolicy: {dependencies: {db: {port: 5432}}}",
+        ("at '/networkPolicy/dependencies/db'", "missing property 'ports'"),
+    ),
+    (
+        "rollout: {analysis: {maxfailed: 0.1}}",
+        ("at '/rollout/analysis'", "'maxfailed' not allowed"),
+    ),
+    (
+        "networkPolicy: {clients: [{podSelector: {app: web}}]}",
+        ("podSelector'", "'app' not allowed"),
+    ),
+    (
+        "networkPolicy: {dns: [{ipBlock: {cdir: 10.0.0.0/8}}]}",
+        ("at '/networkPolicy/dns/0/ipBlock'", "'cdir' not allowed"),
+    ),
+    ("rollout: {steps: [{setweight: 20}]}", ("at '/rollout/steps/0'", "'setweight' not allowed")),
+    ("tolerations: [{keyy: spot}]", ("at '/tolerations/0'", "'keyy' not allowed")),
+    ("affinity: {nodeAfinity: {}}", ("at '/affinity'", "'nodeAfinity' not allowed")),
+    # out of bounds
+    ("replicaCount: -1", ("at '/replicaCount': minimum: got -1, want 0",)),
+    ("service: {port: 0}", ("at '/service/port': minimum: got 0, want 1",)),
+    ("service: {port: 70000}", ("at '/service/port': maximum: got 70,000, want 65,535",)),
+    (
+        "autoscaling: {targetCPUUtilizationPercentage: 170}",
+        ("at '/autoscaling/targetCPUUtilizationPercentage': maximum", "want 100"),
+    ),
+    (
+        "rollout: {analysis: {maxFailed: 5}}",
+        ("at '/rollout/analysis/maxFailed': maximum: got 5, want 1",),
+    ),
+    (
+        "probes: {live: {failureThreshold: 0}}",
+        ("at '/probes/live/failureThreshold': minimum: got 0, want 1",),
+    ),
+    (
+        "image: {pullPolicy: always}",
+        ("at '/image/pullPolicy'", "'Always', 'IfNotPresent', 'Never'"),
+    ),
+    # of another shape
+    ("image: {repository: ''}", ("image", "repository")),
+    ("image: {repository: 'https://registry.example.com/orders'}", ("image.repository", "without")),
+    ("image: {tag: 'v 1'}", ('image.tag is "v 1"', "letters, digits")),
+    ("image: {digest: 0123abcd}", ('image.digest is "0123abcd"', "sha256:")),
+    ("resources: {limits: {memory: 1 gig}}", ('resources.limits.memory is "1 gig"', "512Mi")),
+    ("resources: {requests: {cpu: 250 m}}", ('resources.requests.cpu is "250 m"', "250m")),
+    ("resources: {limits: {memory: -1Gi}}", ("resources.limits.memory", "quantity")),
+    ("disruptionBudget: {maxUnavailable: half}", ("disruptionBudget.maxUnavailable", "25%")),
+    ("disruptionBudget: {maxUnavailable: 120%}", ("disruptionBudget.maxUnavailable", "25%")),
+    ("ingress: {enabled: true, hosts: ['']}", ("ingress", "hosts")),
+    (
+        "ingress: {enabled: true, hosts: ['https://orders.example.com/']}",
+        ("ingress.hosts[0]", "without scheme"),
+    ),
+    (
+        "ingress: {enabled: true, hosts: [Orders.example.com]}",
+        ("ingress.hosts[0]", "orders.example.com"),
+    ),
+    ("networkPolicy: {nodes: [10.0.0.0]}", ("networkPolicy.nodes[0]", "10.0.0.0/16")),
+    ("config: {log-level: debug}", ("config.log-level", "capitals")),
+    ("rollout: {analysis: {address: 'metrics:9090'}}", ("rollout.analysis.address", "http://")),
+    # left empty
+    ("drain:", ("at ''", "missing property 'drain'")),
+    ("probes: {live: }", ("at '/probes'", "missing property 'live'")),
+    # that do not go together, or do not belong here
+    ("ingress: {enabled: true}", ("ingress.hosts is empty", "name a host")),
+    (
+        "autoscaling: {minReplicas: 11}",
+        ("autoscaling.minReplicas is 11", "autoscaling.maxReplicas"),
+    ),
+    ("service: {port: 9000}", ("service.port", "service.managementPort", "9000")),
+    ("rollout: {enabled: true}", ("rollout.enabled needs monitoring.serviceMonitor",)),
+    (
+        "{autoscaling: {enabled: true}, resources: {requests: {cpu: }}}",
+        ("resources.requests.cpu", "autoscal"),
+    ),
+    ("config: {DATABASE_URL: 'postgresql://u:p@db/orders'}", ("config.DATABASE_URL", "Secret")),
+    ("config: {SERVICE_DRAIN_DELAY: '9'}", ("config.SERVICE_DRAIN_DELAY", "drain.delay")),
+    ("config: {SERVICE_PORT: '80'}", ("config.SERVICE_PORT", "service.port")),
+    ("podLabels: {app.kubernetes.io/name: other}", ("podLabels", "app.kubernetes.io/name")),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), WRONG, ids=[text for text, _ in WRONG])
+def test_a_wrong_value_is_answered_with_its_place_and_what_belongs_there(
+    charts: Charts, text: str, said: tuple[str, ...]
+) -> None:
+    answer = charts("everything").answer(helm().values_from_yaml(text))
+    assert [fragment for fragment in said if fragment not in answer] == [], (
+        answer or "Helm takes it"
+    )
+
+
+def test_several_wrong_values_are_answered_at_once(charts: Charts) -> None:
+    values = helm().values_from_yaml("replicaCount: two\nservice: {port: 0}\nreplica: 1")
+    answer = charts("everything").answer(values)
+    assert [place in answer for place in ("'/replicaCount'", "'/service/port'", "'replica'")] == [
+        True,
+        True,
+        True,
+    ]
+
+
+def test_a_secret_in_a_refused_value_is_not_shown(charts: Charts) -> None:
+    values = {"config": {"DATABASE_URL": "postgresql://orders:hunter2@db/orders"}}
+    answer = charts("everything").answer(values)
+    assert "config.DATABASE_URL" in answer
+    assert "hunter2" not in answer
+
+
+def test_whatever_is_left_empty_is_refused_with_its_place_or_not_needed(charts: Charts) -> None:
+    """In YAML a key without a value is null, and Helm then takes away its default."""
+    chart = charts("everything")
+    for path in paths(chart.values):
+        values: Values = {}
+        below = values
+        for key in path[:-1]:
+            below = below.setdefault(key, {})
+        below[path[-1]] = None
+        answer = chart.answer(values)
+        place = (f"missing property '{path[-1]}'", ".".join(path))
+        assert not answer or any(each in answer for each in place), answer
+
+
+def paths(values: Values, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, value in values.items():
+        yield (*above, key)
+        if isinstance(value, dict):
+            yield from paths(value, (*above, key))
