@@ -82,6 +82,7 @@ FEATURES: dict[str, list[str]] = {
         "deploy/alertmanager",
         "deploy/chart/dashboards",
         "deploy/chart/rules",
+        "deploy/chart/templates/_traces.tpl",
         "deploy/chart/templates/analysis.yaml",
         "deploy/chart/templates/dashboards.yaml",
         "deploy/chart/templates/rollout.yaml",
@@ -235,6 +236,8 @@ def keep_chosen_objects(text: str, chosen: set[str], path: Path) -> str:
 
     def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         kept = {name: value for name, value in pairs if value is not declined}
+        if {"properties", "required"} <= kept.keys():  # a schema requires nothing that is declined
+            kept["required"] = [name for name in kept["required"] if name in kept["properties"]]
         tag = re.fullmatch("feature: (.*)", str(kept.get(COMMENT)))
         if tag is None:
             return kept

@@ -89,6 +89,10 @@ def test_an_object_of_a_json_document_is_tagged_by_its_comment(grow: Grow) -> No
     kept = {"plain": {"$comment": "as it is", "null": None}, "mine": {"deeper": {}}}
     assert json.loads((root / "tagged.json").read_text()) == kept
     assert (root / "plain.json").read_text() == '{"a":   1}'
+    schema = {"properties": {"a": {"$comment": "feature: redis"}, "b": {}}, "required": ["a", "b"]}
+    root = grow({"tagged.json": json.dumps(schema)})
+    kept = {"properties": {"b": {}}, "required": ["b"]}
+    assert json.loads((root / "tagged.json").read_text()) == kept
     with pytest.raises(TemplateError, match=r"tagged\.json is tagged with an unknown feature"):
         grow({"tagged.json": '{"a": {"$comment": "feature: postgers"}}'})
 

@@ -28,7 +28,7 @@ def table(service: Path) -> list[str]:
 
 def row(name: str, value: object, schema: dict[str, Any]) -> str:
     """Return the row of one value."""
-    if isinstance(value, dict) and schema.get("additionalProperties") is False:
+    if value and isinstance(value, dict) and schema.get("additionalProperties") is False:
         below = ", ".join(f"`{default(key, each)}`" for key, each in value.items())
         line = f"| `{name}` | {schema['description']} | {below} |"
     else:

@@ -1,13 +1,13 @@
 {{/* Names, labels, and what all pods have in common. */}}
 
-{{/* The release's name, with the chart's where it lacks it. 45 characters leave room for suffixes. */}}
+{{/* The release's name, with the chart's where it lacks it. 44 characters leave room for suffixes. */}}
 {{- define "reference-service.fullname" -}}
 {{- $name := .Release.Name -}}
 {{- if not (contains .Chart.Name $name) -}}
 {{- $name = printf "%s-%s" $name .Chart.Name -}}
 {{- end -}}
-{{- if gt (len $name) 45 -}}
-{{- $name = printf "%s-%s" ($name | trunc 38 | trimSuffix "-") (sha256sum $name | trunc 6) -}}
+{{- if gt (len $name) 44 -}}
+{{- $name = printf "%s-%s" ($name | trunc 37 | trimSuffix "-") (sha256sum $name | trunc 6) -}}
 {{- end -}}
 {{- $name -}}
 {{- end }}
@@ -101,6 +101,12 @@ SERVICE_SHUTDOWN_TIMEOUT: {{ .Values.drain.timeout | quote }}
 {{- range $name, $value := .Values.config }}
 {{ $name }}: {{ $value | quote }}
 {{- end }}
+{{- end }}
+
+{{/* What the service's container has in its environment beside them. */}}
+{{- define "reference-service.env" -}}
+{{- include "reference-service.secretEnv" . }}
+{{- include "reference-service.traceEnv" . }} # feature: observability
 {{- end }}
 
 {{/* The settings that are. */}}
