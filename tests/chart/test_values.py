@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 
+import pytest
 from jsonschema import Draft202012Validator
 
-from .helm import Chart, Object
+from .conftest import Charts
+from .helm import Chart, Object, helm
+from .objects import VERSIONS, faults
 
 Path = tuple[str, ...]
 
@@ -97,3 +100,28 @@ def test_no_object_takes_names_that_it_does_not_know(chart: Chart) -> None:
 def test_the_defaults_are_what_the_schema_allows(chart: Chart) -> None:
     Draft202012Validator.check_schema(chart.schema)
     Draft202012Validator(chart.schema).validate(chart.values)
+
+
+# What Kubernetes takes, and a schema easily does not.
+RIGHT = [
+    'resources: {limits: {cpu: 2, memory: "1073741824"}}',
+    'resources: {limits: {cpu: 1.5, memory: 1.5Gi}, requests: {cpu: "0.5", memory: 64M}}',
+    "resources: {limits: {cpu: }}",
+    "image: {repository: 'registry.example.com:5000/team/orders_api', tag: 1.0.0-rc.1_x}",
+    "disruptionBudget: {maxUnavailable: 0}",
+    "ingress: {enabled: true, hosts: [orders, '*.example.com', a-1.b-2.example]}",
+    "networkPolicy: {nodes: [10.0.0.0/16, 'fd00::/8'], dependencies: }",
+    "networkPolicy: {clients: [{podSelector: {}}, {ipBlock: {cidr: 0.0.0.0/0}}]}",
+    "tolerations: [{operator: Exists}, {key: a, effect: NoExecute, tolerationSeconds: 3}]",
+    "{secret: {keys: }, nodeSelector: {a: ''}, podLabels: {example.com/team: a.b-c_d}}",
+    "global: {registry: anything}",
+]
+
+
+@pytest.mark.parametrize("text", RIGHT)
+def test_what_kubernetes_takes_is_taken(charts: Charts, text: str) -> None:
+    chart = charts("everything")
+    values = helm().values_from_yaml(text)
+    assert chart.answer(values) == ""
+    found = [fault for thing in chart.objects(values) for fault in faults(thing, VERSIONS[-1])]
+    assert found == []
