@@ -1,0 +1,205 @@
+"""`make audit` finds secrets and known vulnerabilities, and lists what a service is made of."""
+
+import http.server
+import json
+import shutil
+import threading
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from project import generate_in
+
+from pipeline.repository import TOOLS, Run, commit, equip, run, secret
+from tools.generate import ROOT
+
+VULNERABILITY = {
+    "id": "GHSA-test-test-test",
+    "modified": "2026-11-01T00:00:00Z",
+    "summary": "Something that everybody knows",
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Generate a service, and lock it, once for all."""
+    service = generate_in(tmp_path_factory.mktemp("made"))
+    equip(service)
+    return service
+
+
+@pytest.fixture
+def service(made: Path, tmp_path: Path) -> Path:
+    """Return a copy of the service, with a repository of its own."""
+    service = tmp_path / "service"
+    shutil.copytree(made, service, symlinks=True)
+    commit(service)
+    return service
+
+
+class Vulnerabilities(http.server.ThreadingHTTPServer):
+    """Answers as the service does that is asked for vulnerabilities, and knows those of `known`."""
+
+    def __init__(self, known: tuple[str, ...] = ()) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.known = known
+        self.asked: set[str] = set()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """One request to such a service, as https://google.github.io/osv.dev/api/ describes it."""
+
+    server: Vulnerabilities
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
+        names = [query["package"]["name"] for query in asked]
+        self.server.asked.update(names)
+        few = {"id": VULNERABILITY["id"], "modified": VULNERABILITY["modified"]}
+        self.answer(
+            {"results": [{"vulns": [few]} if name in self.server.known else {} for name in names]}
+        )
+
+    def do_GET(self) -> None:
+        self.answer(VULNERABILITY)
+
+    def answer(self, content: dict[str, Any]) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def vulnerabilities(request: pytest.FixtureRequest) -> Iterator[Vulnerabilities]:
+    """Serve the vulnerabilities of the packages that the test names."""
+    with Vulnerabilities(getattr(request, "param", ())) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def audit(service: Path, url: str) -> Run:
+    """Run the target, and ask for vulnerabilities at this address, once."""
+    return run("make", "audit", f"ARGS=--service-url={url}", cwd=service, UV_HTTP_RETRIES="0")
+
+
+def test_a_new_service_passes_and_everything_locked_is_asked_for(
+    service: Path, vulnerabilities: Vulnerabilities
+) -> None:
+    ended = audit(service, vulnerabilities.url)
+    assert ended.returncode == 0, ended.stdout
+    assert vulnerabilities.asked == set(locked(service))
+
+
+@pytest.mark.parametrize("vulnerabilities", [("starlette",)], indirect=True)
+def test_a_known_vulnerability_fails_and_is_named(
+    service: Path, vulnerabilities: Vulnerabilities
+) -> None:
+    ended = audit(service, vulnerabilities.url)
+    assert ended.returncode != 0
+    assert "starlette" in ended.stdout
+    assert VULNERABILITY["id"] in ended.stdout
+
+
+def test_when_nobody_can_be_asked_nothing_passes(service: Path) -> None:
+    ended = audit(service, "http://127.0.0.1:9")
+    assert ended.returncode != 0
+    assert "error sending request" in ended.stdout
+
+
+def test_the_bill_of_materials_lists_what_is_deployed_and_nothing_else(service: Path) -> None:
+    audit(service, "http://127.0.0.1:9")
+    bill = json.loads((service / "dist" / "sbom.json").read_text("utf-8"))
+    assert bill["bomFormat"] == "CycloneDX"
+    listed = {each["name"]: each["version"] for each in bill["components"]}
+    assert listed == {name: locked(service)[name] for name in deployed(service)}
+
+
+def locked(service: Path) -> dict[str, str]:
+    """Return the packages that uv.lock names, with their versions."""
+    return {
+        each["name"]: each["version"] for each in packages(service) if "registry" in each["source"]
+    }
+
+
+def deployed(service: Path) -> set[str]:
+    """Follow the requirements of the service itself through uv.lock, on every platform."""
+    named = {each["name"]: each for each in packages(service)}
+    (root,) = (each for each in named.values() if "registry" not in each["source"])
+    found: set[str] = set()
+    left = list(root["dependencies"])
+    while left:
+        needed = left.pop()
+        package = named[needed["name"]]
+        extras = [package["optional-dependencies"][name] for name in needed.get("extra", [])]
+        if needed["name"] not in found or extras:
+            found.add(needed["name"])
+            left += package.get("dependencies", [])
+            left += [each for extra in extras for each in extra]
+    return found
+
+
+def packages(service: Path) -> list[dict[str, Any]]:
+    """Read uv.lock."""
+    found: list[dict[str, Any]] = tomllib.loads((service / "uv.lock").read_text("utf-8"))["package"]
+    return found
+
+
+def test_a_secret_fails_and_is_not_shown(service: Path) -> None:
+    (service / "src" / "token.py").write_text(f'TOKEN = "{secret()}"\n')
+    ended = audit(service, "http://127.0.0.1:9")
+    assert ended.returncode != 0
+    assert "src/token.py" in ended.stdout
+    assert secret() not in ended.stdout
+    assert not (service / "dist").exists()
+
+
+def test_a_secret_is_found_after_it_was_deleted(service: Path) -> None:
+    """It is in the history, where whoever clones the repository finds it too."""
+    file = service / "token.txt"
+    file.write_text(f"token = {secret()}\n")
+    commit(service, "Add what nobody may see")
+    file.unlink()
+    commit(service, "Delete it")
+    ended = audit(service, "http://127.0.0.1:9")
+    assert ended.returncode != 0
+    assert "token.txt" in ended.stdout
+
+
+def test_what_building_leaves_is_not_searched(
+    service: Path, vulnerabilities: Vulnerabilities
+) -> None:
+    for folder in (".data", ".uv", ".venv"):
+        (service / folder).mkdir(exist_ok=True)
+        (service / folder / "token.txt").write_text(f"token = {secret()}\n")
+    assert audit(service, vulnerabilities.url).returncode == 0
+
+
+def test_no_secret_stands_in_this_repository_or_its_history() -> None:
+    ended = run(
+        TOOLS / "kingfisher",
+        "scan",
+        "--no-validate",
+        "--no-update-check",
+        "--redact",
+        "--quiet",
+        "--exclude=.build",
+        ".",
+        cwd=ROOT,
+    )
+    assert ended.returncode == 0, ended.stdout

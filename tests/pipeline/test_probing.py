@@ -1,0 +1,72 @@
+"""How the workflow of the image asks it: one wrong answer, or a bad end, fails the step."""
+
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from project import TEMPLATE
+
+from pipeline.repository import commands, shell
+
+
+class Probes(http.server.ThreadingHTTPServer):
+    """Answers 200 to all probes but the one that fails."""
+
+    def __init__(self, failing: str) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.failing = failing
+        self.asked: list[str] = []
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """One request to a probe."""
+
+    server: Probes
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        self.send_response(503 if self.path.endswith(self.server.failing) else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def probes(request: pytest.FixtureRequest) -> Iterator[Probes]:
+    """Serve the probes, of which the one that the test names fails."""
+    with Probes(request.param) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("probes", ["none", "startup", "ready", "live"], indirect=True)
+def test_every_probe_is_asked_and_none_may_fail(probes: Probes, tmp_path: Path) -> None:
+    (command,) = commands(TEMPLATE, "image.yml", "^curl")
+    ended = shell(command.replace(":8000", f":{probes.server_port}"), tmp_path)
+    assert (ended.returncode == 0) == (probes.failing == "none"), ended.stdout
+    if probes.failing == "none":
+        assert probes.asked == ["/health/startup", "/health/ready", "/health/live"]
+
+
+@pytest.mark.parametrize(("status", "passes"), [("0", True), ("137", False), ("", False)])
+def test_the_service_must_have_ended_with_status_0(
+    status: str, *, passes: bool, tmp_path: Path
+) -> None:
+    """In the place of Docker stands a script that says what Docker would."""
+    (command,) = commands(TEMPLATE, "image.yml", "^test .*docker inspect")
+    script = tmp_path / "bin" / "docker"
+    script.parent.mkdir()
+    script.write_text(
+        f'#!/bin/sh\ncase "$1" in compose) echo 8c5f;; inspect) echo {status};; esac\n'
+    )
+    script.chmod(0o755)
+    path = f"{script.parent}{os.pathsep}{os.environ['PATH']}"
+    assert (shell(command, tmp_path, PATH=path).returncode == 0) == passes

@@ -1,0 +1,99 @@
+"""`make upgrade`: every pin moves to the newest version that fits, and the lock with them."""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+from project import Generate
+
+from pipeline.repository import TOOLS, Run, run
+
+OLD = {"idna": "3.7", "pydantic": "2.12.0", "pydantic-core": "2.41.1"}
+
+
+def upgrade(service: Path) -> Run:
+    """Run what the target runs, in our own environment: it needs nothing but Python."""
+    return run(TOOLS / "python", "-m", "dev.upgrade", cwd=service, UV=os.environ.get("UV", "uv"))
+
+
+def replace(file: Path, pattern: str, new: str) -> None:
+    """Change the one place of a file that a pattern matches."""
+    text, times = re.subn(pattern, new, file.read_text("utf-8"))
+    assert times == 1
+    file.write_text(text, "utf-8")
+
+
+def pins(service: Path, key: str = "constraint-dependencies") -> dict[str, Version]:
+    """Read a list of pins."""
+    settings = tomllib.loads((service / "pyproject.toml").read_text("utf-8"))["tool"]["uv"]
+    exact = [Requirement(pin) for pin in settings[key]]
+    return {each.name: Version(next(iter(each.specifier)).version) for each in exact}
+
+
+def test_what_is_old_moves_to_the_newest_versions_that_fit_together(generate: Generate) -> None:
+    service = generate()
+    for name, version in OLD.items():
+        replace(service / "pyproject.toml", rf'"{name}==.*"', f'"{name}=={version}"')
+    replace(service / "Makefile", "UV_VERSION := .*", "UV_VERSION := 0.9.1")
+    replace(service / "Dockerfile", "uv==.*", "uv==0.9.1")
+    before = pins(service)
+
+    ended = upgrade(service)
+
+    assert ended.returncode == 0, ended.stdout
+    after = pins(service)
+    assert after.keys() == before.keys()
+    for name, version in OLD.items():
+        assert after[name] > Version(version)
+        assert f"{name}=={after[name]}" in ended.stdout
+    locked = tomllib.loads((service / "uv.lock").read_text("utf-8"))["package"]
+    assert {
+        each["name"]: Version(each["version"]) for each in locked if "registry" in each["source"]
+    } == after
+    (first,) = re.findall("UV_VERSION := (.*)", (service / "Makefile").read_text("utf-8"))
+    (second,) = re.findall("uv==(.*)", (service / "Dockerfile").read_text("utf-8"))
+    assert first == second
+    assert Version(first) > Version("0.9.1")
+
+
+def test_nothing_else_changes_and_the_second_time_nothing(generate: Generate) -> None:
+    service = generate(docker=False)
+    upgrade(service)
+    before = {
+        name: (service / name).read_bytes() for name in ("pyproject.toml", "Makefile", "uv.lock")
+    }
+    ended = upgrade(service)
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert {name: (service / name).read_bytes() for name in before} == before
+
+
+def test_without_pins_the_lock_moves_alone(generate: Generate) -> None:
+    """A team may have deleted them: uv.lock says the same."""
+    service = generate(docker=False)
+    text = (service / "pyproject.toml").read_text("utf-8")
+    bare = re.sub(
+        r"^(build-)?constraint-dependencies = \[\n.*?^\]\n",
+        "",
+        text,
+        flags=re.DOTALL | re.MULTILINE,
+    )
+    (service / "pyproject.toml").write_text(bare, "utf-8")
+    assert upgrade(service).returncode == 0
+    assert (service / "pyproject.toml").read_text("utf-8") == bare
+    assert (service / "uv.lock").exists()
+
+
+@pytest.mark.parametrize("wanted", ["fastapi>=9999", "fastapi<0.165"])
+def test_when_nothing_fits_nothing_moves(generate: Generate, wanted: str) -> None:
+    service = generate()
+    replace(service / "pyproject.toml", '"fastapi>=.*"', f'"{wanted}", "fastapi>=0.165"')
+    before = (service / "pyproject.toml").read_bytes()
+    ended = upgrade(service)
+    assert ended.returncode != 0
+    assert "Nothing has moved" in ended.stdout
+    assert (service / "pyproject.toml").read_bytes() == before
+    assert not (service / "uv.lock").exists()

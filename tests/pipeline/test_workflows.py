@@ -1,0 +1,185 @@
+"""The workflows may do little, run what is pinned, and say nothing that has not been run."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from project import TEMPLATE, files, generate_in
+
+from hooks.post_gen_project import FEATURES
+from pipeline.repository import TOOLS, run, steps, workflows
+from tools.generate import ROOT
+
+NOTHING: dict[str, object] = {feature: feature == "github" for feature in FEATURES}
+COMBINATIONS: dict[str, dict[str, object]] = {
+    "everything": dict.fromkeys(FEATURES, True),
+    "nothing": NOTHING,
+    "docker": NOTHING | {"docker": True},
+    "kubernetes": NOTHING | {"kubernetes": True},
+    "observability": NOTHING | {"observability": True},
+}
+
+# What a runner has, or must be given, and this machine need not have: each with what holds it.
+ELSEWHERE = {
+    r"sudo apt-get update -qq": "the system",
+    r"sudo apt-get install -qq --no-install-recommends [a-z -]+": ".ci/run installs the same",
+    r"docker compose (build|up|exec|stop|logs)\b.*": "tests/container",
+    r"pip install --quiet --requirement \S+": "the file exists",
+    r"(helm|kubernetes-validate|checkov) .*": "tests/chart",
+}
+HERE = {
+    r"curl .*": "test_probing.py",
+    r"test \"\$\(docker inspect .*": "test_probing.py",
+    r"(git|gh|test) .*": "test_proposal.py",
+}
+
+
+@pytest.fixture(scope="module", params=["template", *COMBINATIONS])
+def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the template's repository, and one of each combination."""
+    if request.param == "template":
+        return ROOT
+    return generate_in(tmp_path_factory.mktemp(request.param), **COMBINATIONS[request.param])
+
+
+def test_an_auditor_finds_nothing(root: Path) -> None:
+    ended = run(TOOLS / "zizmor", "--offline", "--persona=auditor", ".github", cwd=root)
+    assert ended.returncode == 0, ended.stdout
+    assert "No findings to report." in ended.stdout
+
+
+def test_what_the_auditor_would_not_pass_is_found(tmp_path: Path) -> None:
+    """The same command, on a workflow as people write them."""
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    (folder / "ci.yml").write_text(
+        "on: pull_request\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n"
+        "      - uses: actions/checkout@v6\n"
+        "      - run: echo ${{ github.event.pull_request.title }}\n"
+    )
+    ended = run(TOOLS / "zizmor", "--offline", "--persona=auditor", ".github", cwd=tmp_path)
+    assert ended.returncode != 0
+    for finding in ("unpinned-uses", "template-injection", "excessive-permissions", "artipacked"):
+        assert finding in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("schema", "pattern"),
+    [("github-workflows", "workflows/*.yml"), ("dependabot", "dependabot.yml")],
+)
+def test_files_are_as_their_schema_says(root: Path, schema: str, pattern: str) -> None:
+    files = list((root / ".github").glob(pattern))
+    assert files
+    ended = run(TOOLS / "check-jsonschema", f"--builtin-schema=vendor.{schema}", *files, cwd=root)
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_every_action_is_the_commit_of_a_version(root: Path) -> None:
+    """A tag can be moved by whoever owns it, and by whoever takes it from him."""
+    files = (root / ".github" / "workflows").glob("*.yml")
+    lines = [line for file in files for line in re.findall(r"uses: (.*)", file.read_text("utf-8"))]
+    assert lines
+    assert [
+        line for line in lines if not re.fullmatch(r"\S+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
+    ] == []
+
+
+def test_the_same_action_has_the_same_version_everywhere() -> None:
+    used = {
+        (*step.content["uses"].split("@"),)
+        for folder in (ROOT, TEMPLATE)
+        for step in steps(folder)
+        if "uses" in step.content
+    }
+    assert len(used) == len({action for action, _ in used})
+
+
+def test_a_job_has_few_rights_and_little_time(root: Path) -> None:
+    for name, workflow in workflows(root).items():
+        assert workflow["permissions"] == {}
+        for job in workflow["jobs"].values():
+            assert job["timeout-minutes"] <= 60
+            writing = [right for right, level in job["permissions"].items() if level != "read"]
+            assert not writing or name in {"pins.yml", "upgrade.yml"}
+
+
+def test_what_runs_new_code_may_not_write_and_what_writes_runs_none(root: Path) -> None:
+    for workflow in workflows(root).values():
+        for job in workflow["jobs"].values():
+            run_here = [step["run"] for step in job["steps"] if "run" in step]
+            assert "write" not in job["permissions"].values() or not any(
+                re.search(r"\b(make|pip|uv|python)\b", command) for command in run_here
+            )
+
+
+def test_no_checkout_leaves_its_token_behind(root: Path) -> None:
+    found = [step for step in steps(root) if "actions/checkout" in step.content.get("uses", "")]
+    assert found
+    assert all(step.content["with"]["persist-credentials"] is False for step in found)
+
+
+def test_every_command_is_run_by_us_too(root: Path) -> None:
+    for step in steps(root):
+        if step.command and not step.command.startswith("make "):
+            held = [each for each in ELSEWHERE | HERE if re.fullmatch(each, step.command)]
+            assert held, f"{step.workflow} runs what nothing here holds: {step.command}"
+
+
+def test_every_target_is_there(root: Path) -> None:
+    for step in steps(root):
+        if step.command.startswith("make "):
+            makefile = (root / step.folder / "Makefile").read_text("utf-8")
+            assert shlex.split(step.command)[1] in re.findall(r"^(\w+):", makefile, re.MULTILINE)
+
+
+def test_every_file_that_is_named_is_there(root: Path) -> None:
+    for step in steps(root):
+        for name in re.findall(r"--requirement (\S+)|(deploy/chart)", step.command):
+            assert (root / "".join(name)).exists()
+
+
+def test_what_runs_from_the_system_is_what_ci_installs() -> None:
+    installed = (ROOT / ".ci" / "run").read_text("utf-8")
+    for step in [*steps(ROOT), *steps(TEMPLATE)]:
+        _, found, packages = step.command.partition("--no-install-recommends ")
+        assert not found or all(f"({name})" in installed for name in packages.split())
+
+
+def test_every_kind_of_version_has_a_bot(root: Path) -> None:
+    """A file of a kind that no update names would keep its versions for ever."""
+    kinds = {
+        "github-actions": r"(.*/)?\.github/workflows/.*\.yml",
+        "docker": r"(.*/)?Dockerfile",
+        "docker-compose": r"(.*/)?(compose|deploy/compose/\w+)\.yaml",
+        "pip": r"(.*/)?\.github/requirements/.*\.txt",
+    }
+    needed = {
+        kind: {str(Path("/", path).parent) for path in paths(root) if re.fullmatch(pattern, path)}
+        for kind, pattern in kinds.items()
+    }
+    updates = yaml.safe_load((root / ".github" / "dependabot.yml").read_text("utf-8"))["updates"]
+    bots = {each["package-ecosystem"]: folders(root, each) for each in updates}
+    assert bots == {kind: found for kind, found in needed.items() if found}
+
+
+def paths(root: Path) -> list[str]:
+    """List the files of a repository."""
+    if root == ROOT:  # which holds what was built, too
+        return run("git", "ls-files", "-co", "--exclude-standard", cwd=root).stdout.splitlines()
+    return [str(path.relative_to(root)) for path in files(root)]
+
+
+def folders(root: Path, update: dict[str, Any]) -> set[str]:
+    """Return the folders that a bot looks into; those of actions are seen from the root."""
+    found: set[str] = set()
+    for name in update.get("directories") or [update["directory"]]:
+        if update["package-ecosystem"] == "github-actions" and name == "/":
+            found.add("/.github/workflows")
+        elif "*" in name:
+            found |= {str(Path("/", path.relative_to(root))) for path in root.glob(name.strip("/"))}
+        else:
+            found.add(name)
+    return found
