@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import venv
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
@@ -68,8 +69,8 @@ class Build:
         self._environment, self._arguments = environment, arguments
         self._given: dict[str, str] = {}
         self._stage = ""
-        self._image = folder / "python"
-        venv.create(self._image, with_pip=True)
+        self._python = folder / "python"
+        venv.create(self._python, with_pip=True)
 
     @property
     def folder(self) -> Path:
@@ -78,19 +79,30 @@ class Build:
 
     @property
     def path(self) -> str:
-        """Where it finds programs."""
-        return self._inside_all(self.variables.get("PATH", "$PATH"))
+        """Where it finds programs: in its own folders, then where its Python is, then elsewhere."""
+        named = self.variables.get("PATH", "").removesuffix("$PATH").split(":")
+        own = [str(self._inside(folder)) for folder in named if folder]
+        return os.pathsep.join([*own, str(self._python / "bin"), os.environ["PATH"]])
 
     def make(self) -> None:
         """Do all that the Dockerfile says. Raises CalledProcessError."""
         for word, rest in instructions(self._source / "Dockerfile"):
-            do = getattr(self, f"_{word.lower()}", None)
-            if do is None:
-                self.settings[word] = rest
-            else:
-                do(rest)
+            match word:
+                case "FROM":
+                    self._begin(rest)
+                case "ARG":
+                    self._take(rest)
+                case "ENV":
+                    self.variables |= dict(each.split("=", 1) for each in shlex.split(rest))
+                case "COPY":
+                    self._copy(*rest.split())
+                case "RUN":
+                    self._run(rest)
+                case _:
+                    self.settings[word] = rest
 
-    def _from(self, rest: str) -> None:
+    def _begin(self, rest: str) -> None:
+        """Begin a stage; the one before is kept, and what is in it lies where this one's will."""
         if self.root.exists():
             self._stages.mkdir(exist_ok=True)
             self.root.rename(self._stages / self._stage)
@@ -98,52 +110,33 @@ class Build:
         self._stage = rest.rpartition(" AS ")[2]
         self.settings, self.variables, self._given = {}, {}, {}
 
-    def _arg(self, rest: str) -> None:
+    def _take(self, rest: str) -> None:
         name, has_default, default = rest.partition("=")
         if name in self._arguments:
             self._given[name] = self._arguments[name]
         elif has_default:
-            self._given[name] = Template(default).safe_substitute(PIP_INDEX_URL="", **self._given)
+            self._given[name] = Template(default).substitute(defaultdict(str, self._given))
 
-    def _env(self, rest: str) -> None:
-        self.variables |= dict(each.split("=", 1) for each in shlex.split(rest))
-
-    def _workdir(self, rest: str) -> None:
-        self.settings["WORKDIR"] = rest
-        self.folder.mkdir(parents=True, exist_ok=True)
-
-    def _copy(self, rest: str) -> None:
-        *sources, target = rest.split()
+    def _copy(self, *words: str) -> None:
+        *sources, target = words
         if sources[0].startswith("--from="):
-            stage = self._stages / sources.pop(0).removeprefix("--from=")
-            for source in sources:
-                shutil.copytree(
-                    stage / source.strip("/"),
-                    self.folder / target,
-                    symlinks=True,
-                    dirs_exist_ok=True,
-                )
+            stage = self._stages / sources[0].removeprefix("--from=")
+            for source in sources[1:]:
+                place = self.folder / target
+                shutil.copytree(stage / source.strip("/"), place, symlinks=True, dirs_exist_ok=True)
             return
         for path in context(self._source):
             if any(source in (".", path.parts[0]) for source in sources):
-                (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(self._source / path, self.folder / target / path)
+                place = self.folder / target / path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(self._source / path, place)
 
     def _run(self, rest: str) -> None:
         command = re.sub(r"--mount=\S+\s*", "", rest)
-        variables = {"PATH": self.path, **{k: v for k, v in self.variables.items() if k != "PATH"}}
-        subprocess.run(
-            ["sh", "-c", command],
-            cwd=self.folder,
-            env={**self._environment, **self._given, **variables},
-            check=True,
-        )
+        variables = {**self._environment, **self._given, **self.variables, "PATH": self.path}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["sh", "-c", command], cwd=self.folder, env=variables, check=True)
         self.ran.append(command)
 
     def _inside(self, path: str) -> Path:
         return self.root / path.strip("/")
-
-    def _inside_all(self, paths: str) -> str:
-        """Map a list of paths, at whose end stands what the image's Python brings."""
-        own = [str(self._inside(path)) for path in paths.split(":") if path != "$PATH"]
-        return os.pathsep.join([*own, str(self._image / "bin"), os.environ["PATH"]])
