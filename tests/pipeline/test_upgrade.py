@@ -5,10 +5,9 @@ import re
 import tomllib
 from pathlib import Path
 
-import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
-from project import Generate
+from project import Generate, fingerprint
 
 from pipeline.repository import TOOLS, Run, run
 
@@ -59,16 +58,10 @@ def test_what_is_old_moves_to_the_newest_versions_that_fit_together(generate: Ge
     assert first == second
     assert Version(first) > Version("0.9.1")
 
-
-def test_nothing_else_changes_and_the_second_time_nothing(generate: Generate) -> None:
-    service = generate(docker=False)
-    upgrade(service)
-    before = {
-        name: (service / name).read_bytes() for name in ("pyproject.toml", "Makefile", "uv.lock")
-    }
+    changed = fingerprint(service)
     ended = upgrade(service)
     assert (ended.returncode, ended.stdout) == (0, "")
-    assert {name: (service / name).read_bytes() for name in before} == before
+    assert fingerprint(service) == changed
 
 
 def test_without_pins_the_lock_moves_alone(generate: Generate) -> None:
@@ -87,13 +80,11 @@ def test_without_pins_the_lock_moves_alone(generate: Generate) -> None:
     assert (service / "uv.lock").exists()
 
 
-@pytest.mark.parametrize("wanted", ["fastapi>=9999", "fastapi<0.165"])
-def test_when_nothing_fits_nothing_moves(generate: Generate, wanted: str) -> None:
+def test_when_nothing_fits_nothing_moves(generate: Generate) -> None:
     service = generate()
-    replace(service / "pyproject.toml", '"fastapi>=.*"', f'"{wanted}", "fastapi>=0.165"')
-    before = (service / "pyproject.toml").read_bytes()
+    replace(service / "pyproject.toml", '"fastapi>=.*"', '"fastapi<0.100", "fastapi>=0.165"')
+    before = fingerprint(service)
     ended = upgrade(service)
     assert ended.returncode != 0
     assert "Nothing has moved" in ended.stdout
-    assert (service / "pyproject.toml").read_bytes() == before
-    assert not (service / "uv.lock").exists()
+    assert fingerprint(service) == before

@@ -37,12 +37,19 @@ HERE = {
 }
 
 
-@pytest.fixture(scope="module", params=["template", *COMBINATIONS])
-def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return the template's repository, and one of each combination."""
-    if request.param == "template":
-        return ROOT
-    return generate_in(tmp_path_factory.mktemp(request.param), **COMBINATIONS[request.param])
+    return {"template": ROOT} | {
+        name: generate_in(tmp_path_factory.mktemp(name), **answers)
+        for name, answers in COMBINATIONS.items()
+    }
+
+
+@pytest.fixture(params=["template", *COMBINATIONS])
+def root(request: pytest.FixtureRequest, roots: dict[str, Path]) -> Path:
+    """Return one repository after the other."""
+    return roots[request.param]
 
 
 def test_an_auditor_finds_nothing(root: Path) -> None:
@@ -70,10 +77,11 @@ def test_what_the_auditor_would_not_pass_is_found(tmp_path: Path) -> None:
     ("schema", "pattern"),
     [("github-workflows", "workflows/*.yml"), ("dependabot", "dependabot.yml")],
 )
-def test_files_are_as_their_schema_says(root: Path, schema: str, pattern: str) -> None:
-    files = list((root / ".github").glob(pattern))
-    assert files
-    ended = run(TOOLS / "check-jsonschema", f"--builtin-schema=vendor.{schema}", *files, cwd=root)
+def test_files_are_as_their_schema_says(roots: dict[str, Path], schema: str, pattern: str) -> None:
+    found = {root: list((root / ".github").glob(pattern)) for root in roots.values()}
+    assert all(found.values())
+    names = [file for files_found in found.values() for file in files_found]
+    ended = run(TOOLS / "check-jsonschema", f"--builtin-schema=vendor.{schema}", *names, cwd=ROOT)
     assert ended.returncode == 0, ended.stdout
 
 
