@@ -65,6 +65,8 @@ OPTIONS: dict[str, Values] = {
         "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": NODE}},
         "spread": False,
     },
+    "probes": {"probes": {"startup": {"failureThreshold": 90}, "live": {"periodSeconds": 20}}},
+    "replicas": {"replicaCount": 5},
     "resources": {"resources": {"limits": {"cpu": 2, "memory": "1Gi", "ephemeral-storage": "1Gi"}}},
     "secret": {"secret": {"name": "shop-orders", "keys": ["DATABASE_URL", "API_TOKEN"]}},
     "no-secret": {"secret": {"keys": []}},

@@ -29,6 +29,10 @@ def test_every_object_is_valid_for_kubernetes_old_and_new(chart: Chart) -> None:
     assert not found, "\n".join(found)
 
 
+def test_every_setting_is_tried(chart: Chart) -> None:
+    assert {key for values in options(chart).values() for key in values} == chart.values.keys()
+
+
 def test_no_object_is_given_twice(chart: Chart) -> None:
     for name, values in options(chart).items():
         objects = chart.objects(values)

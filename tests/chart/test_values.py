@@ -85,16 +85,25 @@ def test_every_setting_of_the_schema_has_a_default_or_a_reason_to_have_none(char
         assert (path in defaults) != (path in OPTIONAL), path
 
 
-def test_no_object_takes_names_that_it_does_not_know(chart: Chart) -> None:
-    """Other than those in which the names are the user's own."""
-    free = {
+def free(schema: Object) -> set[Path]:
+    """List the objects that take names which they do not know, but for labels of a selector."""
+    return {
         path
-        for path, part in parts(chart.schema, chart.schema)
+        for path, part in parts(schema, schema)
         if ("object" in part.get("type", "") or "properties" in part)
         and part.get("additionalProperties") is not False
         and path[-1] != "matchLabels"
     }
-    assert free <= FREE
+
+
+def test_no_object_takes_names_that_it_does_not_know(chart: Chart) -> None:
+    assert free(chart.schema) <= FREE
+
+
+def test_what_is_excepted_from_these_rules_is_there(charts: Charts) -> None:
+    schema = charts("everything").schema
+    assert free(schema) == FREE
+    assert OPTIONAL.keys() <= dict(settings(schema, schema)).keys()
 
 
 def test_the_defaults_are_what_the_schema_allows(chart: Chart) -> None:
