@@ -6,18 +6,17 @@ import logging
 import math
 import os
 import resource
-import signal
 import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from types import FrameType
 from typing import Literal, NoReturn
 
 import uvicorn
 import uvloop
 
+from .draining import DrainingServer
 from .environment import SettingsError
 from .health import Details, Probes
 from .health.asgi import ASGIApp
@@ -87,9 +86,9 @@ async def _serve(
     tally: Counter[str],
 ) -> None:
     public, private = sockets
-    server = _Server(_config(app, settings, tally, lifespan="on"))
-    management = _Server(_config(details, settings, tally, lifespan="off"))
-    _leave_on_signals(app, server, settings.drain_delay)
+    config = _config(app, settings, tally, lifespan="on")
+    server = DrainingServer(config, app.registry, delay=settings.drain_delay)
+    management = _Follower(_config(details, settings, tally, lifespan="off"))
     managing = asyncio.create_task(management.serve(sockets=[private]))
     log.info("serving", extra={"address": _address(public), "management": _address(private)})
     try:
@@ -124,37 +123,12 @@ def _config(
     )
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, which would close its listener at once on SIGTERM, without its signal handlers."""
+class _Follower(uvicorn.Server):
+    """uvicorn without its signal handlers: it ends when the other server does."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def _leave_on_signals(app: Probes, server: uvicorn.Server, delay: float) -> None:
-    """On the first signal turn `ready` to 503, and stop accepting after `delay` seconds.
-
-    Meanwhile the orchestrator learns of it and sends requests elsewhere; those that still come are
-    answered. A second signal ends the process at once.
-    """
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        server.should_exit = True
-
-    def drain() -> None:
-        log.info("draining", extra={"delay": delay})
-        loop.call_later(delay, stop)
-
-    def leave(number: int, _: FrameType | None) -> None:
-        if app.registry.draining:
-            os._exit(128 + number)
-        app.registry.drain()
-        loop.call_soon_threadsafe(drain)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, leave)
 
 
 def _address(listener: socket.socket) -> str:

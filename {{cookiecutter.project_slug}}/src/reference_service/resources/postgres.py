@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from ..health import Check
 from . import Suspect
-from .postgres_checks import Fetchrow, PoolGauge, pool_check, schema_check, server_check
+from .postgres_checks import Fetchrow, schema_check, server_check
 from .postgres_connection import ReservedConnection
+from .postgres_pool import PoolGauge, pool_check
 from .postgres_replication import replication_check
 
 

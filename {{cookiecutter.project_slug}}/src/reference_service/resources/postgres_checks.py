@@ -1,15 +1,12 @@
 """What the PostgreSQL checks prove, and in which words they fail."""
 
 import re
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import Pool, event
-from sqlalchemy.pool import ConnectionPoolEntry
 
-from ..health import Check, CheckFailed, CheckResult, Status
+from ..health import Check, CheckFailed, CheckResult
 
 Fetchrow = Callable[[str], Awaitable[asyncpg.Record | None]]
 
@@ -22,9 +19,6 @@ PERMANENT = (
 
 MIGRATIONS = Path(__file__).parents[3] / "migrations" / "versions"
 
-SATURATED_TOO_LONG = 5.0
-"""Seconds for which no connection came back while all were lent."""
-
 
 class InRecovery(CheckFailed):
     """The server is a standby: it refuses writes."""
@@ -36,10 +30,6 @@ class NotInRecovery(CheckFailed):
 
 class ReadOnly(CheckFailed):
     """The server refuses writes, as after `default_transaction_read_only`."""
-
-
-class PoolExhausted(CheckFailed):
-    """Every connection is lent and none comes back: requests wait in vain."""
 
 
 class SchemaBehind(CheckFailed):
@@ -66,54 +56,6 @@ def server_check(fetchrow: Fetchrow, role: str) -> Check:
         return CheckResult(data=seen)
 
     return Check("postgres", check, permanent=PERMANENT, attributes=TRACED_AS)
-
-
-class PoolGauge:
-    """Watches the pool's loans without borrowing: how many are out, and since when all are."""
-
-    def __init__(self, pool: Pool, capacity: int) -> None:
-        self.capacity = capacity
-        self._lent: set[ConnectionPoolEntry] = set()
-        self._last_change = time.monotonic()
-        event.listen(pool, "checkout", self._lend)
-        event.listen(pool, "checkin", self._take_back)
-
-    @property
-    def lent(self) -> int:
-        """The number of connections that requests hold."""
-        return len(self._lent)
-
-    def _lend(self, _: object, entry: ConnectionPoolEntry, __: object) -> None:
-        self._lent.add(entry)
-        self._last_change = time.monotonic()
-
-    def _take_back(self, _: object, entry: ConnectionPoolEntry) -> None:
-        """Forget a loan. SQLAlchemy also checks in what failed to connect, and so never was one."""
-        if entry in self._lent:
-            self._lent.remove(entry)
-            self._last_change = time.monotonic()
-
-    def saturated_for(self) -> float:
-        """Return for how many seconds all connections have been lent without one coming back.
-
-        A full pool that flows is at work; one that does not is leaking, or waits for a lock.
-        """
-        return time.monotonic() - self._last_change if self.lent >= self.capacity else 0.0
-
-
-def pool_check(gauge: PoolGauge) -> Check:
-    """Return the check that requests still get connections. It costs nothing: every second."""
-
-    async def check() -> CheckResult:
-        seconds = gauge.saturated_for()
-        seen = {"lent": gauge.lent, "capacity": gauge.capacity}
-        if seconds >= SATURATED_TOO_LONG:
-            raise PoolExhausted("no connection has come back in time", seconds=seconds, **seen)
-        if gauge.lent >= gauge.capacity:
-            return CheckResult(Status.WARN, "all connections are lent", seen)
-        return CheckResult(data=seen)
-
-    return Check("postgres.pool", check, interval=1.0, threshold=1)
 
 
 def schema_check(fetchrow: Fetchrow, migrations: Path = MIGRATIONS) -> Check:
