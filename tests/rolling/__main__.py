@@ -92,7 +92,16 @@ async def _roll(stage: Stage, manifest: Manifest, rounds: int) -> dict[str, Any]
             "statuses": [status for pod in deployment.deleted for status in pod.statuses],
             "killed": sum(pod.killed for pod in deployment.deleted),
             "restarts": sum(pod.restarts for pod in (*deployment.deleted, *deployment.pods)),
+            "logged": list(_remarks(stage.folder)),
         }
+
+
+def _remarks(folder: Path) -> Iterator[str]:
+    """Yield what the processes have logged beside requests and their daily business."""
+    for log in folder.glob("pod-*.log"):
+        for line in log.read_text().splitlines():
+            if '"level": "info"' not in line and '"message": "request"' not in line:
+                yield line
 
 
 async def freeze(stage: Stage, manifest: Manifest) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """What a pod's manifest tells a kubelet, in the time of these tests."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from .clock import scaled
+from .clock import FASTER, scaled
 
 WAITS = ("SERVICE_DRAIN_DELAY", "SERVICE_SHUTDOWN_TIMEOUT")
 """The settings of the service that only wait."""
@@ -45,8 +46,9 @@ class Manifest:
     def of(cls, spec: Mapping[str, Any], settings: Mapping[str, str]) -> Self:
         """Read a pod's `spec`, and the settings that it takes from elsewhere."""
         container = spec["containers"][0]
+        startup = Probe.of(container["startupProbe"])
         return cls(
-            Probe.of(container["startupProbe"]),
+            dataclasses.replace(startup, failures=startup.failures * FASTER),  # a start is work
             Probe.of(container["readinessProbe"]),
             Probe.of(container["livenessProbe"]),
             scaled(container["lifecycle"]["preStop"]["sleep"]["seconds"]),
