@@ -3,7 +3,7 @@
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
-from importlib.metadata import version
+from importlib.metadata import metadata
 from typing import NamedTuple
 
 from fastapi import FastAPI
@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from . import errors
+from . import errors, openapi
 from .environment import Settings, read
 from .health import Details, Probes, Registry
 from .items import items_router
@@ -61,7 +61,8 @@ def create_service(settings: Settings) -> Service:
     Raises SettingsError when the settings cannot be used.
     """
     registry = Registry(options=settings[HealthSettings].options())
-    service = Assembly(DISTRIBUTION, version(DISTRIBUTION), registry)
+    distribution = metadata(DISTRIBUTION)
+    service = Assembly(DISTRIBUTION, distribution["Version"], registry)
     for wiring in PARTS:
         wiring.add_to(service, settings)
     resources = service.resources
@@ -79,13 +80,17 @@ def create_service(settings: Settings) -> Service:
 
     app = FastAPI(
         title=TITLE,
+        summary=distribution["Summary"],
+        description=openapi.ABOUT,
         version=service.version,
+        generate_unique_id_function=lambda route: route.name,
         lifespan=lifespan,
         middleware=_middleware(settings[ServiceSettings], service),
         redirect_slashes=False,  # a redirect would repeat whatever host the client says
         telemetry=service.telemetry,
     )
     app.include_router(items_router(service.store))
+    openapi.complete(app)
     errors.install(app, {error for resource in resources for error in resource.unavailable})
     about = {"serviceId": service.name, "version": service.version}
     return Service(

@@ -11,6 +11,8 @@ from .resilience.problem import MEDIA_TYPE, problem_body
 
 log = logging.getLogger(__name__)
 
+METHOD_NOT_ALLOWED = 405
+
 
 def install(app: FastAPI, unavailable: Iterable[type[Exception]]) -> None:
     """Answer the framework's own refusals, and dependencies that are away, with error bodies.
@@ -26,7 +28,18 @@ def install(app: FastAPI, unavailable: Iterable[type[Exception]]) -> None:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as registered above
     body = problem_body(request.scope, error.status_code, str(error.detail))
-    return Response(body, error.status_code, dict(error.headers or {}), MEDIA_TYPE)
+    headers = dict(error.headers or {})
+    if error.status_code == METHOD_NOT_ALLOWED and (methods := _methods(request)):
+        headers["Allow"] = methods
+    return Response(body, error.status_code, headers, MEDIA_TYPE)
+
+
+def _methods(request: Request) -> str:
+    """Return every method of the resource: the framework names those of its first route alone."""
+    context = request.scope.get("fastapi", {}).get("effective_route_context")
+    path = getattr(context, "path_format", None)
+    operations = request.app.openapi()["paths"].get(path, {})
+    return ", ".join(method.upper() for method in operations)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

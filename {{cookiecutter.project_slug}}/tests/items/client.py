@@ -4,7 +4,10 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from starlette.types import ASGIApp
 
-from reference_service import errors
+from reference_service import (
+    errors,
+    openapi,
+)
 from reference_service.items import ItemStore, items_router
 
 
@@ -12,6 +15,7 @@ def items_app(store: ItemStore) -> FastAPI:
     """Put the API over a store, with the service's error bodies."""
     app = FastAPI()
     app.include_router(items_router(store))
+    openapi.complete(app)
     errors.install(app, ())
     return app
 

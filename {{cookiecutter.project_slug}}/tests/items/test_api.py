@@ -133,7 +133,7 @@ async def test_a_limit_outside_1_to_100_is_refused(client: AsyncClient, limit: s
     assert faults(await client.get("/items", params={"limit": limit})) == ["query.limit"]
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "%00", "_" * 33, "f" + "_" * 31])
+@pytest.mark.parametrize("cursor", ["", "x", "%00", "_" * 31, "_" * 33, "+" * 32])
 async def test_a_cursor_that_is_none_is_refused(client: AsyncClient, cursor: str) -> None:
     assert faults(await client.get("/items", params={"cursor": cursor})) == ["query.cursor"]
 
@@ -155,17 +155,8 @@ async def test_no_items_are_an_empty_last_page(client: AsyncClient) -> None:
     assert (await client.get("/items")).json() == {"items": [], "next_cursor": None}
 
 
-async def test_the_description_of_the_api_tells_what_errors_look_like(
-    client: AsyncClient,
-) -> None:
-    paths = (await client.get("/openapi.json")).json()["paths"]
-    answers = {
-        404: await client.get(f"/items/{uuid4()}"),
-        422: await client.get("/items/x"),
-    }
-    for status, answer in answers.items():
-        documented = paths["/items/{item_id}"]["get"]["responses"][str(status)]
-        schema = documented["content"][answer.headers["content-type"]]["schema"]
-        assert set(schema["required"]) <= set(answer.json()) <= set(schema["properties"])
-    operations = [operation for path in paths.values() for operation in path.values()]
-    assert all("application/json" not in o["responses"]["422"]["content"] for o in operations)
+async def test_a_cursor_that_was_made_up_leads_to_an_end_of_the_items(client: AsyncClient) -> None:
+    item = await create(client)
+    for cursor, found in {"f" + "_" * 31: [item], "g" + "A" * 31: []}.items():
+        answer = await client.get("/items", params={"cursor": cursor})
+        assert answer.json() == {"items": found, "next_cursor": None}

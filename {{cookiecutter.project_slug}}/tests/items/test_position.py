@@ -41,11 +41,20 @@ GOOD = Position(MOMENTS[2], SOME).cursor()
         GOOD[:-1] + "+",
         GOOD[:-1] + "\N{LATIN SMALL LETTER E WITH ACUTE}",
         GOOD[:-1] + "\udcff",
-        "f" + "_" * 31,  # the year 294,247
-        "gAAAAAAA" + "A" * 24,  # as far back
         "' OR 1=1; --".ljust(32, "A"),
     ],
 )
 def test_any_other_word_is_refused(cursor: str) -> None:
     with pytest.raises(ValueError, match="this is not a cursor"):
         Position.parse(cursor)
+
+
+@pytest.mark.parametrize(
+    ("cursor", "end"),
+    [
+        ("f" + "_" * 31, MOMENTS[-1]),  # the year 294,247
+        ("gAAAAAAA" + "A" * 24, MOMENTS[0]),  # as far back
+    ],
+)
+def test_a_cursor_beyond_the_calendar_stands_for_its_end(cursor: str, end: datetime) -> None:
+    assert Position.parse(cursor).created_at == end

@@ -43,11 +43,11 @@ class Item(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    id: UUID
-    name: str
-    description: str | None
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
+    id: UUID = Field(examples=["0b7c5b0e-3a52-4d0c-9d0f-7d3f4f1c2e6a"])
+    name: str = Field(examples=["Lamp"])
+    description: str | None = Field(examples=["Brass, 40 W."])
+    created_at: AwareDatetime = Field(examples=["2026-11-24T12:00:00.000001Z"])
+    updated_at: AwareDatetime = Field(examples=["2026-11-24T12:00:00.000001Z"])
 
 
 class ItemPage(BaseModel):
@@ -55,5 +55,6 @@ class ItemPage(BaseModel):
 
     items: list[Item]
     next_cursor: str | None = Field(
-        description="Ask for the next page with this `cursor`; null on the last page."
+        description="Ask for the next page with this `cursor`; null on the last page.",
+        examples=["AAZPrg8yAAALfFsOOlJNDJ0PfT9PHC5q", None],
     )

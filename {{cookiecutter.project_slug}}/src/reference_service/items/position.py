@@ -11,7 +11,10 @@ from .model import Item
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAYOUT = struct.Struct(">q16s")  # microseconds since the epoch, id: 24 bytes, so no padding
-CURSOR = re.compile(r"[A-Za-z0-9_-]{32}")
+CURSOR = re.compile(r"^[A-Za-z0-9_-]{32}$")
+MICROSECOND = timedelta(microseconds=1)
+FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 
 
 class Position(NamedTuple):
@@ -27,16 +30,17 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, cursor: str) -> Self:
-        """Return the position that a cursor stands for. Raises ValueError if it stands for none."""
+        """Return the position that a cursor stands for. Raises ValueError if it is no cursor.
+
+        One that nobody was given may lie beyond the calendar: it stands for the calendar's end.
+        """
         if not CURSOR.fullmatch(cursor):
             raise ValueError("this is not a cursor")
         microseconds, item_id = LAYOUT.unpack(base64.urlsafe_b64decode(cursor))
-        try:
-            return cls(EPOCH + timedelta(microseconds=microseconds), UUID(bytes=item_id))
-        except OverflowError as error:
-            raise ValueError("this is not a cursor") from error
+        since_epoch = max(FIRST, min(microseconds, LAST)) * MICROSECOND
+        return cls(EPOCH + since_epoch, UUID(bytes=item_id))
 
     def cursor(self) -> str:
         """Return it as a word that is safe in a URL, and opaque: clients only hand it back."""
-        microseconds = (self.created_at - EPOCH) // timedelta(microseconds=1)
+        microseconds = (self.created_at - EPOCH) // MICROSECOND
         return base64.urlsafe_b64encode(LAYOUT.pack(microseconds, self.id.bytes)).decode()
