@@ -17,6 +17,7 @@ TOOLS = Path(sys.executable).parent
 ENVIRONMENT = environment() | {
     # Compiling the rules of the scanner takes seconds, once.
     "KF_RULE_CACHE_DIR": str(ROOT / ".build" / "kingfisher"),
+    "PREK_HOME": str(ROOT / ".build" / "prek"),
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_AUTHOR_NAME": "Ada",
     "GIT_AUTHOR_EMAIL": "ada@example.com",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from project import TEMPLATE
 
 from pipeline.repository import commands, shell
@@ -70,3 +71,13 @@ def test_the_service_must_have_ended_with_status_0(
     script.chmod(0o755)
     path = f"{script.parent}{os.pathsep}{os.environ['PATH']}"
     assert (shell(command, tmp_path, PATH=path).returncode == 0) == passes
+
+
+def test_what_is_started_and_asked_is_in_the_composition() -> None:
+    composed = yaml.safe_load((TEMPLATE / "compose.yaml").read_text("utf-8"))["services"]
+    started = commands(TEMPLATE, "image.yml", "^docker compose (build|up|exec|stop) ")
+    assert [name for name in composed if all(name in each.split() for each in started)] == [
+        "service"
+    ]
+    assert composed["service"]["read_only"] is True
+    assert any(each.endswith("8000}:8000") for each in composed["service"]["ports"])
