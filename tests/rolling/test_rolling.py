@@ -17,7 +17,7 @@ from tools.generate import ROOT, environment
 
 from .clock import PROPAGATION, scaled
 
-pytestmark = [pytest.mark.service, pytest.mark.xdist_group("rolling")]
+pytestmark = pytest.mark.service
 
 DETECTION = 5 + 3 * 0.5 + 0.3
 """Seconds in which an idle service notices: an interval, three timeouts, the back-off between."""
