@@ -39,6 +39,13 @@ def test_no_requirement_says_where_it_comes_from(folder: Path) -> None:
     assert "://" not in (folder / "pyproject.toml").read_text("utf-8")
 
 
+def test_the_generated_workflow_checks_the_chart_with_versions_that_are_pinned_here() -> None:
+    pinned = {*lists(ROOT)["constraint-dependencies"], *lists(SCANNER)["constraint-dependencies"]}
+    named = [line for line in pins.CHECKS.read_text("utf-8").splitlines() if line[0] != "#"]
+    assert named
+    assert set(named) <= pinned
+
+
 def test_every_pin_is_a_name_that_no_service_may_take() -> None:
     names = {Requirement(pin).name for found in lists(TEMPLATE).values() for pin in found}
     assert names == set(pre_gen_project.DISTRIBUTIONS.split())

@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 TOOLING = ROOT / "pyproject.toml"
 SCANNER = ROOT / "tools" / "scanner" / "pyproject.toml"
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}" / "pyproject.toml"
+CHECKS = TEMPLATE.parent / ".github" / "requirements" / "chart.txt"
 PRE_GEN = ROOT / "hooks" / "pre_gen_project.py"
 
 Pins = dict[str, list[str]]  # a package's name to its pins: one, or one for each environment
@@ -180,8 +181,16 @@ def reserve(resolved: list[Pins]) -> None:
     PRE_GEN.write_text(text, "utf-8")
 
 
+def check_with(*resolved: list[Pins]) -> None:
+    """Let the generated workflow check the chart with the versions that the tests here do."""
+    text = CHECKS.read_text("utf-8")
+    for pins in (each for several in resolved for each in several):
+        for name, versions in pins.items():
+            text = re.sub(rf"^{name}==.*$", versions[0], text, flags=re.MULTILINE)
+    CHECKS.write_text(text, "utf-8")
+
+
 if __name__ == "__main__":
     only = {str(canonicalize_name(name)) for name in sys.argv[1:]}
-    pin(TOOLING, only)
-    pin(SCANNER, only)
+    check_with(pin(TOOLING, only), pin(SCANNER, only))
     reserve(pin(TEMPLATE, only))
