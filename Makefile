@@ -25,7 +25,7 @@ demo: $(READY) ## Generate a service and serve it on a real PostgreSQL and Valke
 test: $(READY) $(SCANNER)/.ready ## Run the reference service's tests, then the template's
 	@status=0; \
 	$(MAKE) --no-print-directory -C '$(SERVICE)' test ARGS= || status=1; \
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS) || status=1; \
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS) || status=1; \
 	exit $$status
 
 faults: $(READY) ## Break a generated service in every way, and hold its probes to the truth
