@@ -77,6 +77,16 @@ async def test_a_body_that_turns_out_too_large_is_refused_as_it_comes() -> None:
     assert answer.status == 413
 
 
+async def test_what_the_application_makes_of_a_refused_body_is_nobodys_failure() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        raise ConnectionError  # as Starlette does
+
+    answer = await call(BodyLimit(app, max_bytes=6), [b"abc", b"def", b"g"])
+    assert answer.status == 413
+
+
 @pytest.mark.parametrize(("leaving", "connection"), [(False, None), (True, "close")])
 async def test_connections_are_closed_behind_responses_while_draining(
     leaving: bool, connection: str | None

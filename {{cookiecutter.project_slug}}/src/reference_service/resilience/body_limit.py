@@ -42,7 +42,11 @@ class BodyLimit:
                 begun = True
                 await send(message)
 
-        await self.app(scope, counted, unless_refused)
+        try:
+            await self.app(scope, counted, unless_refused)
+        except Exception:
+            if not refused:  # else it only says that the client is gone, as it was told
+                raise
 
     async def _refuse(self, scope: Scope, send: Send) -> None:
         detail = f"The request body is larger than {self.max_bytes} bytes."
