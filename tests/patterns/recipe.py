@@ -1,0 +1,72 @@
+"""Performs a page of `docs/patterns/` as its reader would: block after block, as it stands there."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from project import TEMPLATE
+
+from tools.generate import ROOT, environment
+
+PAGES = TEMPLATE / "docs" / "patterns"
+ENVIRONMENT = ROOT / ".build" / "venv" / "bin"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# (\S+\.\w+)\n")
+
+
+def perform(page: str, project: Path, variables: dict[str, str] | None = None) -> None:
+    """Do in a project what a page says, its own test included.
+
+    A block of shell is run. One of anything else begins with the name of its file, and is added to
+    its end. variables: of the environment, beside the `FROM` that every page speaks of.
+    """
+    for language, text in BLOCK.findall(page):
+        if language == "sh":
+            run(text, project, variables)
+            continue
+        name = FILE.match(text)
+        assert name, f"no file is named for:\n{text}"
+        path = project / name[1]
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"\n{text[name.end() :].lstrip()}")
+
+
+def run(script: str, project: Path, variables: dict[str, str] | None = None) -> None:
+    """Run a block of shell, and show what it wrote if it fails."""
+    ended = subprocess.run(
+        ["sh", "-eu", "-c", script],
+        cwd=project,
+        env=reader() | (variables or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{script}\n{ended.stdout}\n{ended.stderr}"
+
+
+def reader() -> dict[str, str]:
+    """Return the environment of a reader, who has the packages of the reference service."""
+    path = os.pathsep.join([str(ENVIRONMENT), os.environ["PATH"]])
+    return environment() | {"PATH": path, "FROM": str(TEMPLATE), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def flat(page: str) -> str:
+    """Change a page for an application that is no package, as the index of the pages says."""
+    page = re.sub(r"\bfrom shop\.", "from ", page)
+    return re.sub(r"\bfrom \.", "from ", page).replace(" shop/", " ./")
+
+
+def needs(page: str) -> set[str]:
+    """Return the packages that a page names as needed."""
+    [sentence] = re.findall(r"^\*\*Needs:\*\* (.*?)\n\n", page, re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"`([a-z0-9-]+)`", sentence))
+
+
+def imports(project: Path) -> set[str]:
+    """Return the packages that a project's code imports, its tests aside."""
+    script = Path(__file__).with_name("imports.py")
+    command = [ENVIRONMENT / "python", script, project]
+    return set(json.loads(subprocess.check_output(command, text=True)))
