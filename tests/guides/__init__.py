@@ -1,0 +1,1 @@
+"""What a stranger reads: that it is true, complete, and leads somewhere."""
