@@ -8,7 +8,7 @@ endif
 include template.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults golden lint format pins clean
+.PHONY: help demo test faults bench golden lint format pins clean
 
 SERVICE := {{cookiecutter.project_slug}}
 TOOLS := $(BUILD)/tools
@@ -30,6 +30,9 @@ test: $(READY) $(SCANNER)/.ready ## Run the reference service's tests, then the 
 
 faults: $(READY) ## Break a generated service in every way, and hold its probes to the truth
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m faults $(ARGS)
+
+bench: $(READY) ## Measure a generated service beside the least that could do the same
+	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m bench $(ARGS)
 
 golden: $(READY) ## Write anew what the chart must render, for its diff to be read
 	@GOLDEN=write $(BIN)/pytest -q tests/chart/test_golden.py

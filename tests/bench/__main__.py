@@ -1,0 +1,140 @@
+"""Generates a service, measures it beside the least that could do the same, and tells.
+
+    python -m bench [--quick] [--only TEXT] [--fault-minutes N] [--to FOLDER]
+
+Prints each figure beside its target and writes `bench.json` and `bench.svg`. The exit status is 0
+unless something could not be measured: how quick a machine is, is no fault.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from tools.generate import ROOT, environment, settings
+
+from .compare import FULL, QUICK, Figure
+from .report import document, picture, table
+
+FOLDER = ROOT / ".build" / "bench"
+ANSWERS = ("project_name=Measured Service", "redis=no")
+"""No Redis: a cache would answer in the place of the row that is to be read."""
+
+
+def main() -> int:
+    """Measure all scenarios, or some, and write down what was seen."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="scenarios with TEXT in their name"
+    )
+    parser.add_argument("--quick", action="store_true", help="whether it works, not what it says")
+    parser.add_argument("--fault-minutes", type=float, metavar="N", help="minutes of faults (10)")
+    parser.add_argument("--to", type=Path, default=FOLDER, help="where the files go")
+    given = parser.parse_args()
+    plan = QUICK if given.quick else FULL
+    if given.fault_minutes is not None:
+        plan = dataclasses.replace(plan, fault_minutes=given.fault_minutes)
+    began = time.time()
+    figures = list(generation(given.to, 1 if given.quick else 3))
+    service = given.to / "out" / "measured-service"
+    make_ready(service)
+    load = [os.getloadavg()[0]]
+    measuring = subprocess.run(
+        [
+            str(FOLDER / "environment" / "bin" / "python"),
+            "-m",
+            "bench.measure",
+            json.dumps(dataclasses.asdict(plan)),
+            given.only,
+        ],
+        cwd=service,
+        env=surroundings() | {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(service)])},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    figures += [Figure(**json.loads(line)) for line in measuring.stdout.splitlines()]
+    about = {
+        "taken": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(began)),
+        "minutes": round((time.time() - began) / 60, 1),
+        "machine": machine(),
+        "load_before": round(load[0], 2),
+        "load_after": round(os.getloadavg()[0], 2),
+        "plan": dataclasses.asdict(plan),
+    }
+    shutil.rmtree(given.to / "out")
+    (given.to / "bench.json").write_text(document(about, figures), "utf-8")
+    (given.to / "bench.svg").write_text(picture(figures), "utf-8")
+    print(table(figures))  # noqa: T201 - for people
+    print(f"See {os.path.relpath(given.to / 'bench.json')}")  # noqa: T201
+    return measuring.returncode
+
+
+def generation(folder: Path, times: int) -> Iterator[Figure]:
+    """Generate the service, and yield how long that took."""
+    cookiecutter = [sys.executable, "-m", "cookiecutter"]
+    ways = {
+        "a service": [
+            *cookiecutter,
+            str(ROOT),
+            "--no-input",
+            "--overwrite-if-exists",
+            f"--config-file={settings(folder)}",
+            f"--output-dir={folder / 'out'}",
+            *ANSWERS,
+        ],
+        "cookiecutter's own start": [*cookiecutter, "--version"],
+    }
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(times):
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        for name, command in ways.items():
+            began = time.perf_counter()
+            subprocess.run(command, env=environment(), stdout=subprocess.DEVNULL, check=True)
+            took[name].append(time.perf_counter() - began)
+    for name, seconds in took.items():
+        yield Figure("generation", name, median(seconds), "s")
+
+
+def make_ready(service: Path) -> None:
+    """Install what the service needs."""
+    command = ["make", "--no-print-directory", "-C", str(service), "settings"]
+    ended = subprocess.run(
+        command,
+        env=surroundings(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if ended.returncode:
+        sys.exit(f"The service cannot be set up:\n{ended.stdout}")
+
+
+def surroundings() -> dict[str, str]:
+    """Return the environment in which the service's own commands run."""
+    return environment() | {"UV_PROJECT_ENVIRONMENT": str(FOLDER / "environment")}
+
+
+def machine() -> str:
+    """Say on what the figures were taken."""
+    model = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        lines = information.read_text().splitlines()
+        model = next((line.split(": ")[1] for line in lines if "model name" in line), model)
+    return (
+        f"{os.cpu_count()} cores, {model}, {platform.system()}, Python {platform.python_version()}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

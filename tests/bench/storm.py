@@ -1,0 +1,70 @@
+"""Two thousand probes a second: what reaches the database, and what is left for requests."""
+
+import re
+import time
+from collections.abc import Iterator
+from statistics import median
+
+from .compare import Figure, Plan, require
+from .load import Stream, get, run
+from .stage import Stage
+from .subject import Subject, ask
+
+RATE = 2000
+READY = get("/health/ready")
+ASKING = re.compile(rb'health_check_attempts_total\{check="postgres(?:\.schema)?",.*\} (.+)')
+"""The checks that send a statement an attempt."""
+
+
+def queries(stage: Stage, plan: Plan) -> Iterator[Figure]:
+    """Statements that the service sends for probes, and not for its own attempts in any case."""
+    with stage.service() as service:
+        service.until("/health/ready")
+        with stage.statements_logged():
+            before = _counts(stage, service)
+            probes = Stream(service.port, READY, rate=RATE)
+            run([probes], plan.long)
+            require(probes, {200})
+            after = _counts(stage, service)
+    attempts, statements = (late - early for late, early in zip(after, before, strict=True))
+    yield Figure("storm", "probes answered", probes.answered, "")
+    yield Figure("storm", "statements of the checks' own attempts", attempts, "")
+    yield Figure("storm", "statements beyond those", statements - attempts, "", 0)
+    yield Figure("storm", "p99 of a probe", 1000 * probes.percentile(0.99), "ms")
+
+
+def business(stage: Stage, plan: Plan) -> Iterator[Figure]:
+    """How many requests a busy service answers in a storm, of those that it answers without."""
+    with stage.service() as service:
+        service.until("/health/ready")
+        for what, path in (("no database", "/memory/items"), ("one row read", "/items")):
+            request = get(stage.item(service, path))
+            losses, rates = [], []
+            for number in range(-1, plan.rounds):
+                rate = {}
+                for stormy in (False, True) if number % 2 else (True, False):
+                    work = Stream(service.port, request)
+                    storm = [Stream(service.port, READY, rate=RATE)] if stormy else []
+                    run([work, *storm], plan.seconds)
+                    service.forget_log()
+                    for stream in (work, *storm):
+                        require(stream, {200})
+                    rate[stormy] = work.answered / work.seconds
+                if number >= 0:
+                    rates.append(rate[False])
+                    losses.append(100 * (1 - rate[True] / rate[False]))
+            yield Figure("storm", f"{what}, without", median(rates), "/s")
+            yield Figure("storm", f"{what}, lost in the storm", median(losses), "%", 5)
+
+
+def _counts(stage: Stage, service: Subject) -> tuple[int, int]:
+    """Return attempts and statements so far, at a moment when none is under way."""
+    earlier = (-1, -1)
+    while True:
+        _, page = ask(service.management, "/metrics")
+        attempts = sum(int(float(number)) for number in ASKING.findall(page))
+        counts = attempts, stage.statements()
+        if counts == earlier:
+            return counts
+        earlier = counts
+        time.sleep(0.2)
