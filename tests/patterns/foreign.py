@@ -1,4 +1,4 @@
-"""Small applications of somebody else, with routes that misbehave, and a look at them from outside."""
+"""Small applications of somebody else, with routes that misbehave, under a real server."""
 
 import json
 import re
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -21,7 +21,7 @@ GUARD = [
 ]
 """Ends what it runs when we let go of its input, however we end."""
 
-FASTAPI = '''
+FASTAPI = """
 from fastapi import FastAPI, Request
 
 app = FastAPI()
@@ -51,9 +51,9 @@ async def hang(request: Request) -> None:
 @app.post("/size")
 async def size(request: Request) -> int:
     return len(await request.body())
-'''
+"""
 
-STARLETTE = '''
+STARLETTE = """
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -89,7 +89,7 @@ app = Starlette(
         Route("/size", size, methods=["POST"]),
     ]
 )
-'''
+"""
 
 
 class Answer(NamedTuple):
@@ -113,12 +113,13 @@ class Server:
     """An application under a real server, started in its project's folder; it ends with us."""
 
     def __init__(self, project: Path, command: list[str], variables: Mapping[str, str]) -> None:
+        self.project = project
         self._log = project / "served.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*GUARD, str(ENVIRONMENT / "python"), *command],
                 cwd=project,
-                env=reader() | variables,
+                env={**reader(), **variables},
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -153,14 +154,20 @@ class Server:
         """Return the exit status, None while it runs."""
         return self._process.poll()
 
-    def ask(self, path: str, method: str = "GET", **options: Any) -> Answer:
+    def ask(
+        self,
+        path: str,
+        method: str = "GET",
+        body: bytes | Iterator[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """Return the answer to a request of its own connection."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request(method, path, **options)
+            connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
-            headers = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, headers, answer.read())
+            told = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, told, answer.read())
         finally:
             connection.close()
 
@@ -182,7 +189,39 @@ def until(condition: Callable[[], object], within: float = 30.0) -> float:
         time.sleep(0.05)
 
 
+class Dependency:
+    """A server that a check asks: `postgres` or `valkey`, with its data in a folder."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        script = Path(__file__).with_name("servers.py")
+        self._process = subprocess.Popen(
+            [str(ENVIRONMENT / "python"), str(script), name, str(folder)],
+            env=reader() | {"PYTHONPATH": str(TEMPLATE)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.url = self._told()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def do(self, deed: str) -> None:
+        """`pause` it, or let it `resume`."""
+        assert self._process.stdin
+        self._process.stdin.write(f"{deed}\n")
+        self._process.stdin.flush()
+        assert self._told() == deed
+
+    def _told(self) -> str:
+        assert self._process.stdout
+        return self._process.stdout.readline().strip()
+
+
 def served(project: Path, module: str, variables: Mapping[str, str]) -> Server:
-    """Serve a project: an application like `main:app` by uvicorn's command, or a module by itself."""
+    """Serve a project: an application, as `main:app`, by uvicorn's command; a module by itself."""
     own = ["-m", module] if ":" not in module else ["-m", "uvicorn", module, "--port", "0"]
     return Server(project, own, {"PORT": "0", **variables})

@@ -12,11 +12,11 @@ from pathlib import Path
 
 
 def main(project: Path) -> None:
-    """Print who owns what is imported."""
+    """Write who owns what is imported."""
     owners = {
-        file.with_suffix("").as_posix().removesuffix("/__init__").split(".")[0]: found.name
-        for found in distributions()
-        for file in found.files or ()
+        file.with_suffix("").as_posix().removesuffix("/__init__").split(".")[0]: package.name
+        for package in distributions()
+        for file in package.files or ()
         if file.suffix in {".py", ".so"}
     }
     ours = {path.stem for path in project.iterdir()}
@@ -27,7 +27,8 @@ def main(project: Path) -> None:
         for candidates in imported(ast.parse(path.read_text("utf-8")))
         if candidates[-1].partition(".")[0] not in sys.stdlib_module_names | ours
     ]
-    print(json.dumps(sorted({owner_of(candidates, owners) for candidates in names})))
+    found = sorted({owner_of(candidates, owners) for candidates in names})
+    sys.stdout.write(json.dumps(found))
 
 
 def imported(tree: ast.Module) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""Performs a page of `docs/patterns/` as its reader would: block after block, as it stands there."""
+"""Performs a page of `docs/patterns/` as its reader would: block after block, as written."""
 
 import json
 import os
@@ -12,8 +12,15 @@ from tools.generate import ROOT, environment
 
 PAGES = TEMPLATE / "docs" / "patterns"
 ENVIRONMENT = ROOT / ".build" / "venv" / "bin"
+QUIET = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+"""Leaves nothing in the template folder, and none of our plugins in the reader's tests."""
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\S+\.\w+)\n")
+
+
+def read(page: str) -> str:
+    """Return the text of a page."""
+    return (PAGES / f"{page}.md").read_text("utf-8")
 
 
 def perform(page: str, project: Path, variables: dict[str, str] | None = None) -> None:
@@ -50,7 +57,7 @@ def run(script: str, project: Path, variables: dict[str, str] | None = None) -> 
 def reader() -> dict[str, str]:
     """Return the environment of a reader, who has the packages of the reference service."""
     path = os.pathsep.join([str(ENVIRONMENT), os.environ["PATH"]])
-    return environment() | {"PATH": path, "FROM": str(TEMPLATE), "PYTHONDONTWRITEBYTECODE": "1"}
+    return environment() | {"PATH": path, "FROM": str(TEMPLATE), **QUIET}
 
 
 def flat(page: str) -> str:
@@ -62,11 +69,12 @@ def flat(page: str) -> str:
 def needs(page: str) -> set[str]:
     """Return the packages that a page names as needed."""
     [sentence] = re.findall(r"^\*\*Needs:\*\* (.*?)\n\n", page, re.MULTILINE | re.DOTALL)
-    return set(re.findall(r"`([a-z0-9-]+)`", sentence))
+    return set(re.findall(r"`([a-z0-9-]+)`", sentence)) | {"fastapi"}  # which is the application's
 
 
 def imports(project: Path) -> set[str]:
     """Return the packages that a project's code imports, its tests aside."""
     script = Path(__file__).with_name("imports.py")
     command = [ENVIRONMENT / "python", script, project]
-    return set(json.loads(subprocess.check_output(command, text=True)))
+    names = json.loads(subprocess.check_output(command, text=True))
+    return {name.lower().replace("_", "-") for name in names}

@@ -1,43 +1,70 @@
 """Every page of `docs/patterns/` works as written, in applications that know nothing of ours."""
 
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from .foreign import FASTAPI, STARLETTE, served
+from .foreign import FASTAPI, Dependency, served
 from .outside import LOOKS
-from .recipe import PAGES, flat, imports, needs, perform
+from .recipe import PAGES, imports, needs, perform, read
 
-ANY_ASGI = ("health-engine", "check-of-your-own", "recovery", "timeout", "load-limit", "body-limit")
-SERVED_BY = {"slow-clients": "shop"}
-VARIABLES = {"PAYMENTS_URL": "http://127.0.0.1:1/health/ready"}  # where nobody listens
-
-
-def read(page: str) -> str:
-    return (PAGES / f"{page}.md").read_text("utf-8")
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Path:
-    """An application that is a package, as one of FastAPI's often is."""
-    (tmp_path / "shop").mkdir()
-    (tmp_path / "shop" / "__init__.py").touch()
-    (tmp_path / "shop" / "main.py").write_text(FASTAPI.lstrip(), "utf-8")
-    return tmp_path
+BY_ITS_OWN_TEST = ("embedded-postgres", "embedded-redis", "slo-rules")
+"""These give an application nothing to be seen from outside."""
+SERVES_ITSELF = {"slow-clients", "drain"}
+DEPENDENCIES = {
+    "check-postgres": ("postgres", "DATABASE_URL"),
+    "check-redis": ("valkey", "REDIS_URL"),
+}
+NOBODY = "http://127.0.0.1:1"
+VARIABLES = {"PAYMENTS_URL": NOBODY, "OTEL_EXPORTER_OTLP_ENDPOINT": NOBODY, "DRAIN_DELAY": "2"}
 
 
-@pytest.mark.parametrize("page", LOOKS)
-def test_its_recipe_gives_a_fastapi_application_what_it_guarantees(page: str, shop: Path) -> None:
-    recipe = read(page)
-    perform(recipe, shop, VARIABLES)
-    assert imports(shop) - {"fastapi"} <= needs(recipe)
-    with served(shop, SERVED_BY.get(page, "shop.main:app"), VARIABLES) as server:
-        LOOKS[page](server, shop)
+def works(page: str, folder: Path) -> None:
+    """Perform a recipe in an application of its own, and see from outside what it guarantees."""
+    (folder / "shop").mkdir()
+    (folder / "shop" / "__init__.py").touch()
+    (folder / "shop" / "main.py").write_text(FASTAPI.lstrip(), "utf-8")
+    recipe, variables, dependency = read(page), VARIABLES, None
+    with ExitStack() as stack:
+        if page in DEPENDENCIES:
+            name, variable = DEPENDENCIES[page]
+            dependency = stack.enter_context(Dependency(name, folder / "server"))
+            variables = {**VARIABLES, variable: dependency.url}
+        perform(recipe, folder, variables)
+        assert imports(folder) <= needs(recipe)
+        if page in LOOKS:
+            module = "shop" if page in SERVES_ITSELF else "shop.main:app"
+            LOOKS[page](stack.enter_context(served(folder, module, variables)), dependency)
 
 
-@pytest.mark.parametrize("page", ANY_ASGI)
-def test_its_recipe_works_in_a_flat_starlette_application_too(page: str, tmp_path: Path) -> None:
-    (tmp_path / "main.py").write_text(STARLETTE.lstrip(), "utf-8")
-    perform(flat(read(page)), tmp_path, VARIABLES)
-    with served(tmp_path, "main:app", VARIABLES) as server:
-        LOOKS[page](server, tmp_path)
+@pytest.fixture(scope="module")
+def performed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[None]]]:
+    """Perform all that are asked for beside each other: most of the time they wait."""
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    pages = [
+        str(item.callspec.params["page"]) for item in items if item.function is test_its_recipe
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        yield {page: pool.submit(works, page, tmp_path_factory.mktemp(page)) for page in pages}
+
+
+@pytest.mark.parametrize("page", [*LOOKS, *BY_ITS_OWN_TEST])
+def test_its_recipe(page: str, performed: dict[str, Future[None]]) -> None:
+    if page == "slo-rules" and not shutil.which("promtool"):
+        reason = "promtool is not installed: apt install prometheus"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    performed[page].result()
+
+
+def test_every_page_is_performed_and_in_the_index() -> None:
+    pages = {path.stem for path in PAGES.glob("*.md")} - {"README"}
+    assert pages == {*LOOKS, *BY_ITS_OWN_TEST}
+    assert pages == set(re.findall(r"^\| \[.+?\]\((.+)\.md\)", read("README"), re.MULTILINE))
