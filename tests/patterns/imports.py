@@ -1,34 +1,33 @@
-"""Prints the packages that the code of a project imports, its tests aside, as a list of JSON.
-
-It runs in the environment that has them: `python imports.py FOLDER`.
-"""
+"""Tells which packages the code of a project imports."""
 
 import ast
-import json
+import re
 import sys
 from collections.abc import Iterator
-from importlib.metadata import distributions
 from pathlib import Path
 
+from tools.generate import ROOT
 
-def main(project: Path) -> None:
-    """Write who owns what is imported."""
-    owners = {
-        file.with_suffix("").as_posix().removesuffix("/__init__").split(".")[0]: package.name
-        for package in distributions()
-        for file in package.files or ()
-        if file.suffix in {".py", ".so"}
+PACKAGES = ROOT / ".build" / "venv" / "lib"
+
+
+def imports(project: Path) -> set[str]:
+    """Return the packages that a project imports, its tests aside, as the index calls them.
+
+    Raises LookupError for an import that belongs to no package of the reference service.
+    """
+    records = {
+        path.parent.name.partition("-")[0].replace("_", "-").lower(): path.read_text("utf-8")
+        for path in PACKAGES.glob("*/site-packages/*.dist-info/RECORD")
     }
     ours = {path.stem for path in project.iterdir()}
-    names = [
-        candidates
+    return {
+        owner_of(modules, records)
         for path in project.rglob("*.py")
         if path.relative_to(project).parts[0] != "tests"
-        for candidates in imported(ast.parse(path.read_text("utf-8")))
-        if candidates[-1].partition(".")[0] not in sys.stdlib_module_names | ours
-    ]
-    found = sorted({owner_of(candidates, owners) for candidates in names})
-    sys.stdout.write(json.dumps(found))
+        for modules in imported(ast.parse(path.read_text("utf-8")))
+        if modules[-1].partition(".")[0] not in sys.stdlib_module_names | ours
+    }
 
 
 def imported(tree: ast.Module) -> Iterator[list[str]]:
@@ -40,13 +39,12 @@ def imported(tree: ast.Module) -> Iterator[list[str]]:
             yield from ([f"{node.module}.{name.name}", node.module] for name in node.names)
 
 
-def owner_of(candidates: list[str], owners: dict[str, str]) -> str:
+def owner_of(modules: list[str], records: dict[str, str]) -> str:
     """Return the package that has the first of these modules that there is."""
-    for name in candidates:
-        if owner := owners.get(name.replace(".", "/")):
-            return owner
-    raise LookupError(f"nobody has {candidates}")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    for module in modules:
+        path = re.escape(module.replace(".", "/"))
+        file = re.compile(rf"^{path}(/__init__)?(\.py|\.\S+\.so),", re.MULTILINE)
+        for package, record in records.items():
+            if file.search(record):
+                return package
+    raise LookupError(f"no package has {modules}")

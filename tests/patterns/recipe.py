@@ -1,6 +1,5 @@
 """Performs a page of `docs/patterns/` as its reader would: block after block, as written."""
 
-import json
 import os
 import re
 import subprocess
@@ -72,9 +71,12 @@ def needs(page: str) -> set[str]:
     return set(re.findall(r"`([a-z0-9-]+)`", sentence)) | {"fastapi"}  # which is the application's
 
 
-def imports(project: Path) -> set[str]:
-    """Return the packages that a project's code imports, its tests aside."""
-    script = Path(__file__).with_name("imports.py")
-    command = [ENVIRONMENT / "python", script, project]
-    names = json.loads(subprocess.check_output(command, text=True))
-    return {name.lower().replace("_", "-") for name in names}
+def named(project: Path) -> set[str]:
+    """Return the packages whose names stand in a project's code, if only in a string or a test."""
+    code = "\n".join(path.read_text("utf-8") for path in project.rglob("*.py"))
+    return {word.replace("_", "-").lower() for word in re.findall(r"\w+?(?=\b|_impl\b)", code)}
+
+
+def copied(page: str) -> set[str]:
+    """Return the files and folders that a page copies; `$name` is any name."""
+    return {path.replace("$name", "*") for path in re.findall(r'"\$FROM/(.+?)"', page)}

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from .foreign import FASTAPI, Dependency, served
+from .imports import imports
 from .outside import LOOKS
-from .recipe import PAGES, imports, needs, perform, read
+from .recipe import PAGES, named, needs, perform, read
 
 BY_ITS_OWN_TEST = ("embedded-postgres", "embedded-redis", "slo-rules")
 """These give an application nothing to be seen from outside."""
@@ -22,7 +23,7 @@ DEPENDENCIES = {
     "check-redis": ("valkey", "REDIS_URL"),
 }
 NOBODY = "http://127.0.0.1:1"
-VARIABLES = {"PAYMENTS_URL": NOBODY, "OTEL_EXPORTER_OTLP_ENDPOINT": NOBODY, "DRAIN_DELAY": "2"}
+VARIABLES = {"PAYMENTS_URL": NOBODY, "OTEL_EXPORTER_OTLP_ENDPOINT": NOBODY, "DRAIN_DELAY": "4"}
 
 
 def works(page: str, folder: Path) -> None:
@@ -37,7 +38,7 @@ def works(page: str, folder: Path) -> None:
             dependency = stack.enter_context(Dependency(name, folder / "server"))
             variables = {**VARIABLES, variable: dependency.url}
         perform(recipe, folder, variables)
-        assert imports(folder) <= needs(recipe)
+        assert imports(folder) <= needs(recipe) <= imports(folder) | named(folder)
         if page in LOOKS:
             module = "shop" if page in SERVES_ITSELF else "shop.main:app"
             LOOKS[page](stack.enter_context(served(folder, module, variables)), dependency)
