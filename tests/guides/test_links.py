@@ -51,11 +51,9 @@ def dead_links(documents: Iterable[Path]) -> list[str]:
 
 def missing_files(documents: Iterable[Path], root: Path) -> list[str]:
     """Find what looks like a file or a folder of the project between back-ticks, and is none."""
-    there = files(root)
-    names = {path.name for path in there}
-    folders = "|".join(
-        re.escape(each.name) for each in root.iterdir() if each.is_dir() and each.name != ".build"
-    )
+    top = [each for each in root.iterdir() if each.name not in {".build", ".git"}]
+    names = {path.name for each in top for path in (files(each) if each.is_dir() else [each])}
+    folders = "|".join(re.escape(each.name) for each in top if each.is_dir())
     in_folder = re.compile(rf"(?:^|(?<=[\s=]))(?:\./)?((?:{folders})/[\w./*{{}}-]*)(?=$|[\s#`])")
     alone = re.compile(rf"[\w-]+{SUFFIXES}")
     missing = []
