@@ -8,7 +8,7 @@ endif
 include template.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults bench golden lint format pins clean
+.PHONY: help demo test test-all faults bench golden lint format pins clean
 
 SERVICE := {{cookiecutter.project_slug}}
 TOOLS := $(BUILD)/tools
@@ -17,7 +17,7 @@ READY := $(TOOLS)/.ready
 SCANNER := $(BUILD)/scanner
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 20
 
 demo: $(READY) ## Generate a service and serve it on a real PostgreSQL and Valkey
 	@$(BIN)/python -m tools.demo
@@ -27,6 +27,9 @@ test: $(READY) $(SCANNER)/.ready ## Run the reference service's tests, then the 
 	$(MAKE) --no-print-directory -C '$(SERVICE)' test ARGS= || status=1; \
 	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS) || status=1; \
 	exit $$status
+
+test-all: ## Run every test, and try each two features together: some 40 minutes
+	@CI=true $(MAKE) --no-print-directory test ARGS=--all
 
 faults: $(READY) ## Break a generated service in every way, and hold its probes to the truth
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m faults $(ARGS)

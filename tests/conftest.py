@@ -15,6 +15,11 @@ def generate(tmp_path: Path) -> Generate:
     return partial(generate_in, tmp_path)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `make test-all` ask for all."""
+    parser.addoption("--all", action="store_true", help="also try each two features together")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let what sets up a service come first: it takes longest."""
     items.sort(key=lambda item: "service" not in item.keywords)

@@ -7,10 +7,10 @@ from itertools import combinations, cycle
 from pathlib import Path
 
 import pytest
+from combinations import with_needs
 from project import files, fingerprint, generate_in
 
 from hooks.post_gen_project import FEATURES, LEFTOVERS, NAMES, SENTENCES, TIERS
-from hooks.pre_gen_project import NEEDS
 
 # The words by which a feature would be noticed in a service that declined it, in any case.
 TRACES = {
@@ -25,17 +25,9 @@ TRACES = {
     "github": r"github",
 }
 MARKS = r"(?i:cookiecutter)|\{%|feature: *[a-z]"
-ALL = frozenset(FEATURES)
-# Each feature alone and each two together: what a tag may join. Each one declined, and each two.
-CHOSEN = sorted(
-    {
-        features | {NEEDS[feature] for feature in features if feature in NEEDS}
-        for count in range(3)
-        for few in map(frozenset, combinations(FEATURES, count))
-        for features in (few, ALL - few)
-    },
-    key=sorted,
-)
+# What a tag may join: each feature and each two, and all but those.
+FEW = [with_needs(*few) for count in range(3) for few in combinations(FEATURES, count)]
+CHOSEN = [*dict.fromkeys([*FEW, *(with_needs(*(FEATURES.keys() - few)) for few in FEW)])]
 COMBINATIONS: list[dict[str, object]] = [
     {"slo_tier": tier, **{feature: feature in chosen for feature in FEATURES}}
     for chosen, tier in zip(CHOSEN, cycle(TIERS), strict=False)
