@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,8 @@ PAGES = TEMPLATE / "docs" / "patterns"
 ENVIRONMENT = ROOT / ".build" / "venv" / "bin"
 QUIET = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 """Leaves nothing in the template folder, and none of our plugins in the reader's tests."""
+PATIENCE = 90
+"""Seconds that a block of shell may take."""
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\S+\.\w+)\n")
 
@@ -42,15 +45,21 @@ def perform(page: str, project: Path, variables: dict[str, str] | None = None) -
 
 def run(script: str, project: Path, variables: dict[str, str] | None = None) -> None:
     """Run a block of shell, and show what it wrote if it fails."""
-    ended = subprocess.run(
+    with subprocess.Popen(
         ["sh", "-eu", "-c", script],
         cwd=project,
         env=reader() | (variables or {}),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, f"{script}\n{ended.stdout}\n{ended.stderr}"
+        start_new_session=True,
+    ) as shell:
+        try:
+            told, _ = shell.communicate(timeout=PATIENCE)
+        except BaseException:
+            os.killpg(shell.pid, signal.SIGKILL)  # and with it what it waits for
+            raise
+    assert shell.returncode == 0, f"{script}\n{told}"
 
 
 def reader() -> dict[str, str]:
