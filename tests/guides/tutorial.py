@@ -23,7 +23,7 @@ BLOCK = re.compile(r"(?:^(`[^\n]*:)\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | 
 NEW_FILE = re.compile(r"`([^`]+)`, a new file:")
 NEW_LINE = re.compile(r"`([^`]+)`, a new line below `([^`]+)`:")
 SERVE = "make dev"
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds until a question has to be answered as shown: those are asked again and again."""
 
 
