@@ -52,6 +52,7 @@ format: $(READY) ## Format the template's code, and mend what can be mended safe
 
 docs: $(READY) ## Write the tables in documents from what they describe
 	@$(BIN)/python -m tools.values_table
+	@$(BIN)/python -m tools.settings_table
 
 pins: $(READY) ## Move every package to its newest version, or some: make pins ONLY="redis hiredis"
 	@$(BIN)/python -m tools.pins $(ONLY)
