@@ -124,6 +124,8 @@ def test_an_idle_connection_is_kept_for_a_time_of_its_own(service: Service) -> N
         client.send(GET, pause=HEADER_TIMEOUT + 0.5)
         client.send(GET)
         assert KEEP_ALIVE_TIMEOUT + HEADER_TIMEOUT < client.lives() < LATE
+    late = service.records("disconnected a slow client")
+    assert "next request" not in {record["owed"] for record in late}
 
 
 @pytest.mark.parametrize("drip", [b"", b"x" * 1000])

@@ -23,6 +23,9 @@ class Answer(Enum):
     FAIL = (Status.FAIL, 503)
     TIMEOUT = (Status.FAIL, 504)
 
+    # By identity: Enum would hash the name, in Python, at each probe.
+    __hash__ = object.__hash__
+
     @property
     def status(self) -> Status:
         """The word in the body."""
