@@ -1,6 +1,8 @@
 """values.yaml and its schema say the same: each setting is described, and nothing else is taken."""
 
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -134,3 +136,16 @@ def test_what_kubernetes_takes_is_taken(charts: Charts, text: str) -> None:
     assert chart.answer(values) == ""
     found = [fault for thing in chart.objects(values) for fault in faults(thing, VERSIONS[-1])]
     assert found == []
+
+
+def test_every_value_is_explained_where_it_stands(chart: Chart) -> None:
+    """What a list holds is the business of the list."""
+    lines = (chart.folder / "values.yaml").read_text("utf-8").splitlines()
+    bare = [
+        line
+        for before, line in pairwise(["", *lines])
+        if re.match(r" *[\w.]+:", line)
+        and not before.strip().startswith("#")
+        and not re.match(r" *(- |matchLabels|kubernetes.io|k8s-app|podSelector|namespaceS)", line)
+    ]
+    assert bare == []
