@@ -59,13 +59,14 @@ class Probes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a probe; hand everything else on."""
         if scope["type"] == "http":
-            probe = self._probes.get(scope["path"])
+            path = scope["path"]
+            probe = self._probes.get(path)
             if probe is not None and scope["method"] in ("GET", "HEAD"):
                 answer = probe()
-                if answer is not self._said.get(scope["path"]):
-                    self._say(scope["path"], answer)
+                if answer is not self._said.get(path):
+                    self._say(path, answer)
                 start, body = RESPONSES[answer]
-                if self.trace and scope["path"] == READY and _asks_for_trace(scope):
+                if self.trace and path == READY and _asks_for_trace(scope):
                     more = self.trace(scope, answer)
                     start = {**start, "headers": [*start["headers"], *more]}
                 await send(start)

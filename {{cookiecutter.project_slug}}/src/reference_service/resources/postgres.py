@@ -32,8 +32,16 @@ class PostgresSettings(BaseSettings):
     url: Annotated[SecretStr, AfterValidator(_is_dsn)] = Field(
         description="PostgreSQL to use, as postgresql://user:password@host:port/database."
     )
-    pool_size: int = Field(5, gt=0, description="Connections that stay open for requests.")
-    max_overflow: int = Field(10, ge=0, description="Further connections that a burst may open.")
+    pool_size: int = Field(
+        # Each is opened when it is first needed. One beyond them is closed behind its request, and
+        # opening it costs more than the request: a busy service would do little else.
+        15,
+        gt=0,
+        description="Connections that stay open for requests.",
+    )
+    max_overflow: int = Field(
+        0, ge=0, description="Further connections that a burst may open, each for one request."
+    )
     pool_timeout: float = Field(
         5.0, gt=0, description="Seconds a request waits for a connection before it is answered 503."
     )
