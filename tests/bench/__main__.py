@@ -21,8 +21,8 @@ from statistics import median
 
 from tools.generate import ROOT, environment, settings
 
-from .compare import FULL, QUICK, Figure
-from .report import document, picture, table
+from .compare import FULL, QUICK, Figure, Plan
+from .report import document, picture, row, totals
 
 FOLDER = ROOT / ".build" / "bench"
 ANSWERS = ("project_name=Measured Service", "redis=no")
@@ -42,40 +42,46 @@ def main() -> int:
     plan = QUICK if given.quick else FULL
     if given.fault_minutes is not None:
         plan = dataclasses.replace(plan, fault_minutes=given.fault_minutes)
-    began = time.time()
-    figures = list(generation(given.to, 1 if given.quick else 3))
-    service = given.to / "out" / "measured-service"
-    make_ready(service)
-    load = [os.getloadavg()[0]]
-    measuring = subprocess.run(
-        [
-            str(FOLDER / "environment" / "bin" / "python"),
-            "-m",
-            "bench.measure",
-            json.dumps(dataclasses.asdict(plan)),
-            given.only,
-        ],
-        cwd=service,
-        env=surroundings() | {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(service)])},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    figures += [Figure(**json.loads(line)) for line in measuring.stdout.splitlines()]
+    began, load = time.time(), os.getloadavg()[0]
+    figures = []
+    for figure in measured(given.to, plan, given.only):
+        print(row(figure), flush=True)  # noqa: T201 - for people
+        figures.append(figure)
     about = {
         "taken": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(began)),
         "minutes": round((time.time() - began) / 60, 1),
         "machine": machine(),
-        "load_before": round(load[0], 2),
-        "load_after": round(os.getloadavg()[0], 2),
+        "load": [round(load, 2), round(os.getloadavg()[0], 2)],
         "plan": dataclasses.asdict(plan),
     }
-    shutil.rmtree(given.to / "out")
     (given.to / "bench.json").write_text(document(about, figures), "utf-8")
     (given.to / "bench.svg").write_text(picture(figures), "utf-8")
-    print(table(figures))  # noqa: T201 - for people
+    print(totals(figures))  # noqa: T201
     print(f"See {os.path.relpath(given.to / 'bench.json')}")  # noqa: T201
-    return measuring.returncode
+    return 0
+
+
+def measured(folder: Path, plan: Plan, only: str) -> Iterator[Figure]:
+    """Generate a service, and yield the figures as they come. Exits with 1 when there are none."""
+    yield from generation(folder, min(plan.rounds, 3))
+    service = folder / "out" / "measured-service"
+    make_ready(service)
+    python = FOLDER / "environment" / "bin" / "python"
+    words = [json.dumps(dataclasses.asdict(plan)), only]
+    path = os.pathsep.join([str(ROOT / "tests"), str(service)])
+    with subprocess.Popen(
+        [str(python), "-m", "bench.measure", *words],
+        cwd=service,
+        env=surroundings() | {"PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as measuring:
+        assert measuring.stdout
+        for line in measuring.stdout:
+            yield Figure(**json.loads(line))
+    shutil.rmtree(folder / "out")
+    if measuring.returncode:
+        sys.exit("Something could not be measured, for the reason above.")
 
 
 def generation(folder: Path, times: int) -> Iterator[Figure]:

@@ -34,6 +34,8 @@ def post(path: str, body: bytes) -> bytes:
 class Stream:
     """One kind of request, again and again, and how it was answered.
 
+    Connections take turns, so that the server finds none idle and closes it.
+
     rate: requests a second, however slowly they are answered; without it each connection asks again
     as soon as it has an answer. A request that is due and finds no connection free waits for one,
     and that wait is in its latency.
@@ -99,7 +101,7 @@ class _Running:
         self.told = told
         self.outstanding = 0
         self.last = 0.0
-        self.free = [_Connection(self) for _ in range(told.connections)]
+        self.free = deque(_Connection(self) for _ in range(told.connections))
         self.due: deque[float] = deque()
         self.next = 0.0
 
@@ -107,7 +109,7 @@ class _Running:
         self.next = now
         if self.told.rate is None:
             while self.free:
-                self.free.pop().ask(now)
+                self.free.popleft().ask(now)
 
     def go_on(self, now: float, end: float) -> None:
         """Send what is due by now."""
@@ -117,7 +119,7 @@ class _Running:
             self.due.append(self.next)
             self.next += 1 / self.told.rate
         while self.due and self.free:
-            self.free.pop().ask(self.due.popleft())
+            self.free.popleft().ask(self.due.popleft())
 
     def answered(self, connection: _Connection, code: int, now: float, end: float) -> None:
         self.outstanding -= 1

@@ -1,4 +1,4 @@
-"""Tells what was measured: a table for a terminal, a document for programs, a picture for both."""
+"""Tells what was measured: lines for a terminal, a document for programs, and a picture."""
 
 import dataclasses
 import json
@@ -12,21 +12,17 @@ WIDTH, ROW, LEFT, SCALE = 860, 24, 320, 220
 BARS = {True: "#2da44e", False: "#cf222e", None: "#8c959f"}
 
 
-def table(figures: Sequence[Figure]) -> str:
-    """Return a line a figure, with its target beside it, and marked if it misses that."""
-    lines = []
-    topic = ""
-    for figure in figures:
-        if figure.topic != topic:
-            topic = figure.topic
-            lines.append(f"\n{topic}")
-        mark = {True: "ok", False: "MISSED", None: ""}[figure.met]
-        lines.append(
-            f"  {figure.name:44} {_value(figure):>12}  {_target(figure):10} {mark}".rstrip()
-        )
-    missed = sum(figure.met is False for figure in figures)
-    aims = sum(figure.met is not None for figure in figures)
-    return "\n".join([*lines, "", f"{aims - missed} of {aims} targets met"])
+def row(figure: Figure) -> str:
+    """Return a figure in a line, with its target beside it, and marked if it misses that."""
+    mark = {True: "ok", False: "MISSED", None: ""}[figure.met]
+    what = f"{figure.topic}: {figure.name}"
+    return f"{what:56} {_value(figure):>12}  {_target(figure):9} {mark}".rstrip()
+
+
+def totals(figures: Sequence[Figure]) -> str:
+    """Return what it comes to, in a line."""
+    aims = [figure for figure in figures if figure.met is not None]
+    return f"{sum(figure.met is True for figure in aims)} of {len(aims)} targets met"
 
 
 def document(about: dict[str, Any], figures: Sequence[Figure]) -> str:
@@ -65,15 +61,9 @@ def picture(figures: Sequence[Figure]) -> str:
 
 
 def _value(figure: Figure) -> str:
-    digits = (
-        0
-        if figure.value >= 1000 or figure.value == int(figure.value)
-        else 3
-        if figure.value < 0.01
-        else 2
-        if figure.value < 10
-        else 1
-    )
+    """Round to what a machine tells twice."""
+    size = abs(figure.value)
+    digits = 0 if size >= 1000 or figure.value == round(size) else 1 if size >= 10 else 2
     return f"{figure.value:,.{digits}f} {figure.unit}".strip()
 
 
