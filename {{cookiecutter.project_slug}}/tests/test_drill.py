@@ -88,15 +88,14 @@ def test_everything_is_seen_as_told_within_three_minutes(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("moment", "signum"), [("Starting", signal.SIGINT), ("broken", signal.SIGTERM)]
 )
-def test_an_interruption_ends_it_at_once(
-    tmp_path: Path, moment: str, signum: signal.Signals
-) -> None:
+def test_an_interruption_ends_it(tmp_path: Path, moment: str, signum: signal.Signals) -> None:
+    """A server that is just starting comes up first: on a busy machine that takes its time."""
     interrupted = Drill(tmp_path, TITLES[0])
     interrupted.says(moment)
 
     interrupted.process.send_signal(signum)
 
-    assert interrupted.ends_with(within=10) == 128 + signal.SIGINT
+    assert interrupted.ends_with(within=40) == 128 + signal.SIGINT
     assert "Traceback" not in interrupted.log.read_text()
 
 
