@@ -112,10 +112,10 @@ class _Running:
                 self.free.popleft().ask(now)
 
     def go_on(self, now: float, end: float) -> None:
-        """Send what is due by now."""
-        if self.told.rate is None:
+        """Send what is due by now, until the end."""
+        if self.told.rate is None or now >= end:
             return
-        while self.next <= now and self.next < end:
+        while self.next <= now:
             self.due.append(self.next)
             self.next += 1 / self.told.rate
         while self.due and self.free:

@@ -17,7 +17,7 @@ BOUND = 2 * POOL
 CLIENTS = 200
 PROBES = 50
 """A second."""
-ROW = 0.02
+ROW = 0.05
 """Seconds that the slow database takes for a row."""
 
 
@@ -39,7 +39,7 @@ def _overload(stage: Stage, plan: Plan, topic: str, path: str) -> Iterator[Figur
         request = get(path)
         capacity = _capacity(service, request, plan)
         work = Stream(service.port, request, connections=CLIENTS, rate=2 * capacity)
-        probes = Stream(service.port, get("/health/ready"), connections=4, rate=PROBES)
+        probes = Stream(service.port, get("/health/ready"), rate=PROBES)
         run([work, probes], plan.long)
         require(work, {200, 503})
         require(probes, {200})

@@ -63,7 +63,8 @@ def picture(figures: Sequence[Figure]) -> str:
 def _value(figure: Figure) -> str:
     """Round to what a machine tells twice."""
     size = abs(figure.value)
-    digits = 0 if size >= 1000 or figure.value == round(size) else 1 if size >= 10 else 2
+    whole = size >= 1000 or size == round(size)
+    digits = 0 if whole else 1 if size >= 10 else 2 if size >= 1 else 3
     return f"{figure.value:,.{digits}f} {figure.unit}".strip()
 
 

@@ -34,27 +34,43 @@ def queries(stage: Stage, plan: Plan) -> Iterator[Figure]:
 
 
 def business(stage: Stage, plan: Plan) -> Iterator[Figure]:
-    """How many requests a busy service answers in a storm, of those that it answers without."""
+    """How many requests a busy service answers in a storm, of those that it answers without.
+
+    The share of a core tells the same of a service that has a core for itself, also where it has
+    only some of one because the machine does other things.
+    """
     with stage.service() as service:
         service.until("/health/ready")
         for what, path in (("no database", "/memory/items"), ("one row read", "/items")):
             request = get(stage.item(service, path))
-            losses, rates = [], []
+            rates, losses, shares = [], [], []
             for number in range(-1, plan.rounds):
-                rate = {}
-                for stormy in (False, True) if number % 2 else (True, False):
-                    work = Stream(service.port, request)
-                    storm = [Stream(service.port, READY, rate=RATE)] if stormy else []
-                    run([work, *storm], plan.seconds)
-                    service.forget_log()
-                    for stream in (work, *storm):
-                        require(stream, {200})
-                    rate[stormy] = work.answered / work.seconds
+                order = (False, True) if number % 2 else (True, False)
+                played = {stormy: _play(service, request, plan, stormy=stormy) for stormy in order}
+                (calm, calm_cpu, _), (work, cpu, probes) = played[False], played[True]
                 if number >= 0:
-                    rates.append(rate[False])
-                    losses.append(100 * (1 - rate[True] / rate[False]))
+                    rates.append(calm.answered / calm.seconds)
+                    losses.append(100 * (1 - work.answered / work.seconds / rates[-1]))
+                    for_work = calm_cpu / calm.answered * work.answered
+                    shares.append(100 * RATE * (cpu - for_work) / probes)
             yield Figure("storm", f"{what}, without", median(rates), "/s")
             yield Figure("storm", f"{what}, lost in the storm", median(losses), "%", 5)
+            yield Figure("storm", f"{what}, core lost in the storm", median(shares), "%")
+
+
+def _play(
+    service: Subject, request: bytes, plan: Plan, *, stormy: bool
+) -> tuple[Stream, float, int]:
+    """Keep the service busy; return its requests, its seconds of CPU, and the probes."""
+    work = Stream(service.port, request)
+    storm = [Stream(service.port, READY, rate=RATE)] * stormy
+    before = service.cpu()
+    run([work, *storm], plan.seconds)
+    used = service.cpu() - before
+    service.forget_log()
+    for stream in (work, *storm):
+        require(stream, {200})
+    return work, used, sum(stream.answered for stream in storm)
 
 
 def _counts(stage: Stage, service: Subject) -> tuple[int, int]:

@@ -19,7 +19,7 @@ TOPICS = {
     "one row read": 10,
     "one row written": 10,
     "layers": 11,
-    "storm": 8,
+    "storm": 10,
     "overload, slow database": 8,
     "overload, busy core": 8,
     "start": 5,
