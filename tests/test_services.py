@@ -1,8 +1,8 @@
 """Generated services pass their own `make lint` and `make test`, run as their owners would.
 
 `make test-all` tries the pairs too: one after the other in the same environment, of which what is
-equal stays. Of their tests it runs those of the seams, where features meet: the others' are, byte for
-byte but for names, what the template folder's own tests are.
+equal stays. Of their tests it runs those of the seams, where features meet: the others are, but for
+names, what the template folder's own tests are.
 """
 
 import json
