@@ -50,7 +50,7 @@ def requests(stage: Stage, plan: Plan) -> Iterator[Figure]:
             service.forget_log()
             memory += [service.memory()] * (served > plan.requests / 10)
     yield Figure("memory", "requests served", served, "")
-    yield from _growth("after them", memory)
+    yield from _growth("after the requests", memory)
 
 
 def faults(stage: Stage, plan: Plan) -> Iterator[Figure]:

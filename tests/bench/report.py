@@ -41,7 +41,8 @@ def picture(figures: Sequence[Figure]) -> str:
     rows = []
     for number, figure in enumerate(aims):
         assert figure.target
-        length = min(SCALE * figure.value / figure.target, WIDTH - LEFT - 150)
+        share = max(figure.value / figure.target, 0)
+        length = min(SCALE * share, WIDTH - LEFT - 150)
         y = ROW * number + ROW // 2
         words = escape(f"{figure.topic}: {figure.name}")
         said = escape(f"{_value(figure)} ({_target(figure)})")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from statistics import median
 
 from .compare import Figure, Plan, require
-from .load import Stream, get, run
+from .load import Stream, get, percentile, run
 from .stage import Stage
 from .subject import Subject, ask
 
@@ -37,7 +37,7 @@ def _queries(stage: Stage, service: Subject, plan: Plan) -> Iterator[Figure]:
     yield Figure("storm", "probes answered", probes.answered, "")
     yield Figure("storm", "statements of the checks' own attempts", attempts, "")
     yield Figure("storm", "statements beyond those", statements - attempts, "", 0)
-    yield Figure("storm", "p99 of a probe", 1000 * probes.percentile(0.99), "ms")
+    yield Figure("storm", "p99 of a probe", 1000 * percentile(probes.latencies[200], 0.99), "ms")
 
 
 def _business(service: Subject, what: str, request: bytes, plan: Plan) -> Iterator[Figure]:

@@ -20,8 +20,8 @@ TOPICS = {
     "one row written": 10,
     "layers": 11,
     "storm": 10,
-    "overload, slow database": 8,
-    "overload, busy core": 8,
+    "overload, slow database": 6,
+    "overload, busy core": 6,
     "start": 5,
     "memory": 9,
 }
