@@ -27,7 +27,7 @@ from tools.generate import environment
 
 pytestmark = pytest.mark.service
 
-PAIRS = every_pair()
+PAIRS = {name: answers for name, answers in every_pair().items() if name not in FEW}
 HELD_ELSEWHERE = ("everything", "postgres", "sentinel", "observability")
 SEAMS_ALONE = ("events", *PAIRS)
 SEAMS = "tests/items tests/service/test_lifecycle.py tests/service/test_requests.py"
@@ -86,8 +86,7 @@ def service(
     """Generate one service a combination, for all of the tests, and delete it behind them."""
     name: str = request.param
     folder = tmp_path_factory.mktemp(name)
-    answers = PAIRS[name] if name in PAIRS else FEW[name]
-    yield Service(name, generate_in(folder, **answers), kept if name in PAIRS else {})
+    yield Service(name, generate_in(folder, **(FEW | PAIRS)[name]), kept if name in PAIRS else {})
     shutil.rmtree(folder)
 
 
