@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, ViewportSize, expect, sync_playwright
 from project import TEMPLATE
 
-from tools.generate import ROOT, environment
+from tools.generate import ROOT, environment, set_up
 
 pytestmark = pytest.mark.service
 
@@ -32,8 +32,7 @@ class Stage:
     """The reference service on its servers, in a process of its own: see `page_stage.py`."""
 
     def __init__(self, folder: Path) -> None:
-        made = ["make", "--no-print-directory", "-C", str(TEMPLATE), "settings"]
-        subprocess.run(made, env=environment(), check=True, stdout=subprocess.DEVNULL)
+        set_up(TEMPLATE)
         self._process = subprocess.Popen(
             [ROOT / ".build/venv/bin/python", ROOT / "tests/page_stage.py", folder],
             cwd=TEMPLATE,

@@ -8,7 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from tools.generate import ROOT, environment
+from tools.generate import ROOT, set_up
 from tools.values_table import SERVICE
 
 DOCUMENT = SERVICE / "docs" / "settings.md"
@@ -72,15 +72,9 @@ def read(path: Path) -> str:
     return path.read_text("utf-8")
 
 
-def set_up() -> None:
-    """Give the service its environment, unless it has it."""
-    command = ["make", "--no-print-directory", "-C", str(SERVICE), "settings"]
-    subprocess.run(command, env=environment(), check=True, stdout=subprocess.DEVNULL)
-
-
 def main() -> None:
     """Bring the document of the template folder up to date."""
-    set_up()
+    set_up(SERVICE)
     DOCUMENT.write_text(document(), "utf-8")
 
 

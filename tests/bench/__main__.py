@@ -19,12 +19,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from tools.generate import ROOT, environment, settings
+from tools.generate import ROOT, environment, set_up, settings
 
 from .compare import FULL, QUICK, Figure, Plan
 from .report import document, picture, row, totals
 
 FOLDER = ROOT / ".build" / "bench"
+VARIABLES = {"UV_PROJECT_ENVIRONMENT": str(FOLDER / "environment")}
 ANSWERS = ("project_name=Measured Service", "redis=no")
 """No Redis: a cache would answer in the place of the row that is to be read."""
 
@@ -65,14 +66,14 @@ def measured(folder: Path, plan: Plan, only: str) -> Iterator[Figure]:
     """Generate a service, and yield the figures as they come. Exits with 1 when there are none."""
     yield from generation(folder, min(plan.rounds, 3))
     service = folder / "out" / "measured-service"
-    make_ready(service)
+    set_up(service, **VARIABLES)
     python = FOLDER / "environment" / "bin" / "python"
     words = [json.dumps(dataclasses.asdict(plan)), only]
     path = os.pathsep.join([str(ROOT / "tests"), str(service)])
     with subprocess.Popen(
         [str(python), "-m", "bench.measure", *words],
         cwd=service,
-        env=surroundings() | {"PYTHONPATH": path},
+        env=environment() | VARIABLES | {"PYTHONPATH": path},
         stdout=subprocess.PIPE,
         text=True,
     ) as measuring:
@@ -108,26 +109,6 @@ def generation(folder: Path, times: int) -> Iterator[Figure]:
             took[name].append(time.perf_counter() - began)
     for name, seconds in took.items():
         yield Figure("generation", name, median(seconds), "s")
-
-
-def make_ready(service: Path) -> None:
-    """Install what the service needs."""
-    command = ["make", "--no-print-directory", "-C", str(service), "settings"]
-    ended = subprocess.run(
-        command,
-        env=surroundings(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if ended.returncode:
-        sys.exit(f"The service cannot be set up:\n{ended.stdout}")
-
-
-def surroundings() -> dict[str, str]:
-    """Return the environment in which the service's own commands run."""
-    return environment() | {"UV_PROJECT_ENVIRONMENT": str(FOLDER / "environment")}
 
 
 def machine() -> str:

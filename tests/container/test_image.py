@@ -16,7 +16,7 @@ import yaml
 from project import TEMPLATE, generate_in
 
 from hooks.post_gen_project import FEATURES
-from tools.generate import ROOT, environment
+from tools.generate import ROOT, environment, set_up
 
 from .dockerfile import Build, instructions
 
@@ -96,8 +96,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve a PostgreSQL, in the environment of the reference service."""
-    made = ["make", "--no-print-directory", "-C", str(TEMPLATE), "settings"]
-    subprocess.run(made, env=environment(), check=True, stdout=subprocess.DEVNULL)
+    set_up(TEMPLATE)
     server = subprocess.Popen(
         [
             ROOT / ".build/venv/bin/python",

@@ -16,12 +16,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tools.generate import ROOT, environment, generate
+from tools.generate import ROOT, environment, generate, set_up
 
 from .catalogue import GROUPS, named
 from .report import page, row, totals
 
 FOLDER = ROOT / ".build" / "faults"
+VARIABLES = {"UV_PROJECT_ENVIRONMENT": str(FOLDER / "environment")}
 FEATURES = ("postgres", "redis", "sentinel", "kafka", "grpc", "observability")
 
 
@@ -55,17 +56,7 @@ def make_service() -> Path:
     """Generate the service, set it up, and return its folder."""
     shutil.rmtree(FOLDER / "out", ignore_errors=True)
     service = generate(FOLDER / "out", **dict.fromkeys(FEATURES, True))
-    command = ["make", "--no-print-directory", "-C", str(service), "settings"]
-    ended = subprocess.run(
-        command,
-        env=surroundings(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if ended.returncode:
-        sys.exit(f"The service cannot be set up:\n{ended.stdout}")
+    set_up(service, **VARIABLES)
     return service
 
 
@@ -75,7 +66,7 @@ def play(service: Path, group: str, names: list[str]) -> list[dict[str, Any]]:
     with subprocess.Popen(
         [str(python), "-m", "faults.worker", group, *names],
         cwd=service,
-        env=surroundings() | {"PYTHONPATH": str(ROOT / "tests")},
+        env=environment() | VARIABLES | {"PYTHONPATH": str(ROOT / "tests")},
         stdout=subprocess.PIPE,
         text=True,
     ) as worker:
@@ -87,11 +78,6 @@ def play(service: Path, group: str, names: list[str]) -> list[dict[str, Any]]:
     if worker.returncode:
         print(f"{group}: the harness itself failed", file=sys.stderr)
     return results
-
-
-def surroundings() -> dict[str, str]:
-    """Return the environment in which the service's own commands run."""
-    return environment() | {"UV_PROJECT_ENVIRONMENT": str(FOLDER / "environment")}
 
 
 if __name__ == "__main__":

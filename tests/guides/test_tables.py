@@ -9,7 +9,7 @@ import pytest
 from project import TEMPLATE
 
 from tools import settings_table
-from tools.generate import ROOT
+from tools.generate import ROOT, set_up
 
 PACKAGE = TEMPLATE / "src" / "reference_service"
 ENGINE = {"Draining", "Pending", "Stale", "TimeoutError"}
@@ -26,7 +26,7 @@ def rows(document: Path, section: str) -> list[list[str]]:
 @pytest.mark.service
 def test_the_table_of_settings_is_that_of_the_settings_classes() -> None:
     """`make docs` writes it."""
-    settings_table.set_up()
+    set_up(TEMPLATE)
     assert settings_table.DOCUMENT.read_text("utf-8") == settings_table.document()
 
 

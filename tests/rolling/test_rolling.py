@@ -13,7 +13,7 @@ import pytest
 from chart.helm import Chart
 from project import TEMPLATE, generate_in
 
-from tools.generate import ROOT, environment
+from tools.generate import ROOT, environment, set_up
 
 from .clock import PROPAGATION, scaled
 
@@ -35,8 +35,7 @@ class Rehearsal:
 
     def __init__(self, folder: Path) -> None:
         self.service = generate_in(folder)
-        set_up = ["make", "--no-print-directory", "-C", str(self.service), "settings"]
-        subprocess.run(set_up, env=environment(), check=True, stdout=subprocess.DEVNULL)
+        set_up(self.service)
         objects = Chart(self.service / "deploy" / "chart").objects()
         (self.deployment,) = (each for each in objects if each["kind"] == "Deployment")
         spec = self.deployment["spec"]["template"]["spec"]
