@@ -48,7 +48,7 @@ def requests(stage: Stage, plan: Plan) -> Iterator[Figure]:
                 require(stream, {code})
                 served += stream.answered
             service.forget_log()
-            memory += [service.memory()] * (served > plan.requests / 10)
+            memory += [service.heap()] * (served > plan.requests / 10)
     yield Figure("memory", "requests served", served, "")
     yield from _growth("after the requests", memory)
 
@@ -74,7 +74,7 @@ def faults(stage: Stage, plan: Plan) -> Iterator[Figure]:
             _ask(service, request, plan)
             service.until("/health/ready")
             service.forget_log()
-            memory.append(service.memory())
+            memory.append(service.heap())
     yield Figure("memory", "minutes of faults", max(plan.fault_minutes, 0.01), "min")
     yield Figure("memory", "faults", 2 * len(memory), "")
     yield from _growth("after the faults", memory[min(2, len(memory) - 1) :])

@@ -6,6 +6,7 @@ has to be in the name of a scenario that is to be played.
 
 import dataclasses
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -40,4 +41,5 @@ def main(plan: Plan, text: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # and clear up behind it
     main(Plan(**json.loads(sys.argv[1])), sys.argv[2])

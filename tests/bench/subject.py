@@ -98,12 +98,18 @@ class Subject:
         return float(times.user + times.system)
 
     def memory(self) -> float:
-        """Return its megabytes: on Linux PSS, where shared pages count as its share of them."""
+        """Return its resident megabytes, shared or not."""
+        return self._resident("Rss")
+
+    def heap(self) -> float:
+        """Return its own: on Linux without what is mapped from files, which others share or not."""
+        return self._resident("Anonymous")
+
+    def _resident(self, kind: str) -> float:
         rollup = Path(f"/proc/{self.pid}/smaps_rollup")
         if rollup.exists():
-            for line in rollup.read_text().splitlines():
-                if line.startswith("Pss:"):
-                    return int(line.split()[1]) / 1024
+            fields = (line.split() for line in rollup.read_text().splitlines())
+            return next(int(words[1]) / 1024 for words in fields if words[0] == f"{kind}:")
         import psutil  # type: ignore[import-untyped,unused-ignore] # noqa: PLC0415 - elsewhere alone
 
         return float(psutil.Process(self.pid).memory_info().rss) / MEGABYTE
