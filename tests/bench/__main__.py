@@ -69,7 +69,8 @@ def measured(folder: Path, plan: Plan, only: str) -> Iterator[Figure]:
     set_up(service, **VARIABLES)
     python = FOLDER / "environment" / "bin" / "python"
     words = [json.dumps(dataclasses.asdict(plan)), only]
-    path = os.pathsep.join([str(ROOT / "tests"), str(service)])
+    # Its sources by name: another run may meanwhile have made the environment its own.
+    path = os.pathsep.join(map(str, [ROOT / "tests", service, service / "src"]))
     with subprocess.Popen(
         [str(python), "-m", "bench.measure", *words],
         cwd=service,

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -40,7 +41,8 @@ class Stage:
         self._stack.enter_context(self.postgres)
         self.environment = {**SERVICE, "DATABASE_URL": self.postgres.url}
         migrate = [sys.executable, "-m", *self.postgres.setup]
-        subprocess.run(migrate, env=self.environment, check=True, stderr=subprocess.DEVNULL)
+        environment = os.environ | self.environment
+        subprocess.run(migrate, env=environment, check=True, stderr=subprocess.DEVNULL)
         return self
 
     def __exit__(self, *_: object) -> None:
