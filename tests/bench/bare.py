@@ -2,6 +2,7 @@
 
 asgi      the shortest ASGI application that answers as a probe does
 fastapi   the service's routes, on the same stores, in a FastAPI application and nothing else
+probed    the same behind the shortest probe that there could be
 sink      a collector of traces, which takes all and keeps nothing
 """
 
@@ -19,7 +20,7 @@ from measured_service.items.memory import MemoryItems
 from measured_service.items.postgres import PostgresItems
 from measured_service.resources.postgres import Postgres, PostgresSettings
 from starlette.middleware import Middleware
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 SETTINGS = {
     "loop": "uvloop",
@@ -87,7 +88,18 @@ def fastapi() -> FastAPI:
     return add_routes(app, in_memory())
 
 
+def probed() -> ASGIApp:
+    """Return the same, and answer a probe before it without a look at anything."""
+    app = fastapi()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        probes = scope["type"] == "http" and scope["path"] == "/health/ready"
+        await (asgi if probes else app)(scope, receive, send)
+
+    return answer
+
+
 if __name__ == "__main__":
     what, port = sys.argv[1:]
-    app = {"asgi": asgi, "sink": sink}.get(what) or fastapi()
+    app = {"asgi": asgi, "sink": sink}.get(what) or {"fastapi": fastapi, "probed": probed}[what]()
     uvicorn.run(app, port=int(port), **SETTINGS)

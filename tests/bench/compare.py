@@ -57,11 +57,10 @@ class Round:
 
 @dataclass(frozen=True)
 class Contestant:
-    """A request to a server. port: where, if not where the server's first port is."""
+    """A request to a server, and how it is answered."""
 
     subject: Subject
     request: bytes
-    port: int = 0
     code: int = 200
 
 
@@ -99,7 +98,7 @@ class Contest:
 def play(contestant: Contestant, seconds: float) -> Round:
     """Keep a server busy, and look at what it took."""
     subject = contestant.subject
-    stream = Stream(contestant.port or subject.port, contestant.request)
+    stream = Stream(subject.port, contestant.request)
     before = subject.cpu()
     run([stream], seconds)
     used = subject.cpu() - before

@@ -1,6 +1,5 @@
 """What a request costs: probes beside the shortest answer, routes beside bare ones, each layer."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import pairwise
@@ -11,7 +10,9 @@ from .stage import Stage, sampled
 from .subject import Subject
 
 ITEM = b'{"name": "Lamp"}'
-LAYER = "/memory/items"
+MEMORY = "/memory/items"
+BATCHES = 5
+"""Looks at each layer a round: they are short."""
 
 
 def probes(stage: Stage, plan: Plan) -> Iterator[Figure]:
@@ -48,7 +49,7 @@ def routes(stage: Stage, plan: Plan) -> Iterator[Figure]:
             "traced": stack.enter_context(stage.service(**sampled(sink))).until("/health/ready"),
         }
         work: dict[str, tuple[Callable[[Subject], bytes], int]] = {
-            "no database": (lambda subject: get(stage.item(subject, LAYER)), 200),
+            "no database": (lambda subject: get(stage.item(subject, MEMORY)), 200),
             "one row read": (lambda subject: get(stage.item(subject)), 200),
             "one row written": (lambda _: post("/items", ITEM), 201),
         }
@@ -66,19 +67,11 @@ def routes(stage: Stage, plan: Plan) -> Iterator[Figure]:
 
 def layers(stage: Stage, plan: Plan) -> Iterator[Figure]:
     """Each layer's own cost: a request through it, less one through those within it."""
-    with (
-        stage.bare("sink", core=-1) as sink,
-        stage.layers(**sampled(sink.until("/"))) as subject,
-    ):
-        subject.until("/healthz")
-        names = json.loads(subject.log.read_text().splitlines()[0])
-        request = get(stage.item(subject, LAYER))
-        ports = {name: subject.port + number for number, name in enumerate(names)}
-        contestants = {name: Contestant(subject, request, port) for name, port in ports.items()}
-        contest = Contest(contestants, plan)
-    yield Figure("layers", names[0], contest.cpu(names[0]), "µs")
-    for inner, outer in pairwise(names):
-        yield Figure("layers", f"+ {outer}", contest.difference(outer, inner), "µs")
+    with stage.bare("sink", core=-1) as sink:
+        costs = stage.layers(BATCHES * plan.rounds, **sampled(sink.until("/")))
+    yield Figure("layers", next(iter(costs)), next(iter(costs.values())), "µs")
+    for (_, inner), (name, outer) in pairwise(costs.items()):
+        yield Figure("layers", f"+ {name}", outer - inner, "µs")
 
 
 def _absolute(topic: str, contest: Contest, name: str) -> Iterator[Figure]:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from dev.postgres import Postgres
 
-from .subject import Subject
+from .subject import Subject, on_core
 
 SERVICE = {
     "SERVICE_ENVIRONMENT": "production",
@@ -68,17 +68,21 @@ class Stage:
         """Return the generated service with further routes, to be entered."""
         return Subject(self.folder, "-m", "bench.whole", environment=self._with(settings))
 
-    def layers(self, **settings: object) -> Subject:
-        """Return the application a layer, to be entered."""
-        return Subject(
-            self.folder,
-            "-m",
-            "bench.whole",
-            "layers",
-            environment=self._with(settings),
-            ports=20,
-            port_at_end=True,
-        )
+    def layers(self, batches: int, **settings: object) -> dict[str, float]:
+        """Return the microseconds of a request through each layer, the innermost first."""
+        with on_core(0), (self.folder / "layers.log").open("wb") as log:
+            ended = subprocess.run(
+                [sys.executable, "-m", "bench.layers", str(batches)],
+                env=os.environ | self._with(settings),
+                stdout=log,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        if ended.returncode:
+            raise RuntimeError(ended.stderr)
+        costs: dict[str, float] = json.loads(ended.stderr.splitlines()[-1])
+        return costs
 
     def item(self, subject: Subject, path: str = "/items") -> str:
         """Make an item, and return the path where it is read."""

@@ -35,9 +35,8 @@ def on_core(number: int) -> Iterator[None]:
 class Subject:
     """`python` with these arguments, from `with` to its end, with a port of its own.
 
-    ports: how many it takes in a row. The first, and one for management, stand in the variables of
-    the service; with `port_at_end` the first follows the arguments. `log` receives what it writes:
-    in production a line a request.
+    The port, and one for management, stand in the variables of the service; with `port_at_end` the
+    first follows the arguments. `log` receives what it writes: in production a line a request.
     """
 
     def __init__(
@@ -45,11 +44,10 @@ class Subject:
         folder: Path,
         *arguments: str,
         environment: Mapping[str, str],
-        ports: int = 1,
         port_at_end: bool = False,
         core: int = 0,
     ) -> None:
-        self.port, self.management = free_port(ports), free_port()
+        self.port, self.management = free_port(), free_port()
         self.log = folder / f"{self.port}.log"
         self._arguments = [*arguments, *([str(self.port)] if port_at_end else [])]
         ours = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}

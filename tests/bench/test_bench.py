@@ -18,14 +18,14 @@ TOPICS = {
     "no database": 10,
     "one row read": 10,
     "one row written": 10,
-    "layers": 11,
+    "layers": 10,
     "storm": 10,
     "overload, slow database": 6,
     "overload, busy core": 6,
     "start": 5,
     "memory": 9,
 }
-MAY_BE_NOTHING = ("+ ", "statements", "lost in the storm", "refused")
+MAY_BE_NOTHING = ("+ ", "statements", "lost", "refused")
 """Differences, and what a short look may not see."""
 
 

@@ -145,6 +145,32 @@ def test_a_setting_that_is_misspelt_is_pointed_out(environment: dict[str, str]) 
     assert "HEALTH_SERVICE_HOST" not in done.stdout
 
 
+FIND_WHAT_IS_COLLECTED = """
+import gc
+from reference_service import __main__, server
+async def serve(*_):
+    print(gc.get_freeze_count(), len(gc.get_objects()))
+server._serve = serve
+__main__.main()
+"""
+
+
+def test_what_stays_for_good_is_nothing_to_the_garbage_collector(
+    environment: dict[str, str],
+) -> None:
+    """A look at all of it would take tens of milliseconds, in which nobody is answered."""
+    ended = subprocess.run(
+        [sys.executable, "-c", FIND_WHAT_IS_COLLECTED],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    spared, looked_at = map(int, ended.stdout.splitlines()[-1].split())
+    assert spared > 50 * looked_at
+
+
 def test_the_impact_of_a_check_is_changed_by_environment(start_service: StartService) -> None:
     service = start_service()
     checks = service.management.get("/health").json()["checks"]

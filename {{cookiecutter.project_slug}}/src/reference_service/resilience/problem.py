@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from starlette.types import Scope, Send
 
 MEDIA_TYPE = "application/problem+json"
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 def problem_body(scope: Scope, status: int, detail: str, **extensions: object) -> bytes:
@@ -21,7 +22,7 @@ def problem_body(scope: Scope, status: int, detail: str, **extensions: object) -
     request_id = scope.get("state", {}).get("request_id")
     if request_id:
         body["request_id"] = request_id
-    return json.dumps(body, ensure_ascii=False, default=str).encode()
+    return _encode(body).encode()
 
 
 async def send_problem(

@@ -1,5 +1,6 @@
 """Gives each request an id, and one log line."""
 
+import asyncio
 import itertools
 import logging
 import os
@@ -75,7 +76,8 @@ def write_record(level: int, _: str, scope: Scope, status: int, duration_ms: flo
 def write_json(level: int, request_id: str, scope: Scope, status: int, duration_ms: float) -> None:
     """Write the same line as `JsonFormatter` would, at a quarter of the cost.
 
-    It is the one line that each request pays for: a log record costs a third of a bare route.
+    It is the one line that each request pays for: a log record costs a third of a bare route. Lines
+    that end in the same turn of the event loop reach the system together.
     """
     ids = "".join(f' "{name}": "{value}",' for name, value in span_ids().items())
     sys.stdout.write(
@@ -85,7 +87,7 @@ def write_json(level: int, request_id: str, scope: Scope, status: int, duration_
         f' "path": {quote(scope["path"])}, "status": {status},'
         f' "duration_ms": {duration_ms:.1f}}}\n'
     )
-    sys.stdout.flush()
+    asyncio.get_running_loop().call_soon(sys.stdout.flush)
 
 
 def _given_id(scope: Scope) -> str | None:

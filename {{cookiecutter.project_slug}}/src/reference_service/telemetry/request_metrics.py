@@ -22,12 +22,13 @@ class RequestMetrics:
 
     Whatever clients send, the labels have few values: the routes that there are, and known methods.
     A series that begins at 1 hides its first event from `rate()`: so what every route may answer
-    begins at 0, when the application starts.
+    begins at 0, when the application starts. traced: whether requests have spans to be named.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, traced: bool = False) -> None:
         self.app = app
         self.metrics = metrics
+        self.exemplar = _trace_id if traced else _nothing
         self._children: dict[tuple[str, str, str], Any] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +52,7 @@ class RequestMetrics:
         finally:
             method = scope["method"] if scope["method"] in METHODS else OTHER
             child = self._child(method, route_of(scope), str(status))
-            child.observe(time.perf_counter() - started, _exemplar())
+            child.observe(time.perf_counter() - started, self.exemplar())
 
     def _child(self, method: str, route: str, status: str) -> Any:
         """Return the series; looking it up by its labels each time would cost as much again."""
@@ -80,6 +81,10 @@ def route_of(scope: Scope) -> str:
     return str(getattr(context or scope.get("route"), "path_format", OTHER))
 
 
-def _exemplar() -> dict[str, str] | None:
+def _nothing() -> None:
+    """Name no trace."""
+
+
+def _trace_id() -> dict[str, str] | None:
     span = trace.get_current_span().get_span_context()
     return {"trace_id": f"{span.trace_id:032x}"} if span.trace_flags.sampled else None

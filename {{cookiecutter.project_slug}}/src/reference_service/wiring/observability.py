@@ -11,17 +11,17 @@ from . import Assembly, Wiring
 
 
 def _observe(service: Assembly, settings: TraceSettings) -> None:
-    _measure(service)
+    _measure(service, traced=bool(settings.url))
     if settings.url:
         _trace(service, settings)
 
 
-def _measure(service: Assembly) -> None:
+def _measure(service: Assembly, *, traced: bool) -> None:
     metrics = Metrics(
         service.name, service.version, service.registry, service.tally, service.figures
     )
     service.pages["/metrics"] = metrics.page
-    service.layers.append(Middleware(RequestMetrics, metrics=metrics))
+    service.layers.append(Middleware(RequestMetrics, metrics=metrics, traced=traced))
     service.on_beat = metrics.observe_lag
 
 
