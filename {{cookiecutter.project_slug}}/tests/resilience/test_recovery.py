@@ -3,9 +3,11 @@
 import asyncio
 import json
 import logging
+from collections import Counter
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
 
 from reference_service.resilience import Recovery
 
@@ -42,6 +44,21 @@ async def test_every_family_is_answered_500_with_a_body_that_keeps_the_secret(
     }
     assert len(caplog.records) == 1
     assert caplog.records[0].exc_info is not None
+
+
+async def test_a_client_that_leaves_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Request(scope, gone).body()
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    tally = Counter[str]()
+    with caplog.at_level(logging.INFO):
+        answer = await call(Recovery(app, tally=tally))
+    assert answer.status is None
+    assert not tally
+    assert not caplog.records
 
 
 async def test_a_cancellation_that_is_meant_for_the_task_passes_through() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .problem import send_problem
@@ -19,7 +20,8 @@ class Recovery:
     by the server's shutdown, passes through.
 
     A response that has begun cannot be mended: it is left unfinished, whereupon an ASGI server cuts
-    the connection, and the client sees a broken answer instead of a short one.
+    the connection, and the client sees a broken answer instead of a short one. A client that leaves
+    while its body is read is nobody's failure, and there is nobody to answer.
 
     tally: counts the `recovered_panics`, and those of them that were `broken_responses`.
     """
@@ -42,6 +44,8 @@ class Recovery:
 
         try:
             await self.app(scope, receive, watch)
+        except ClientDisconnect:
+            pass
         except BaseException as error:
             if _is_meant_for_this_task(error):
                 raise
