@@ -17,6 +17,9 @@ FEW: dict[str, Answers] = {
     "observability": NOTHING | {"observability": True},
     "nothing": NOTHING | {"slo_tier": "edge"},
 }
+IN_CODE = {
+    name for name, files in FEATURES.items() if any(file.startswith("src/") for file in files)
+}
 # Names that are hard to write, to sort or to fit in.
 NAMES: list[Answers] = [
     {"project_name": "Orders"},
@@ -32,13 +35,19 @@ def with_needs(*features: str) -> frozenset[str]:
 
 
 def every_pair() -> dict[str, Answers]:
-    """Return each feature alone, each two together and all, with names and tiers in turn."""
+    """Return each feature alone, each two together and all, with names and tiers in turn.
+
+    Those that have the same code have the same names, so that they are the same.
+    """
     few = (with_needs(*some) for count in (0, 1, 2) for some in combinations(FEATURES, count))
-    chosen = [*dict.fromkeys(few), frozenset(FEATURES)]
-    return {
-        "+".join(feature for feature in FEATURES if feature in features) or "none": NOTHING
-        | dict.fromkeys(features, True)
-        | {"slo_tier": tier}
-        | names
-        for features, tier, names in zip(chosen, cycle(TIERS), cycle(NAMES), strict=False)
-    }
+    others = zip(cycle(NAMES), cycle(TIERS), strict=False)
+    of_code: dict[frozenset[str], Answers] = {}
+    pairs: dict[str, Answers] = {}
+    for features in [*dict.fromkeys(few), frozenset(FEATURES)]:
+        code = features & IN_CODE
+        if code not in of_code:
+            names, tier = next(others)
+            of_code[code] = names | {"slo_tier": tier}
+        name = "+".join(feature for feature in FEATURES if feature in features) or "none"
+        pairs[name] = NOTHING | dict.fromkeys(features, True) | of_code[code]
+    return pairs
