@@ -28,7 +28,7 @@ test: $(READY) $(SCANNER)/.ready ## Run the reference service's tests, then the 
 	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS) || status=1; \
 	exit $$status
 
-test-all: ## Run every test, and try each two features together: some 40 minutes
+test-all: ## Run every test, and try each two features together: about an hour
 	@CI=true $(MAKE) --no-print-directory test ARGS=--all
 
 faults: $(READY) ## Break a generated service in every way, and hold its probes to the truth

@@ -1,6 +1,6 @@
 """The least that could do the same: `python -m bench.bare WHAT PORT`.
 
-asgi      the shortest ASGI application that answers as a probe does
+asgi      the shortest ASGI application that answers what a probe does
 fastapi   the service's routes, on the same stores, in a FastAPI application and nothing else
 probed    the same behind the shortest probe that there could be
 sink      a collector of traces, which takes all and keeps nothing
@@ -32,11 +32,16 @@ SETTINGS = {
 }
 """uvicorn's, as quick as it can be."""
 
+# A probe's own, to the byte.
 ANSWER = (
     {
         "type": "http.response.start",
         "status": 200,
-        "headers": [(b"content-type", b"application/json"), (b"content-length", b"18")],
+        "headers": [
+            (b"content-type", b"application/health+json"),
+            (b"content-length", b"18"),
+            (b"cache-control", b"no-store"),
+        ],
     },
     {"type": "http.response.body", "body": b'{"status": "pass"}'},
 )
