@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -97,3 +98,8 @@ class Service:
         """Return the log's records with this message; every line on stdout is one JSON object."""
         lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [entry for line in lines if (entry := json.loads(line))["message"] == message]
+
+
+def has_port(text: str, port: int | str) -> bool:
+    """Tell whether a port is named, and not only among the digits of a time or a duration."""
+    return re.search(rf"(?<![\d.]){port}(?!\d)", text) is not None

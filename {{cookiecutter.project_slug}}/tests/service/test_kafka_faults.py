@@ -19,7 +19,7 @@ from reference_service.items.announcements import announcements
 from reference_service.resources import kafka as resource
 
 from ..conftest import StartService
-from ..processes import Service, wait_until
+from ..processes import Service, has_port, wait_until
 
 DETECTION = 5 + 3 * 0.5 + 0.3
 RECOVERY = 2.0
@@ -99,7 +99,7 @@ def until_checked(service: Service, times: int) -> None:
 def assert_no_address_is_shown(service: Service, kafka: Kafka) -> None:
     for path in ("/health", "/health/ready?verbose", "/health/ready/kafka"):
         shown = service.management.get(path).text
-        assert not any(address.split(":")[1] in shown for address in kafka.url.split(","))
+        assert not any(has_port(shown, address.split(":")[1]) for address in kafka.url.split(","))
 
 
 def test_a_healthy_cluster_is_ready_and_an_item_is_announced_once(
