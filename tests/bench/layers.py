@@ -44,7 +44,8 @@ def named_layers() -> dict[str, ASGIApp]:
     for app in named.values():
         app.include_router(items_router(MemoryItems()))  # as many routes as the service has
         bare.add_routes(app, memory)
-    probes = Probes(app, made.app.registry)  # around the last of them, which has all layers
+    *_, layered = named.values()
+    probes = Probes(layered, made.app.registry)
     return {**named, "Probes, Traffic": probes, "tracing, 1 % sampled": made.app}
 
 

@@ -45,8 +45,7 @@ def _queries(stage: Stage, service: Subject, plan: Plan) -> Iterator[Figure]:
 def _business(what: str, requests: dict[Subject, bytes], plan: Plan) -> Iterator[Figure]:
     """What busy servers lose in a storm: the service, and one whose probes cost the least.
 
-    What that one loses are the kernel's and uvicorn's 2,000 more requests a second, and is no
-    engine's to save.
+    What that one loses are the kernel's and uvicorn's 2,000 more requests a second.
     """
     calm: dict[Subject, list[float]] = {subject: [] for subject in requests}
     losses: dict[Subject, list[float]] = {subject: [] for subject in requests}
