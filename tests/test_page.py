@@ -29,12 +29,12 @@ LONG = "x" * 200
 
 
 class Stage:
-    """The reference service on its servers, in a process of its own: see `page_stage.py`."""
+    """The reference service on its servers, in a process of its own: see `page_server.py`."""
 
     def __init__(self, folder: Path) -> None:
         set_up(TEMPLATE)
         self._process = subprocess.Popen(
-            [ROOT / ".build/venv/bin/python", ROOT / "tests/page_stage.py", folder],
+            [ROOT / ".build/venv/bin/python", ROOT / "tests/page_server.py", folder],
             cwd=TEMPLATE,
             env=environment()
             | {"PYTHONPATH": str(TEMPLATE), "PYTHONPYCACHEPREFIX": str(ROOT / ".build/pycache")},
@@ -335,9 +335,9 @@ def tell_the_worst(told: dict[str, Any]) -> None:
     told["serviceId"] = HOSTILE
     told["version"] = LONG
     failed |= {"status": "fail", "error": HOSTILE, "output": LONG, "consecutiveFailures": 9}
-    failed["observedValue"] = {HOSTILE: HOSTILE, LONG: {"nested": [HOSTILE]}, "lent": 3}
+    failed["observedValue"] = {HOSTILE: HOSTILE, LONG: {"nested": [HOSTILE]}, "in_use": 3}
     warned |= {"status": "warn", "impact": "warn", "output": HOSTILE, "stale": True}
-    full |= {"observedValue": {"lent": 15, "capacity": 15}, "duration": full["timeout"]}
+    full |= {"observedValue": {"in_use": 15, "max": 15}, "duration": full["timeout"]}
     told["checks"][HOSTILE] = [failed]
 
 

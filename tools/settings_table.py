@@ -48,7 +48,7 @@ def document() -> str:
     )
     rows: list[str] = []
     for name, default, meaning in own:
-        if name == "SERVICE_SLO_P99":
+        if name == "SERVICE_SLOW_REQUEST_SECONDS":
             rows += (row(name, each, meaning, feature=tier) for each, tier in objectives)
         else:
             rows.append(row(name, default, meaning))

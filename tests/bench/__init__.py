@@ -2,8 +2,9 @@
 
     make bench [ARGS="--quick | --only TEXT | --fault-minutes N"]
 
-`measure.py` runs in the service's environment and plays the scenarios: `costs.py` compares
-requests by CPU and by number, and layers by `layers.py`; `storm.py` and `overload.py` give the
-service more than it wants, `lifetime.py` looks at its start and its memory. `load.py` is the client
-of them all. No test asserts a figure: they belong to the machine that they were taken on.
+`measure.py` runs in the service's environment and plays the scenarios. `cpu_per_request.py`
+compares requests by CPU and by rate, and layers with `layers.py`. `probe_flood.py` and
+`overload.py` send more than the service can serve. `startup_memory.py` measures start-up and
+memory. `load.py` is the client of all of them. No test asserts a measured value: values belong to
+the machine they were taken on.
 """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from .load import Stream, run
-from .subject import Subject
+from .measured_process import Subject
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from measured_service.items.memory import MemoryItems
 from measured_service.telemetry import configure_logging
 from starlette.types import ASGIApp, Message, Scope
 
-from . import bare
+from . import baseline
 
 BATCH = 200
 """Requests of one layer before it is the next one's turn."""
@@ -35,15 +35,15 @@ BATCH = 200
 def named_layers() -> dict[str, ASGIApp]:
     """Return applications by the layers that the service itself names: none can be forgotten."""
     made = create_service(read(SETTINGS))
-    memory, whole = bare.in_memory(), made.app.app.app
-    named: dict[str, FastAPI] = {"bare FastAPI": bare.application()}
+    memory, whole = baseline.in_memory(), made.app.app.app
+    named: dict[str, FastAPI] = {"bare FastAPI": baseline.application()}
     for count in range(1, len(whole.user_middleware) + 1):
         inner = whole.user_middleware[-count:]
-        named[inner[0].cls.__name__] = bare.application(inner)
-    bare.add_routes(whole, memory)
+        named[inner[0].cls.__name__] = baseline.application(inner)
+    baseline.add_routes(whole, memory)
     for app in named.values():
         app.include_router(items_router(MemoryItems()))  # as many routes as the service has
-        bare.add_routes(app, memory)
+        baseline.add_routes(app, memory)
     *_, layered = named.values()
     probes = Probes(layered, made.app.registry)
     return {**named, "Probes, Traffic": probes, "tracing, 1 % sampled": made.app}

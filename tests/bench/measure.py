@@ -12,21 +12,21 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import costs, lifetime, overload, storm
+from . import cpu_per_request, overload, probe_flood, startup_memory
 from .compare import Figure, Plan
-from .stage import Stage
-from .subject import on_core
+from .environment import Stage
+from .measured_process import on_core
 
 SCENARIOS: dict[str, Callable[[Stage, Plan], Iterator[Figure]]] = {
-    "probes": costs.probes,
-    "routes": costs.routes,
-    "layers": costs.layers,
-    "storm of probes": storm.storm,
+    "probes": cpu_per_request.probes,
+    "routes": cpu_per_request.routes,
+    "layers": cpu_per_request.layers,
+    "storm of probes": probe_flood.storm,
     "overload of a slow database": overload.slow_database,
     "overload of a busy service": overload.busy_service,
-    "start": lifetime.start,
-    "memory after requests": lifetime.requests,
-    "memory after faults": lifetime.faults,
+    "start": startup_memory.start,
+    "memory after requests": startup_memory.requests,
+    "memory after faults": startup_memory.faults,
 }
 
 

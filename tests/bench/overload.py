@@ -1,6 +1,6 @@
 """Twice what the service can do: what it still does, and how soon.
 
-SERVICE_MAX_IN_FLIGHT is twice the pool: those that hold a connection, and as many that wait for
+SERVICE_CONCURRENCY_LIMIT is twice the pool: those that hold a connection, and as many that wait for
 theirs. So nobody who was accepted waits for more than one other, and no connection is ever idle.
 """
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from statistics import median
 
 from .compare import Figure, Plan, require
+from .environment import Stage
 from .load import Stream, get, percentile, run
-from .stage import Stage
-from .subject import Subject
+from .measured_process import Subject
 
 POOL = 15
 """Connections: the service's default, with the overflow."""
@@ -40,7 +40,7 @@ def _overload(stage: Stage, plan: Plan, topic: str, path: str) -> Iterator[Figur
     request = get(path)
     capacities, shares, refused = [], [], []
     latencies: dict[str, list[float]] = {"those accepted": [], "those refused": [], "a probe": []}
-    with stage.service(SERVICE_MAX_IN_FLIGHT=BOUND) as service:
+    with stage.service(SERVICE_CONCURRENCY_LIMIT=BOUND) as service:
         service.until("/health/ready")
         for number in range(-1, plan.rounds):  # one before, which opens the pool
             capacity = _capacity(service, request, plan)

@@ -29,7 +29,7 @@ OPTIONS: dict[str, Values] = {
     "budget-off": {"disruptionBudget": {"enabled": False}},
     "budget-share": {"disruptionBudget": {"maxUnavailable": "25%"}},
     "config": {"config": {"SERVICE_REQUEST_TIMEOUT": "5", "HEALTH_CHECK_TIMEOUT": "0.25"}},
-    "drain": {"drain": {"preStop": 0, "delay": 12, "timeout": 45}},
+    "graceful-shutdown": {"graceful-shutdown": {"preStop": 0, "delay": 12, "timeout": 45}},
     "image": {
         "image": {
             "repository": "registry.example.com/shop/orders",

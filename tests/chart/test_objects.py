@@ -72,7 +72,7 @@ def test_all_together_is_all_that_the_chart_has(charts: Charts) -> None:
     assert {(thing["apiVersion"], thing["kind"]) for thing in objects} == set(EVERYTHING)
 
 
-# A misspelt field of each kind, where it is, and how a person would write it.
+# A find_misspelled field of each kind, where it is, and how a person would write it.
 MISSPELT: list[tuple[str, list[str | int], dict[str, Any]]] = [
     ("Deployment", ["spec", "template", "spec", "containers", 0, "readinessProbe"], {"port": 1}),
     ("Job", ["spec"], {"backOffLimit": 1}),

@@ -49,7 +49,7 @@ def service(chart: Chart, values: Values | None = None) -> Object:
 
 
 @pytest.mark.parametrize(
-    ("drain", "seconds"),
+    ("graceful-shutdown", "seconds"),
     [
         ({}, 5 + 5 + 20 + 5 + 5),
         ({"preStop": 0}, 0 + 5 + 20 + 5 + 5),
@@ -61,9 +61,9 @@ def test_a_pod_has_the_time_that_leaving_takes(
     chart: Chart, drain: dict[str, int], seconds: int
 ) -> None:
     """preStop, drain and shutdown, closing pools and sending telemetry, and five to spare."""
-    objects = chart.objects({"drain": drain})
+    objects = chart.objects({"graceful-shutdown": drain})
     spec = one(objects, "Deployment")["spec"]["template"]["spec"]
-    settings = {**chart.values["drain"], **drain}
+    settings = {**chart.values["graceful-shutdown"], **drain}
     assert spec["terminationGracePeriodSeconds"] == seconds
     (container,) = spec["containers"]
     sleep = container.get("lifecycle", {"preStop": {"sleep": {"seconds": 0}}})["preStop"]["sleep"]

@@ -33,7 +33,7 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("drain: {delay: 5s}", ("at '/drain/delay': got string, want integer",)),
     ("migration: {deadline: 10m}", ("at '/migration/deadline': got string, want integer",)),
     ("rollout: {steps: {setWeight: 20}}", ("at '/rollout/steps': got object, want array",)),
-    # misspelt, at each level
+    # find_misspelled, at each level
     ("replicas: 3", ("at ''", "additional properties 'replicas' not allowed")),
     ("image: {name: orders}", ("at '/image'", "'name' not allowed")),
     ("resources: {limit: {cpu: 1}}", ("at '/resources'", "'limit' not allowed")),

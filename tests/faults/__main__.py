@@ -18,8 +18,8 @@ from typing import Any
 
 from tools.generate import ROOT, environment, generate, set_up
 
-from .catalogue import GROUPS, named
 from .report import page, row, totals
+from .scenarios import GROUPS, named
 
 FOLDER = ROOT / ".build" / "faults"
 VARIABLES = {"UV_PROJECT_ENVIRONMENT": str(FOLDER / "environment")}

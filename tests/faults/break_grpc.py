@@ -1,7 +1,7 @@
 """A downstream gRPC service broken: what it says of itself, and that it says nothing."""
 
+from .environment import Rig
 from .harness import AT_ONCE, DETECTION, RECOVERY, Act, Fault
-from .rig import Rig
 
 
 def says(status: str) -> Act:

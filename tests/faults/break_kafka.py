@@ -1,7 +1,7 @@
 """Kafka broken: its brokers, its network, its topics and their leaders."""
 
+from .environment import Rig
 from .harness import AT_ONCE, DETECTION, Fault
-from .rig import Rig
 
 
 def move_and_lose_a_broker(rig: Rig) -> None:

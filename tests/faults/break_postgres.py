@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 
+from .environment import POOL, RECEIVER_TIMEOUT, Rig
 from .harness import AT_ONCE, DETECTION, RECOVERY, TRAFFIC, Act, Fault
-from .rig import POOL, RECEIVER_TIMEOUT, Rig
 
 MAX_LAG = 5.0
 """Seconds that a standby may be behind, by default."""
@@ -264,7 +264,7 @@ STANDBY = [
         "The standby's WAL sender is frozen",
         lambda rig: rig.postgres.freeze("walsender"),
         lambda rig: rig.postgres.resume(),
-        blames="postgres.replication: ReceiverSilent",
+        blames="postgres.replication: PrimaryUnresponsive",
         within=RECEIVER_TIMEOUT / 2 + 2 + 2,
         settings={"DATABASE_MAX_LAG": "2"},
     ),

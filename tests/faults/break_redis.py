@@ -5,8 +5,8 @@ import secrets
 
 from dev.sentinel_nodes import DataNode
 
+from .environment import Rig
 from .harness import AT_ONCE, DETECTION, RECOVERY, Act, Fault
-from .rig import Rig
 
 PING_PERIOD = 10.0
 """Seconds between a primary's pings to its replicas, `repl-ping-replica-period`, by default."""

@@ -6,9 +6,9 @@ import signal
 import time
 from collections import Counter
 
+from .environment import POOL, Rig
 from .harness import AT_ONCE, DETECTION, OK, RECOVERY, Act, Fault
-from .kubelet import REFUSED, SILENT, ask, fetch
-from .rig import POOL, Rig
+from .probe_client import REFUSED, SILENT, ask, fetch
 
 FAMILIES = ("ValueError", "ExceptionGroup", "SystemExit", "CancelledError")
 ROUTED = 0.6
@@ -253,7 +253,7 @@ SERVICE = [
         Load("/faults/sleep/0.5", 30, seconds=3),
         200,
         503,
-        SERVICE_MAX_IN_FLIGHT="10",
+        SERVICE_CONCURRENCY_LIMIT="10",
     ),
     Fault(
         "The service starts before its database",

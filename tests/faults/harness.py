@@ -7,8 +7,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from .kubelet import PATIENCE, SILENT, Answer, Probe
-from .rig import Rig
+from .environment import Rig
+from .probe_client import PATIENCE, SILENT, Answer, Probe
 
 OK = 200
 DETECTION = 5 + 3 * 0.5 + 0.3

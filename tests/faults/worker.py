@@ -10,9 +10,9 @@ import json
 import sys
 from dataclasses import asdict
 
-from .catalogue import GROUPS
+from .environment import running
 from .harness import run
-from .rig import running
+from .scenarios import GROUPS
 
 
 async def play(group: str, *names: str) -> None:

@@ -11,7 +11,7 @@ def test_every_file_that_a_page_copies_is_there(generate: Generate, wanted: bool
     features = dict.fromkeys(("postgres", "redis", "observability"), wanted)
     made = generate(package_name="orders_api", **features)
     pages = {path.stem: path.read_text("utf-8") for path in made.glob("docs/patterns/*.md")}
-    assert {"README", "health-engine", "drain"} <= pages.keys()
+    assert {"README", "health-engine", "graceful-shutdown"} <= pages.keys()
     assert ("metrics" in pages) == wanted
     for name, page in pages.items():
         missing = [path for path in copied(page) if not list(made.glob(path))]

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from .foreign import FASTAPI, Dependency, served
+from .acceptance import LOOKS
+from .host_app import FASTAPI, Dependency, served
 from .imports import imports
-from .outside import LOOKS
 from .recipe import PAGES, named, needs, perform, read
 
 BY_ITS_OWN_TEST = ("embedded-postgres", "embedded-redis", "slo-rules")
 """These give an application nothing to be seen from outside."""
-SERVES_ITSELF = {"slow-clients", "drain"}
+SERVES_ITSELF = {"slow-clients", "graceful-shutdown"}
 DEPENDENCIES = {
     "check-postgres": ("postgres", "DATABASE_URL"),
     "check-redis": ("valkey", "REDIS_URL"),

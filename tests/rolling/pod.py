@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dev.ports import free_port
 from dev.process import Process
-from faults.kubelet import ask
+from faults.probe_client import ask
 
 from .clock import until
 from .manifest import Manifest, Probe

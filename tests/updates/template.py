@@ -12,7 +12,7 @@ from hooks.post_gen_project import LEFTOVERS
 from tools.generate import ROOT
 
 # A file of the template that teams delete.
-DELETED = "docs/decisions/0001-readiness-reads-and-never-asks.md"
+DELETED = "docs/decisions/0001-answer-probes-from-memory.md"
 
 
 class Template(NamedTuple):
@@ -61,7 +61,7 @@ def age(folder: Path) -> None:
     replace(service / "deploy/prometheus/rules/health.yaml", r"\Z", "# Older.\n")
     replace(service / DELETED, r"\Z", "\nOlder.\n")
     (service / "docs" / "older.md").write_text("No longer there.\n", "utf-8")
-    (service / "src" / "reference_service" / "errors.py").unlink()
+    (service / "src" / "reference_service" / "api/errors.py").unlink()
     # It did not ask about gRPC yet, and asked what it does not ask any more.
     replace(folder / "cookiecutter.json", r'  "grpc": false,\n', '  "older": true,\n')
     replace(folder / "hooks" / "post_gen_project.py", r"answers\[feature\]", "answers.get(feature)")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, ClassVar
 
-from dev import guard
+from dev import supervisor
 from dev.process import StartError
 from dev.server import Server, package_folder
 
@@ -68,7 +68,7 @@ class Postgres(Server):
         pids = [int(pid) for pid, found in (row.split("|") for row in rows) if found == kind]
         if not pids:
             raise RuntimeError(f"{self.name} has no {kind}.")
-        guard.send(pids, signal.SIGSTOP)
+        supervisor.send(pids, signal.SIGSTOP)
 
     def prepare(self, log: IO[bytes]) -> None:
         """Make the cluster, its role and its database: all of it or, if interrupted, nothing."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Self
 
-from dev import guard
+from dev import supervisor
 
 
 class StartError(Exception):
@@ -15,7 +15,7 @@ class StartError(Exception):
 
 
 class Process:
-    """A command that runs under `dev.guard`, from construction until `stop` or its own end.
+    """A command that runs under `dev.supervisor`, from construction until `stop` or its own end.
 
     It runs in a session of its own, so that a Ctrl-C in the terminal reaches only its starter, who
     decides what ends when. ``output`` receives what it writes (default: our own output).
@@ -35,7 +35,7 @@ class Process:
             sys.executable,
             "-I",
             "-S",
-            guard.__file__,
+            supervisor.__file__,
             str(int(stop_signal)),
             str(grace),
         ]
@@ -56,21 +56,21 @@ class Process:
     @property
     def pids(self) -> list[int]:
         """The command's process, then its descendants; empty before its start and after its end."""
-        return guard.descendants(self._guard.pid)
+        return supervisor.descendants(self._guard.pid)
 
     def pause(self) -> None:
         """Stop every process of it where it stands: connections stay open, nothing answers."""
         for pid in self.pids[:1]:
-            guard.freeze(pid)
+            supervisor.freeze(pid)
 
     def resume(self) -> None:
         """Let it go on after `pause` as if nothing had been."""
-        guard.send(self.pids, signal.SIGCONT)
+        supervisor.send(self.pids, signal.SIGCONT)
 
     def kill(self) -> None:
         """End every process of it at once, without a word to it."""
         for pid in self.pids[:1]:
-            guard.send(guard.freeze(pid), signal.SIGKILL)
+            supervisor.send(supervisor.freeze(pid), signal.SIGKILL)
         self._leave()
 
     def stop(self) -> int:

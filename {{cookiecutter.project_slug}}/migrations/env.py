@@ -12,9 +12,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from reference_service.dependencies.postgres import (
+    Postgres,
+    PostgresSettings,
+)
 from reference_service.environment import SettingsError, read
 from reference_service.items.postgres import METADATA
-from reference_service.resources.postgres import Postgres, PostgresSettings
 
 PATIENCE = 60.0
 """Seconds to wait while another process migrates."""

@@ -16,8 +16,8 @@ from reference_service.environment import (
     Settings,
     read,
 )
-from reference_service.server import (
-    leave,
+from reference_service.server.serve import (
+    exit_process,
     run,
 )
 from reference_service.settings import ServiceSettings
@@ -118,5 +118,5 @@ if __name__ == "__main__":
     everything = read(SETTINGS)
     configure_logging(json_lines=True, level="INFO")
     service = create_faulty_service(everything)
-    run(service.app, service.details, everything[ServiceSettings], service.tally)
-    leave(0)
+    run(service.app, service.management, everything[ServiceSettings], service.tally)
+    exit_process(0)

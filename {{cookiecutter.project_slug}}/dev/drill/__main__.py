@@ -18,11 +18,11 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from dev.drill.play import play
-from dev.drill.screen import Screen
-from dev.drill.stage import running, settings_of_ours
+from dev.drill.environment import running, settings_of_ours
+from dev.drill.runner import play
 from dev.drill.step import Step
 from dev.drill.steps import STEPS
+from dev.drill.ui import Screen
 from dev.process import StartError
 from dev.servers import SERVERS
 

@@ -1,6 +1,6 @@
 """PostgreSQL broken: nobody there, nobody answers, no writes, no connection left."""
 
-from dev.drill.stage import Stage
+from dev.drill.environment import Stage
 from dev.drill.step import Step
 from dev.postgres import Postgres
 
@@ -35,7 +35,7 @@ def use_up_the_pool(stage: Stage) -> None:
     stage.threads.submit(stage[Postgres].sql, LOCK)
     stage.until(lambda: stage[Postgres].sql(LOCKED) == "1")
     [pool] = stage.health()["checks"]["postgres.pool"]
-    for _ in range(pool["observedValue"]["capacity"]):
+    for _ in range(pool["observedValue"]["max"]):
         stage.threads.submit(stage.request, ROUTE)
 
 

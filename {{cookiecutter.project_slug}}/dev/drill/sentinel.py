@@ -1,6 +1,6 @@
 """A group under Sentinel broken: it loses one who watches, and then its primary."""
 
-from dev.drill.stage import Stage
+from dev.drill.environment import Stage
 from dev.drill.step import Step
 from dev.sentinel import Sentinels
 from dev.sentinel_nodes import MASTER

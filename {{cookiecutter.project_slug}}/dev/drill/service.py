@@ -3,8 +3,8 @@
 import os
 import signal
 
-from dev.drill.look import NO_ANSWER
-from dev.drill.stage import Stage
+from dev.drill.environment import Stage
+from dev.drill.snapshot import NO_ANSWER
 from dev.drill.step import Step
 
 

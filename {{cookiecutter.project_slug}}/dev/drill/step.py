@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dev.drill.look import WELL
-from dev.drill.stage import Stage
+from dev.drill.environment import Stage
+from dev.drill.snapshot import WELL
 from dev.server import Server
 
 Act = Callable[[Stage], object]

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 
 from .app import SETTINGS, TITLE, create_service
-from .environment import SettingsError, misspelt, read, table
-from .server import leave, run
+from .environment import SettingsError, find_misspelled, read, table
+from .server.serve import exit_process, run
 from .settings import CheckSettings, ServiceSettings, check_prefix
 from .telemetry import configure_logging
 
@@ -32,9 +32,9 @@ def main() -> int:
         service = create_service(settings)
         known = {name for name, _, _ in _rows(*map(check_prefix, service.app.registry.monitors))}
         ours = {name for name in known if not name.startswith(SHARED)}
-        for sentence in misspelt(ours, os.environ):
+        for sentence in find_misspelled(ours, os.environ):
             logging.getLogger(__package__).warning(sentence)
-        run(service.app, service.details, serving, service.tally)
+        run(service.app, service.management, serving, service.tally)
     except SettingsError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)  # noqa: T201 - there may be no log yet
@@ -59,4 +59,4 @@ def _table() -> str:
 
 
 if __name__ == "__main__":
-    leave(main())
+    exit_process(main())

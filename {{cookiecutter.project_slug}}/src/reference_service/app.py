@@ -11,11 +11,11 @@ from pydantic_settings import BaseSettings
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from . import errors, openapi
+from .api import errors, openapi
 from .environment import Settings, read
-from .health import Details, Probes, Registry
+from .health import ManagementApp, Probes, Registry
 from .items import items_router
-from .resilience import BodyLimit, Drain, LoadLimit, Recovery, Timeout
+from .resilience import BodyLimit, ConcurrencyLimit, Drain, Recovery, Timeout
 from .settings import HealthSettings, ServiceSettings, configure_checks
 from .telemetry import AccessLog, watch_loop
 from .wiring import Assembly, load
@@ -43,7 +43,7 @@ class Service(NamedTuple):
     """One service: what everybody asks, what only its operators do, and what it has counted."""
 
     app: Probes
-    details: Details
+    management: ManagementApp
     tally: Counter[str]
 
 
@@ -68,7 +68,7 @@ def create_service(settings: Settings) -> Service:
     resources = service.resources
     for check in configure_checks(resources.checks()):
         registry.add(check)
-    resources.watch(registry.suspect)
+    resources.on_failure(registry.recheck)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -91,11 +91,11 @@ def create_service(settings: Settings) -> Service:
     )
     app.include_router(items_router(service.store))
     openapi.complete(app)
-    errors.install(app, {error for resource in resources for error in resource.unavailable})
+    errors.install(app, {error for resource in resources for error in resource.unavailable_errors})
     about = {"serviceId": service.name, "version": service.version}
     return Service(
         Probes(app, registry, trace=service.trace),
-        Details(registry, about=about, pages=service.pages),
+        ManagementApp(registry, about=about, mounts=service.pages),
         service.tally,
     )
 
@@ -106,12 +106,12 @@ def _middleware(settings: ServiceSettings, service: Assembly) -> list[Middleware
     cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"])
     registry, tally = service.registry, service.tally
     return [
-        Middleware(AccessLog, slow=settings.slo_p99, json_lines=settings.json_lines),
+        Middleware(AccessLog, slow=settings.slow_request_seconds, json_lines=settings.json_lines),
         *service.layers,
         *([cors] if origins else []),
         Middleware(Drain, draining=lambda: registry.draining),
-        Middleware(LoadLimit, limit=settings.max_in_flight, tally=tally),
-        Middleware(BodyLimit, max_bytes=settings.max_body),
+        Middleware(ConcurrencyLimit, limit=settings.concurrency_limit, tally=tally),
+        Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         Middleware(Recovery, tally=tally),
         Middleware(Timeout, seconds=settings.request_timeout, tally=tally),
     ]

@@ -68,7 +68,7 @@ def table(part: type[BaseSettings], prefix: str | None = None) -> Iterator[tuple
         yield f"{prefix or prefix_of(part)}{name.upper()}", shown, field.description or ""
 
 
-def misspelt(known: set[str], environment: Mapping[str, str]) -> Iterator[str]:
+def find_misspelled(known: set[str], environment: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each variable that is no setting, but nearly is one."""
     prefixes = tuple({name.partition("_")[0] + "_" for name in known})
     for name in sorted(environment):

@@ -40,13 +40,13 @@ class ServiceSettings(BaseSettings):
     request_timeout: float = Field(
         10.0, gt=0, description="Seconds until a request that has no answer is answered 504."
     )
-    max_in_flight: int = Field(
+    concurrency_limit: int = Field(
         5000, gt=0, description="Requests at once beyond which new ones are answered 503."
     )
-    max_body: int = Field(
+    max_body_bytes: int = Field(
         1_048_576, gt=0, description="Bytes of a request body beyond which it is answered 413."
     )
-    max_head: int = Field(
+    max_header_bytes: int = Field(
         65_536, gt=0, description="Bytes of a request's head beyond which it is answered 431."
     )
     header_timeout: float = Field(
@@ -64,7 +64,7 @@ class ServiceSettings(BaseSettings):
         gt=0,
         description="Seconds that an idle connection is kept: longer than the proxy in front does.",
     )
-    slo_p99: float = Field(
+    slow_request_seconds: float = Field(
         SLO_P99, gt=0, description="Seconds that 99 % of requests take at most: the objective."
     )
     drain_delay: float = Field(
@@ -80,14 +80,14 @@ class ServiceSettings(BaseSettings):
         return self.environment == "production"
 
     @property
-    def listen_on(self) -> str:
+    def bind_host(self) -> str:
         """The service port's address."""
         return self.host or ("127.0.0.1" if self.environment == "development" else "0.0.0.0")  # noqa: S104
 
     @property
-    def manage_on(self) -> str:
+    def management_bind_host(self) -> str:
         """The management port's address: loopback in development, whatever the host."""
-        return "127.0.0.1" if self.environment == "development" else self.listen_on
+        return "127.0.0.1" if self.environment == "development" else self.bind_host
 
 
 class HealthSettings(BaseSettings):
@@ -105,7 +105,7 @@ class HealthSettings(BaseSettings):
         ENGINE.timeout, gt=0, description="Seconds an attempt may take before it is abandoned."
     )
     failure_threshold: int = Field(
-        ENGINE.threshold, gt=0, description="Failures in a row that turn a check to fail."
+        ENGINE.failure_threshold, gt=0, description="Failures in a row that turn a check to fail."
     )
     live_fails_on_shutdown: bool = Field(
         ENGINE.live_fails_on_shutdown, description="Whether `live` answers 503 while draining."
@@ -117,7 +117,7 @@ class HealthSettings(BaseSettings):
             interval=self.check_interval,
             max_interval=self.check_max_interval,
             timeout=self.check_timeout,
-            threshold=self.failure_threshold,
+            failure_threshold=self.failure_threshold,
             live_fails_on_shutdown=self.live_fails_on_shutdown,
         )
 
@@ -130,7 +130,9 @@ class CheckSettings(BaseSettings):
     )
     timeout: float | None = Field(None, gt=0, description="Seconds an attempt may take.")
     interval: float | None = Field(None, gt=0, description="Seconds between attempts.")
-    threshold: int | None = Field(None, gt=0, description="Failures in a row that make it fail.")
+    failure_threshold: int | None = Field(
+        None, gt=0, description="Failures in a row that make it fail."
+    )
 
 
 def check_prefix(name: str) -> str:

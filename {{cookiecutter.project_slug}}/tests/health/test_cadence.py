@@ -38,12 +38,12 @@ def test_load_stretches_the_interval_and_raises_the_threshold(
     score: float, interval: float, threshold: int
 ) -> None:
     cadence = Cadence(Options())
-    cadence.score, cadence.calm = score, True
+    cadence.score, cadence.all_passing = score, True
     assert cadence.interval == pytest.approx(interval)
-    assert cadence.threshold == threshold
-    cadence.calm = False
+    assert cadence.failure_threshold == threshold
+    cadence.all_passing = False
     assert cadence.interval == 5
-    assert cadence.threshold == threshold
+    assert cadence.failure_threshold == threshold
 
 
 def test_the_95th_percentile_is_of_the_requests_since_the_last_reading() -> None:
@@ -77,9 +77,9 @@ def test_under_full_load_checks_are_rare_while_all_passes_and_quick_when_one_fai
             registry.load = FullLoad(cores=1)
             await asyncio.sleep(160)
             broken.error = ConnectionError()
-            registry.suspect()
+            registry.recheck()
             began = now()
-            while registry.monitors["broken"].verdict.status is not Status.FAIL:
+            while registry.monitors["broken"].state.status is not Status.FAIL:
                 await asyncio.sleep(0.05)
             took = now() - began
             await asyncio.sleep(20)
@@ -97,7 +97,7 @@ def test_traffic_that_fails_makes_a_stretched_check_look_at_once() -> None:
         async with running(Check("db", dependency.check)) as registry:
             registry.load = FullLoad(cores=1)
             await asyncio.sleep(70)
-            registry.suspect()
+            registry.recheck()
             await asyncio.sleep(1)
         return dependency.asked_at
 

@@ -9,7 +9,7 @@ from reference_service.health import (
     Check,
     CheckFailed,
     CheckResult,
-    Details,
+    ManagementApp,
     Registry,
     Status,
 )
@@ -41,7 +41,7 @@ async def get(registry: Registry, url: str, method: str = "GET") -> tuple[int, s
         "query_string": query.encode(),
         "headers": [],
     }
-    await Details(registry)(scope, receive, send)
+    await ManagementApp(registry)(scope, receive, send)
     start, body = sent
     headers = dict(start["headers"])
     assert headers[b"cache-control"] == b"no-store"
@@ -60,7 +60,7 @@ def ask(url: str, *, method: str = "GET", drain: bool = False) -> tuple[int, str
         )
         async with running(*checks) as registry:
             database.result = CheckResult(data={"read_only": False})
-            pool.result = CheckResult(Status.WARN, "all lent", {"lent": 5})
+            pool.result = CheckResult(Status.WARN, "all lent", {"in_use": 5})
             await asyncio.sleep(1)
             cache.error = ReadOnly("the server refuses writes", since="noon")
             await asyncio.sleep(7)
@@ -120,7 +120,7 @@ def test_a_probe_answers_as_on_the_service_port(url: str, code: int, body: str) 
 
 
 @pytest.mark.parametrize(
-    ("url", "drain", "code", "lines"),
+    ("url", "graceful-shutdown", "code", "lines"),
     [
         (
             "/health/ready?verbose",

@@ -39,7 +39,7 @@ def test_transient_failures_are_retried_with_growing_back_off_then_every_second(
             dependency.error = ConnectionError("refused")
             for _ in range(40):
                 await asyncio.sleep(0.2)
-                seen.append(registry.monitors["db"].verdict.status)
+                seen.append(registry.monitors["db"].state.status)
         return dependency.intervals(), seen
 
     intervals, seen = run(scenario())
@@ -57,9 +57,9 @@ def test_one_pass_restores_a_failed_check() -> None:
             await asyncio.sleep(10)
             dependency.error = None
             healed = now()
-            while registry.monitors["db"].verdict.status is not Status.PASS:
+            while registry.monitors["db"].state.status is not Status.PASS:
                 await asyncio.sleep(0.05)
-            return registry.monitors["db"].verdict.status, now() - healed
+            return registry.monitors["db"].state.status, now() - healed
 
     status, took = run(scenario())
     assert status is Status.PASS
@@ -77,7 +77,7 @@ def test_a_permanent_failure_fails_at_once_and_is_tried_again_every_interval(
             await asyncio.sleep(1)
             dependency.error = error
             await asyncio.sleep(4.1)
-            status = registry.monitors["db"].verdict.status
+            status = registry.monitors["db"].state.status
             await asyncio.sleep(12)
         return status, dependency.intervals()
 
@@ -92,9 +92,9 @@ def test_a_hung_attempt_is_abandoned_after_its_timeout() -> None:
         dependency = Dependency()
         dependency.hangs = True
         async with running(Check("db", dependency.check)) as registry:
-            while not registry.monitors["db"].verdict.attempts:
+            while not registry.monitors["db"].state.attempts:
                 await asyncio.sleep(0.01)
-            verdict = registry.monitors["db"].verdict
+            verdict = registry.monitors["db"].state
         return verdict.checked_at, verdict.timed_out, verdict.error
 
     at, timed_out, error = run(scenario())
@@ -114,7 +114,7 @@ def test_a_check_that_swallows_cancellation_is_never_joined_by_a_second_attempt(
             dependency.hangs = False
             dependency.released.set()
             await asyncio.sleep(2)
-            status = registry.monitors["db"].verdict.status
+            status = registry.monitors["db"].state.status
         return dependency.most_in_flight, asked, tasks, status
 
     most, asked, tasks, status = run(scenario())
@@ -131,7 +131,7 @@ def test_idle_detection_of_silence_is_within_an_interval_and_three_timeouts() ->
             await asyncio.sleep(0.01)
             dependency.hangs = True
             began = now()
-            while registry.monitors["db"].verdict.status is not Status.FAIL:
+            while registry.monitors["db"].state.status is not Status.FAIL:
                 await asyncio.sleep(0.01)
             return now() - began
 
@@ -144,7 +144,7 @@ def test_suspicion_is_answered_within_a_second_and_at_most_once_a_second() -> No
         async with running(Check("db", dependency.check)) as registry:
             await asyncio.sleep(2.3)
             for _ in range(20):
-                registry.suspect()
+                registry.recheck()
                 await asyncio.sleep(0.1)
         return [round(at, 2) for at in dependency.asked_at]
 
@@ -157,7 +157,7 @@ def test_suspicion_of_one_dependency_leaves_the_others_alone() -> None:
         checks = Check("db", db.check), Check("db.pool", pool.check), Check("dbx", cache.check)
         async with running(*checks) as registry:
             await asyncio.sleep(2)
-            registry.suspect("db")
+            registry.recheck("db")
             await asyncio.sleep(1)
         return len(db.asked_at), len(pool.asked_at), len(cache.asked_at)
 
@@ -171,7 +171,7 @@ def test_a_check_can_end_neither_its_monitor_nor_the_process(error: BaseExceptio
         dependency.error = error
         async with running(Check("db", dependency.check)) as registry:
             await asyncio.sleep(4)
-            verdict = registry.monitors["db"].verdict
+            verdict = registry.monitors["db"].state
         return verdict.status, verdict.detail, verdict.attempts
 
     status, detail, attempts = run(scenario())
@@ -186,7 +186,7 @@ def test_a_returned_failure_counts_like_a_raised_one_and_keeps_its_data() -> Non
         dependency.result = CheckResult(Status.FAIL, "lag", {"seconds": 9, "detail": "it lags"})
         async with running(Check("db", dependency.check)) as registry:
             await asyncio.sleep(2.5)
-            verdict = registry.monitors["db"].verdict
+            verdict = registry.monitors["db"].state
         return verdict.status, verdict.failures, verdict.data["seconds"]
 
     assert run(scenario()) == (Status.FAIL, 3, 9)
@@ -199,13 +199,13 @@ def test_a_warning_is_kept_until_the_threshold_and_is_no_failure() -> None:
         seen = []
         async with running(Check("pool", dependency.check, interval=1)) as registry:
             await asyncio.sleep(0.5)
-            seen.append((registry.monitors["pool"].verdict.status, 0))
+            seen.append((registry.monitors["pool"].state.status, 0))
             dependency.error = CheckFailed("worse")
             await asyncio.sleep(0.55)
-            verdict = registry.monitors["pool"].verdict
+            verdict = registry.monitors["pool"].state
             seen.append((verdict.status, verdict.failures))
             await asyncio.sleep(1)
-            seen.append((registry.monitors["pool"].verdict.status, 0))
+            seen.append((registry.monitors["pool"].state.status, 0))
         return seen
 
     assert run(scenario()) == [(Status.WARN, 0), (Status.WARN, 1), (Status.FAIL, 0)]
@@ -238,7 +238,7 @@ def test_an_attempt_that_is_asked_for_comes_at_once_within_what_was_asked() -> N
         dependency, entered = Dependency(), list[str]()
 
         @contextlib.contextmanager
-        def around(check: Check) -> Iterator[None]:
+        def attempt_context(check: Check) -> Iterator[None]:
             try:
                 yield
             except TimeoutError:
@@ -248,9 +248,9 @@ def test_an_attempt_that_is_asked_for_comes_at_once_within_what_was_asked() -> N
 
         async with running(Check("db", dependency.check)) as registry:
             await asyncio.sleep(2.5)
-            await registry.attempt_all(around)
+            await registry.run_all_now(attempt_context)
             dependency.hangs = True
-            await asyncio.gather(*(registry.attempt_all(around) for _ in range(3)))
+            await asyncio.gather(*(registry.run_all_now(attempt_context) for _ in range(3)))
         return dependency.asked_at, entered
 
     asked_at, entered = run(scenario())
@@ -262,7 +262,7 @@ def test_every_attempt_is_made_within_what_the_registry_was_given() -> None:
     inside: ContextVar[str] = ContextVar("inside", default="nothing")
 
     @contextlib.contextmanager
-    def around(check: Check) -> Iterator[None]:
+    def attempt_context(check: Check) -> Iterator[None]:
         token = inside.set(check.name)
         yield
         inside.reset(token)
@@ -273,7 +273,7 @@ def test_every_attempt_is_made_within_what_the_registry_was_given() -> None:
         async def look() -> None:
             seen.append(inside.get())
 
-        registry = Registry([Check("db", look)], clock=now, around=around)
+        registry = Registry([Check("db", look)], clock=now, attempt_context=attempt_context)
         await registry.start()
         await asyncio.sleep(6)
         await registry.stop()

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from reference_service.health import Check, Details, Registry
+from reference_service.health import Check, ManagementApp, Registry
 from reference_service.health.asgi import Message
 
 from .fakes import Dependency
@@ -26,7 +26,7 @@ async def get(path: str, *accept: str) -> tuple[int, dict[str, str], str]:
 
     headers = [(b"accept", value.encode()) for value in accept]
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
-    await Details(Registry([Check("database", Dependency().check)]))(scope, receive, send)
+    await ManagementApp(Registry([Check("database", Dependency().check)]))(scope, receive, send)
     start, body = sent
     told = {name.decode(): value.decode() for name, value in start["headers"]}
     return start["status"], told, body["body"].decode()

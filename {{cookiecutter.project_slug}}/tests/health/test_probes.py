@@ -109,7 +109,7 @@ def test_the_registry_lives_within_the_applications_lifespan() -> None:
         lifespan = asyncio.create_task(app({"type": "lifespan"}, to_application.get, send))
         to_application.put_nowait({"type": "lifespan.startup"})
         await asyncio.sleep(1)
-        events.append(f"checks run: {registry.monitors['db'].verdict.attempts > 0}")
+        events.append(f"checks run: {registry.monitors['db'].state.attempts > 0}")
         to_application.put_nowait({"type": "lifespan.shutdown"})
         await lifespan
         return events
@@ -137,7 +137,7 @@ def test_a_probe_is_logged_when_its_answer_changes(caplog: pytest.LogCaptureFixt
 
     with caplog.at_level("INFO", "reference_service.health.probes"):
         run(scenario())
-    lines = [record for record in caplog.records if record.message == "probe answers"]
+    lines = [record for record in caplog.records if record.message == "probe status changed"]
     said = [(line.levelname, vars(line)["path"], vars(line)["status"]) for line in lines]
     assert [each for each in said if each[1] == "/health/ready"] == [
         ("INFO", "/health/ready", 200),

@@ -4,10 +4,7 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from starlette.types import ASGIApp
 
-from reference_service import (
-    errors,
-    openapi,
-)
+from reference_service.api import errors, openapi
 from reference_service.items import ItemStore, items_router
 
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from reference_service.items import Item, ItemIn, ItemStore, Position
+from reference_service.items import Cursor, Item, ItemCreate, ItemStore
 
 HOSTILE = [
     "'; DROP TABLE items; --",
@@ -20,7 +20,7 @@ HOSTILE = [
 async def walk(store: ItemStore, limit: int) -> list[Item]:
     """Read page after page until there is none."""
     items: list[Item] = []
-    while page := await store.page(limit, Position.of(items[-1]) if items else None):
+    while page := await store.page(limit, Cursor.of(items[-1]) if items else None):
         assert len(page) <= limit
         assert not any(item in items for item in page)
         items += page
@@ -29,21 +29,21 @@ async def walk(store: ItemStore, limit: int) -> list[Item]:
 
 class StoreContract:
     async def test_an_item_is_read_as_it_was_created(self, store: ItemStore) -> None:
-        created = await store.create(ItemIn(name="Lamp", description="Brass.\n\t40 W."))
+        created = await store.create(ItemCreate(name="Lamp", description="Brass.\n\t40 W."))
         assert (created.name, created.description) == ("Lamp", "Brass.\n\t40 W.")
         assert await store.get(created.id) == created
         assert await store.page(10) == [created]
 
     @pytest.mark.parametrize("text", HOSTILE)
     async def test_text_is_kept_as_it_is(self, store: ItemStore, text: str) -> None:
-        created = await store.create(ItemIn(name=text, description=text))
+        created = await store.create(ItemCreate(name=text, description=text))
         changed = await store.update(created.id, {"name": text, "description": text})
         assert changed == await store.get(created.id)
         assert changed is not None
         assert (changed.name, changed.description) == (text, text)
 
     async def test_times_are_in_utc_and_tell_the_time(self, store: ItemStore) -> None:
-        created = await store.create(ItemIn(name="Lamp"))
+        created = await store.create(ItemCreate(name="Lamp"))
         assert created.created_at.utcoffset() == timedelta(0)
         assert abs(datetime.now(UTC) - created.created_at) < timedelta(minutes=1)
         assert created.updated_at == created.created_at
@@ -55,7 +55,7 @@ class StoreContract:
         assert await store.page(10) == []
 
     async def test_only_the_given_fields_change(self, store: ItemStore) -> None:
-        before = await store.create(ItemIn(name="Lamp", description="Brass."))
+        before = await store.create(ItemCreate(name="Lamp", description="Brass."))
         after = await store.update(before.id, {"name": "Torch"})
         assert after is not None
         assert after.updated_at > before.updated_at
@@ -63,20 +63,20 @@ class StoreContract:
         assert await store.get(before.id) == after
 
     async def test_a_description_can_be_cleared(self, store: ItemStore) -> None:
-        before = await store.create(ItemIn(name="Lamp", description="Brass."))
+        before = await store.create(ItemCreate(name="Lamp", description="Brass."))
         after = await store.update(before.id, {"description": None})
         assert after is not None
         assert (after.name, after.description) == ("Lamp", None)
 
     async def test_no_given_field_is_no_change(self, store: ItemStore) -> None:
-        before = await store.create(ItemIn(name="Lamp"))
+        before = await store.create(ItemCreate(name="Lamp"))
         assert await store.update(before.id, {}) == before
         assert await store.get(before.id) == before
 
     async def test_changes_of_different_fields_do_not_undo_each_other(
         self, store: ItemStore
     ) -> None:
-        item = await store.create(ItemIn(name="Lamp"))
+        item = await store.create(ItemCreate(name="Lamp"))
         await asyncio.gather(
             store.update(item.id, {"name": "Torch"}),
             store.update(item.id, {"description": "Brass."}),
@@ -86,7 +86,7 @@ class StoreContract:
         assert (both.name, both.description) == ("Torch", "Brass.")
 
     async def test_what_was_deleted_is_gone_and_stays_gone(self, store: ItemStore) -> None:
-        gone, kept = [await store.create(ItemIn(name=name)) for name in ("gone", "kept")]
+        gone, kept = [await store.create(ItemCreate(name=name)) for name in ("gone", "kept")]
         for _ in "12":
             await store.delete(gone.id)
             assert await store.get(gone.id) is None
@@ -94,25 +94,25 @@ class StoreContract:
             assert await store.page(10) == [kept]
 
     async def test_the_newest_come_first(self, store: ItemStore) -> None:
-        created = [await store.create(ItemIn(name=str(n))) for n in range(5)]
+        created = [await store.create(ItemCreate(name=str(n))) for n in range(5)]
         await store.update(created[0].id, {"name": "changed"})
         assert [item.id for item in await store.page(3)] == [i.id for i in created[:1:-1]]
         assert [item.id for item in await walk(store, 2)] == [i.id for i in created[::-1]]
 
     async def test_items_created_at_once_are_all_there_once(self, store: ItemStore) -> None:
-        created = await asyncio.gather(*(store.create(ItemIn(name=str(n))) for n in range(20)))
+        created = await asyncio.gather(*(store.create(ItemCreate(name=str(n))) for n in range(20)))
         found = [item.id for item in await walk(store, 3)]
         assert sorted(found) == sorted({item.id for item in created})
 
     async def test_a_walk_neither_repeats_nor_loses_while_others_write(
         self, store: ItemStore
     ) -> None:
-        *lasting, doomed = [await store.create(ItemIn(name=str(n))) for n in range(7)]
+        *lasting, doomed = [await store.create(ItemCreate(name=str(n))) for n in range(7)]
         walked = await store.page(2)
         await store.delete(doomed.id)  # on the page that was read
         await store.update(walked[-1].id, {"name": "changed"})
-        while page := await store.page(2, Position.of(walked[-1])):
+        while page := await store.page(2, Cursor.of(walked[-1])):
             walked += page
-            await store.create(ItemIn(name="new"))
+            await store.create(ItemCreate(name="new"))
             await store.delete(page[-1].id)  # where the next page goes on from
         assert [item.id for item in walked[1:]] == [item.id for item in lasting[::-1]]

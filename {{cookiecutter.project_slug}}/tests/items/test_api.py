@@ -29,7 +29,7 @@ def faults(response: Response) -> list[str]:
     """Return where a refused request is wrong."""
     assert response.status_code == 422
     assert response.headers["content-type"] == "application/problem+json"
-    return [fault["where"] for fault in response.json()["errors"]]
+    return [fault["pointer"] for fault in response.json()["errors"]]
 
 
 async def test_what_is_created_is_found_where_location_says(client: AsyncClient) -> None:

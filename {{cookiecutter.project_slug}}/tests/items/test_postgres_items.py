@@ -16,10 +16,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
-from reference_service.items import Item, ItemIn, Position
+from reference_service.dependencies.postgres import (
+    Postgres,
+    PostgresSettings,
+)
+from reference_service.items import Cursor, Item, ItemCreate
 from reference_service.items.postgres import PostgresItems
 from reference_service.resilience import Timeout
-from reference_service.resources.postgres import Postgres, PostgresSettings
 
 from .client import client_of, items_app
 from .contract import StoreContract, walk
@@ -86,7 +89,7 @@ class TestPostgresItems(StoreContract):
 async def test_a_cancelled_change_gives_its_connection_back_and_ends_in_the_server(
     engine: AsyncEngine, store: PostgresItems, environment: dict[str, str]
 ) -> None:
-    item = await store.create(ItemIn(name="Lamp"))
+    item = await store.create(ItemCreate(name="Lamp"))
     async with locked(environment["DATABASE_URL"], item) as (one_waits, none_waits):
         change = asyncio.create_task(store.update(item.id, {"name": "Torch"}))
         await until(one_waits)
@@ -101,7 +104,7 @@ async def test_a_cancelled_change_gives_its_connection_back_and_ends_in_the_serv
 async def test_a_request_that_timed_out_gives_its_connection_back(
     engine: AsyncEngine, store: PostgresItems, environment: dict[str, str]
 ) -> None:
-    item = await store.create(ItemIn(name="Lamp"))
+    item = await store.create(ItemCreate(name="Lamp"))
     app = Timeout(items_app(store), seconds=0.2)
     async with locked(environment["DATABASE_URL"], item) as (_, none_waits), client_of(app) as api:
         answers = await asyncio.gather(
@@ -116,7 +119,7 @@ async def test_a_request_that_timed_out_gives_its_connection_back(
 async def test_a_request_whose_client_has_gone_gives_its_connection_back(
     engine: AsyncEngine, store: PostgresItems, environment: dict[str, str]
 ) -> None:
-    item = await store.create(ItemIn(name="Lamp"))
+    item = await store.create(ItemCreate(name="Lamp"))
     async with serving(store) as port:
         async with locked(environment["DATABASE_URL"], item) as (one_waits, _):
             _, client = await asyncio.open_connection("127.0.0.1", port)
@@ -153,7 +156,7 @@ async def serving(store: PostgresItems) -> AsyncIterator[int]:
 async def test_no_moment_of_cancellation_loses_a_connection(
     engine: AsyncEngine, store: PostgresItems, connected: bool
 ) -> None:
-    item = await store.create(ItemIn(name="Lamp"))
+    item = await store.create(ItemCreate(name="Lamp"))
     for turns in count():  # of the event loop, until a change is over before it is cancelled
         await (store.get(item.id) if connected else engine.dispose())
         change = asyncio.create_task(store.update(item.id, {"name": str(turns)}))
@@ -172,10 +175,10 @@ async def test_an_error_leaves_neither_a_row_nor_a_transaction(
 ) -> None:
     for _ in range(20):  # more than the pool has
         with pytest.raises(DBAPIError, match="0x00"):
-            await store.create(ItemIn.model_construct(name="NUL \0"))
+            await store.create(ItemCreate.model_construct(name="NUL \0"))
     assert held(engine) == 0
     assert await store.page(10) == []
-    assert await store.create(ItemIn(name="Lamp"))
+    assert await store.create(ItemCreate(name="Lamp"))
 
 
 async def test_reading_in_autocommit_leaves_writing_in_transactions(
@@ -217,7 +220,7 @@ async def test_a_deep_page_is_found_by_the_index(
         asked.append((statement, parameters))
 
     event.listen(engine.sync_engine, "before_cursor_execute", remember)
-    page = await store.page(10, Position(row["created_at"], row["id"]))
+    page = await store.page(10, Cursor(row["created_at"], row["id"]))
     assert [item.name for item in page] == [str(n) for n in range(999, 989, -1)]
 
     [(statement, parameters)] = asked

@@ -24,19 +24,19 @@ def test_failing_requests_wake_somebody_who_learns_which_objective_is_in_danger(
 ) -> None:
     def fail_and_look() -> object:
         watch.service.api.get("/faults/raise/ValueError")
-        return watch.told.told("pager", "AvailabilityBurnsFast")
+        return watch.told.told("pager", "AvailabilityBudgetBurnFast")
 
     wait_until(fail_and_look, WITHIN)
-    page = watch.told.told("pager", "AvailabilityBurnsFast")
+    page = watch.told.told("pager", "AvailabilityBudgetBurnFast")
     assert page
     assert page["labels"] == {
-        "alertname": "AvailabilityBurnsFast",
+        "alertname": "AvailabilityBudgetBurnFast",
         "service_id": SERVICE,
         "severity": "page",
         "slo_target": "0.999",
         "symptom": "availability",
     }
-    assert page["annotations"]["runbook"] == "docs/runbook.md#availabilityburnsfast"
+    assert page["annotations"]["runbook"] == "docs/runbook.md#availabilitybudgetburnfast"
     assert page["annotations"]["summary"].startswith(f"{SERVICE} fails so many requests")
     [groups] = {tuple(message["groupLabels"].items()) for message in watch.told.messages}
     assert groups == (("service_id", SERVICE),)
@@ -45,12 +45,12 @@ def test_failing_requests_wake_somebody_who_learns_which_objective_is_in_danger(
 def test_a_response_that_breaks_off_waits_for_the_morning(watch: Watch) -> None:
     with contextlib.suppress(httpx.RemoteProtocolError):
         watch.service.api.get("/faults/break-off")
-    wait_until(lambda: watch.told.told("ticket", "ResponsesBreakOff"), WITHIN)
-    assert not watch.told.told("pager", "ResponsesBreakOff")
+    wait_until(lambda: watch.told.told("ticket", "ResponsesAborted"), WITHIN)
+    assert not watch.told.told("pager", "ResponsesAborted")
 
 
 def test_a_service_that_falls_silent_wakes_somebody_until_it_is_back(watch: Watch) -> None:
     watch.service.process.pause()
-    wait_until(lambda: watch.told.told("pager", "ServiceSilent"), WITHIN)
+    wait_until(lambda: watch.told.told("pager", "ServiceDown"), WITHIN)
     watch.service.process.resume()
-    wait_until(lambda: watch.told.told("pager", "ServiceSilent", "resolved"), WITHIN)
+    wait_until(lambda: watch.told.told("pager", "ServiceDown", "resolved"), WITHIN)

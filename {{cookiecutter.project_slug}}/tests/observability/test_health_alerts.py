@@ -51,14 +51,16 @@ ONE_AWAY: Series = {
     f'up{{{JOB},instance="b:9000"}}': (1, 1),
 }
 CASES = [
-    case("HealthCheckFails", "page", CHECK, of_both("health_check_status", 1, 0), 15),
-    case("HealthCheckWarns", "ticket", CHECK, of_both("health_check_status", 1, 0.5), 15 * MINUTE),
+    case("HealthCheckFailing", "page", CHECK, of_both("health_check_status", 1, 0), 15),
+    case(
+        "HealthCheckWarning", "ticket", CHECK, of_both("health_check_status", 1, 0.5), 15 * MINUTE
+    ),
     case("HealthCheckStale", "ticket", CHECK, of_both("health_check_stale", 0, 1), 15),
     case("ServiceNotReady", "page", HEALTH, BOTH_UNREADY, 15),
     case("InstanceNotReady", "ticket", HEALTH | INSTANCE, ONE_UNREADY, 5 * MINUTE),
-    case("ServiceSilent", "page", SILENCE, of_both("service_info", 1, None), 15),
+    case("ServiceDown", "page", SILENCE, of_both("service_info", 1, None), 15),
     case(
-        "InstanceSilent",
+        "InstanceDown",
         "ticket",
         SILENCE | INSTANCE | {"job": SERVICE},
         ONE_AWAY,

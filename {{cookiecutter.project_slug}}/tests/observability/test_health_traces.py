@@ -18,7 +18,7 @@ from reference_service.telemetry import health_traces
 from reference_service.telemetry.health_traces import (
     TRACER,
     HealthTraces,
-    LightSampler,
+    HealthTraceSampler,
 )
 from reference_service.telemetry.trace_settings import TraceSettings
 from reference_service.telemetry.traces import Tracing
@@ -62,7 +62,7 @@ class Probed:
         self.tracing = Tracing(
             TraceSettings.model_validate({"exporter_otlp_endpoint": collector.url}), "orders", "1.0"
         )
-        tracer = self.tracing.provider(LightSampler()).get_tracer(TRACER)
+        tracer = self.tracing.provider(HealthTraceSampler()).get_tracer(TRACER)
         traces = HealthTraces(tracer, self.registry, opt_in)
         self.probes = Probes(no_app, self.registry, trace=traces)
 
@@ -70,7 +70,7 @@ class Probed:
         self.registry.started_up = True
         await self.registry.start()
         async with asyncio.timeout(10):
-            while not all(m.verdict.attempts for m in self.registry.monitors.values()):
+            while not all(m.state.attempts for m in self.registry.monitors.values()):
                 await asyncio.sleep(0.01)
         return self
 
@@ -119,7 +119,7 @@ async def test_the_slow_dependency_is_named(collector: Collector) -> None:
     assert slow.attributes["error.type"] == "TimeoutError"
     assert slow.events == ("exception",)
     assert slow.seconds >= TIMEOUT > fast.seconds
-    assert root.attributes["health.faults"] == ["database: TimeoutError"]
+    assert root.attributes["health.failures"] == ["database: TimeoutError"]
     assert slow.parent_id == fast.parent_id == root.span_id
 
 
@@ -188,7 +188,7 @@ async def test_the_probe_is_answered_at_once_and_the_fresh_run_counts(
         if hanging.is_set():
             await asyncio.sleep(60)
 
-    check = Check("database", works_until_it_hangs, threshold=1)
+    check = Check("database", works_until_it_hangs, failure_threshold=1)
     async with Probed(collector, check) as probed:
         hanging.set()
         started = time.monotonic()
@@ -209,7 +209,7 @@ async def test_a_check_that_is_not_made_any_more_is_named(
         await probed.registry.stop()
         root = (await probed.traced())[ROOT]
     assert root.status == "ERROR"
-    assert root.attributes["health.faults"] == ["cache: NotAttempted"]
+    assert root.attributes["health.failures"] == ["cache: NotAttempted"]
 
 
 async def test_a_flood_makes_one_run_a_second(collector: Collector) -> None:

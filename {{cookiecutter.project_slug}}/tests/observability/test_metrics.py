@@ -119,15 +119,15 @@ def refuse_one(service: Service) -> None:
 @pytest.mark.parametrize(
     ("event", "settings", "misuse"),
     [
-        ("recovered_panics", {}, lambda s: s.api.get("/faults/raise/SystemExit")),
-        ("broken_responses", {}, break_off),
+        ("http_unhandled_exceptions", {}, lambda s: s.api.get("/faults/raise/SystemExit")),
+        ("http_responses_aborted", {}, break_off),
         (
-            "request_timeouts",
+            "http_request_timeouts",
             {"SERVICE_REQUEST_TIMEOUT": 0.2},
             lambda s: s.api.get("/faults/sleep/9"),
         ),
-        ("refused_requests", {"SERVICE_MAX_IN_FLIGHT": 1}, refuse_one),
-        ("slow_clients", {"SERVICE_HEADER_TIMEOUT": 0.3}, be_slow),
+        ("http_requests_rejected", {"SERVICE_CONCURRENCY_LIMIT": 1}, refuse_one),
+        ("slow_client_disconnects", {"SERVICE_HEADER_TIMEOUT": 0.3}, be_slow),
         ("event_loop_stalls", {}, lambda s: s.api.get("/faults/block/1.3")),
     ],
 )
@@ -164,7 +164,7 @@ def test_the_probes_and_their_checks_are_told(service: Service) -> None:
         assert read(service, "health_check_duration_seconds", check=check) is not None
     for probe in ("startup", "ready", "live"):
         assert read(service, "health_probe_status", probe=probe) == 1
-    assert read(service, "health_probe_interval_seconds") == 5
+    assert read(service, "health_check_interval_seconds") == 5
     assert read(service, "health_draining") == 0
 
 

@@ -94,12 +94,12 @@ def slowly(alert: str, labels: dict[str, str], series: Series) -> Case:
 CASES = [
     at_once("AvailabilityBelowObjective", AVAILABILITY, SOME_FAIL),
     at_once("LatencyAboveObjective", LATENCY, ALL_ARE_SLOW),
-    fast("AvailabilityBurnsFast", AVAILABILITY, SOME_FAIL),
-    fast("LatencyBurnsFast", LATENCY, ALL_ARE_SLOW),
-    steadily("AvailabilityBurnsSteadily", AVAILABILITY, SOME_FAIL),
-    steadily("LatencyBurnsSteadily", LATENCY, ALL_ARE_SLOW),
-    slowly("AvailabilityBurnsSlowly", AVAILABILITY, SOME_FAIL),
-    slowly("LatencyBurnsSlowly", LATENCY, ALL_ARE_SLOW),
+    fast("AvailabilityBudgetBurnFast", AVAILABILITY, SOME_FAIL),
+    fast("LatencyBudgetBurnFast", LATENCY, ALL_ARE_SLOW),
+    steadily("AvailabilityBudgetBurnMedium", AVAILABILITY, SOME_FAIL),
+    steadily("LatencyBudgetBurnMedium", LATENCY, ALL_ARE_SLOW),
+    slowly("AvailabilityBudgetBurnSlow", AVAILABILITY, SOME_FAIL),
+    slowly("LatencyBudgetBurnSlow", LATENCY, ALL_ARE_SLOW),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
 

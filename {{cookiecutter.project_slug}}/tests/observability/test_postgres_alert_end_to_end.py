@@ -37,15 +37,15 @@ def test_a_frozen_database_is_named_by_the_page_and_by_the_dashboard(
 ) -> None:
     postgres.pause()
     try:
-        wait_until(lambda: watch.told.told("pager", "HealthCheckFails"), WITHIN)
+        wait_until(lambda: watch.told.told("pager", "HealthCheckFailing"), WITHIN)
         status = drawn(watch.prometheus, "Checks")
         seconds = drawn(watch.prometheus, "Duration of checks")
     finally:
         postgres.resume()
-    page = watch.told.told("pager", "HealthCheckFails")
+    page = watch.told.told("pager", "HealthCheckFailing")
     assert page
     assert page["labels"] == {
-        "alertname": "HealthCheckFails",
+        "alertname": "HealthCheckFailing",
         "service_id": SERVICE,
         "check": page["labels"]["check"],
         "severity": "page",
@@ -55,4 +55,4 @@ def test_a_frozen_database_is_named_by_the_page_and_by_the_dashboard(
     assert status["postgres"] == 0
     slowest = max(seconds, key=lambda check: seconds[check])
     assert slowest.startswith("postgres")
-    wait_until(lambda: watch.told.told("pager", "HealthCheckFails", "resolved"), WITHIN)
+    wait_until(lambda: watch.told.told("pager", "HealthCheckFailing", "resolved"), WITHIN)

@@ -59,4 +59,4 @@ def test_a_frozen_database_is_the_root_cause(
     root = spans["GET /health/ready"]
     assert root.status == "ERROR"
     assert root.attributes["http.response.status_code"] == 504
-    assert "postgres: TimeoutError" in root.attributes["health.faults"]
+    assert "postgres: TimeoutError" in root.attributes["health.failures"]

@@ -17,7 +17,7 @@ from .alerting import (
 LAG = "event_loop_lag_seconds"
 CASES = [
     Case(
-        "EventLoopLags",
+        "EventLoopLagHigh",
         {"severity": "ticket", "symptom": "loop", "instance": "a:9000"},
         {
             f"{LAG}_count{{{HERE}}}": (150, 150),
@@ -30,10 +30,10 @@ CASES = [
         fires=2 * MINUTE,
         gone=5 * MINUTE,
     ),
-    event("EventLoopStalls", "loop", "event_loop_stalls_total"),
-    event("HandlersPanic", "panics", "recovered_panics_total"),
-    event("HandlersPanicOften", "panics", "recovered_panics_total", "page"),
-    event("ResponsesBreakOff", "broken-responses", "broken_responses_total"),
+    event("EventLoopBlocked", "loop", "event_loop_stalls_total"),
+    event("UnhandledExceptions", "panics", "http_unhandled_exceptions_total"),
+    event("UnhandledExceptionsHigh", "panics", "http_unhandled_exceptions_total", "page"),
+    event("ResponsesAborted", "broken-responses", "http_responses_aborted_total"),
 ]
 
 
@@ -43,9 +43,9 @@ def test_it_fires_at_the_second_breach_in_a_row_and_resolves(case: Case, tmp_pat
 
 
 def test_one_panic_is_a_ticket_and_no_page(tmp_path: Path) -> None:
-    panics = f"recovered_panics_total{{{HERE}}}"
+    panics = f"http_unhandled_exceptions_total{{{HERE}}}"
     told = Scenario({panics: "0x42 1x40"}, interval=MINUTE, scrape=15)
     labels = {"severity": "ticket", "symptom": "panics"}
-    told.expect_alert("HandlersPanic", 12 * MINUTE, "firing", labels)
+    told.expect_alert("UnhandledExceptions", 12 * MINUTE, "firing", labels)
     told.expect('ALERTS{symptom="panics", severity="page"}', 12 * MINUTE)
     told.run(tmp_path)

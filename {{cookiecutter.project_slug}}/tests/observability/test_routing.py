@@ -75,14 +75,18 @@ def silenced(api: httpx.Client, service: str) -> dict[str, bool]:
         (
             "away",
             [
-                ("ServiceSilent", "page", "silence"),
-                ("HealthCheckFails", "page", "health"),
-                ("InstanceSilent", "ticket", "silence"),
-                ("EventLoopLags", "ticket", "loop"),
+                ("ServiceDown", "page", "silence"),
+                ("HealthCheckFailing", "page", "health"),
+                ("InstanceDown", "ticket", "silence"),
+                ("EventLoopLagHigh", "ticket", "loop"),
             ],
-            {"HealthCheckFails", "InstanceSilent", "EventLoopLags"},
+            {"HealthCheckFailing", "InstanceDown", "EventLoopLagHigh"},
         ),
-        ("another", [("HealthCheckFails", "page", "health"), ("Lags", "ticket", "latency")], set()),
+        (
+            "another",
+            [("HealthCheckFailing", "page", "health"), ("Lags", "ticket", "latency")],
+            set(),
+        ),
     ],
 )
 def test_a_page_silences_what_it_makes_needless_for_its_own_service(
@@ -90,7 +94,7 @@ def test_a_page_silences_what_it_makes_needless_for_its_own_service(
 ) -> None:
     # Another service has all symptoms at once, and silences nothing of this one.
     posted = [alert(*each, service) for each in alerts]
-    elsewhere = [alert("ServiceSilent", "page", each, "elsewhere") for each in ("latency", "loop")]
+    elsewhere = [alert("ServiceDown", "page", each, "elsewhere") for each in ("latency", "loop")]
     body = [{"labels": labels} for labels in [*posted, *elsewhere]]
     assert running.post("/api/v2/alerts", json=body).status_code == 200
     expected = {labels["alertname"]: labels["alertname"] in quiet for labels in posted}

@@ -33,5 +33,5 @@ def watching(folder: Path, service: Service) -> Iterator[Watch]:
         prometheus(folder, service, str(alerts.base_url)) as api,
     ):
         service.until_ready()
-        wait_until(lambda: query(api, "count_over_time(recovered_panics_total[1m]) > 1"))
+        wait_until(lambda: query(api, "count_over_time(http_unhandled_exceptions_total[1m]) > 1"))
         yield Watch(service, api, told)

@@ -6,7 +6,7 @@ import json
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from reference_service.resilience import BodyLimit, Drain, LoadLimit
+from reference_service.resilience import BodyLimit, ConcurrencyLimit, Drain
 
 from .client import call
 
@@ -35,7 +35,7 @@ async def test_requests_beyond_the_limit_are_refused_and_those_within_are_served
         await release.wait()
         await answer_200(scope, receive, send)
 
-    limited = LoadLimit(app, limit=2)
+    limited = ConcurrencyLimit(app, limit=2)
     running = [asyncio.create_task(call(limited)) for _ in range(2)]
     await asyncio.sleep(0)
     refused = await call(limited)
@@ -51,7 +51,7 @@ async def test_a_request_that_fails_gives_its_place_back() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise ValueError
 
-    limited = LoadLimit(app, limit=1)
+    limited = ConcurrencyLimit(app, limit=1)
     for _ in range(3):
         with pytest.raises(ValueError):  # noqa: PT011 - the place is what counts
             await call(limited)

@@ -21,11 +21,11 @@ FAULTS = {
     "SERVICE_UNKNOWN": "ServiceUnknown",
     "NOT_FOUND": "NotRegistered",
     "UNIMPLEMENTED": "NoHealthService",
-    "UNAUTHENTICATED": "NotAllowed",
-    "PERMISSION_DENIED": "NotAllowed",
+    "UNAUTHENTICATED": "PermissionDenied",
+    "PERMISSION_DENIED": "PermissionDenied",
     "UNAVAILABLE": "ConnectionError",
     "DEADLINE_EXCEEDED": "TimeoutError",
-    "RESOURCE_EXHAUSTED": "CallFailed",
+    "RESOURCE_EXHAUSTED": "UnexpectedStatus",
 }
 
 

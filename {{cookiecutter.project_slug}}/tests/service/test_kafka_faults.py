@@ -15,8 +15,8 @@ from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-un
 
 from dev.kafka import Kafka
 
-from reference_service.items.announcements import announcements
-from reference_service.resources import kafka as resource
+from reference_service.dependencies import kafka as resource
+from reference_service.items.events import announcements
 
 from ..conftest import StartService
 from ..processes import Service, has_port, wait_until
@@ -268,8 +268,8 @@ def test_the_end_waits_for_announcements_and_not_for_brokers_that_hang(
         assert time.monotonic() - started < 2 + SLACK
     finally:
         kafka.resume()
-    assert [line["lost"] for line in service.records("messages were lost")] == [7]
-    assert not service.records("not closed in order")
+    assert [line["lost"] for line in service.records("messages dropped")] == [7]
+    assert not service.records("some resources did not close cleanly")
 
 
 def test_an_outage_leaves_no_connection_and_no_warning(

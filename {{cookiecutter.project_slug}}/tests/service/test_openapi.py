@@ -61,7 +61,7 @@ def test_every_operation_tells_of_every_failure_and_what_its_body_is(
 def test_an_error_has_the_fields_that_are_described_and_no_others(
     start_service: StartService,
 ) -> None:
-    service = start_service(SERVICE_MAX_BODY=100)
+    service = start_service(SERVICE_MAX_BODY_BYTES=100)
     service.until_ready()
     problem = service.api.get("/openapi.json").json()["components"]["schemas"]["Problem"]
     for method, path, body, status in [
@@ -96,7 +96,7 @@ def test_the_examples_are_what_the_service_takes_and_what_it_gives(
         fields = document["components"]["schemas"][model]["properties"]
         return {name: field.get("examples", [None])[0] for name, field in fields.items()}
 
-    created = service.api.post("/items", json=example("ItemIn"))
+    created = service.api.post("/items", json=example("ItemCreate"))
     assert created.status_code == 201
     assert created.json().keys() == example("Item").keys()
     changed = service.api.patch(created.headers["location"], json=example("ItemPatch"))

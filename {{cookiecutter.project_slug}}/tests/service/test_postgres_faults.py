@@ -184,7 +184,7 @@ def test_a_rotated_password_fails_at_once_and_heals_when_rotated_back(
         eager.until_ready(503)
         wait_until(lambda: eager.check("postgres")["error"] == "InvalidPasswordError")
         assert [eager.api.get("/items").status_code for _ in range(3)] == [503] * 3
-        assert eager.check("postgres.pool")["observedValue"]["lent"] == 0
+        assert eager.check("postgres.pool")["observedValue"]["in_use"] == 0
         assert password not in eager.management.get("/health").text
         assert password not in eager.log.read_text()
     finally:
@@ -267,7 +267,7 @@ async def test_a_full_pool_warns_a_leak_fails_and_neither_looks_like_a_dead_data
         assert await answers(503, "fail") >= 3
         assert service.check("postgres")["status"] == "pass"
         assert service.check("postgres.pool")["error"] == "PoolExhausted"
-        assert service.check("postgres.pool")["observedValue"]["capacity"] == 3
+        assert service.check("postgres.pool")["observedValue"]["max"] == 3
         release.set()
         assert [(await request).status_code for request in requests] == [200] * 6
         assert await answers(200, "pass") <= RECOVERY + SLACK
@@ -337,4 +337,4 @@ async def test_a_timed_out_request_gives_its_connection_back(
         while (await client.get("/items")).status_code != 200:
             assert time.monotonic() - started < 10
     # The check may have looked last while they were lent: it looks again.
-    wait_until(lambda: service.check("postgres.pool")["observedValue"]["lent"] == 0)
+    wait_until(lambda: service.check("postgres.pool")["observedValue"]["in_use"] == 0)

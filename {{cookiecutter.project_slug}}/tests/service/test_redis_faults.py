@@ -123,7 +123,7 @@ def test_a_primary_that_cannot_save_is_not_ready(
     try:
         admin.bgsave()
         eager.until_ready(503)
-        assert eager.check("redis")["error"] == "CannotSave"
+        assert eager.check("redis")["error"] == "SnapshotFailed"
     finally:
         admin.config_set("save", "")
     eager.until_ready()
@@ -175,7 +175,7 @@ def test_a_replica_that_copies_its_primary_is_not_ready(
         admin.config_set("rdb-key-save-delay", "1000")
         try:
             replica.ask("REPLICAOF", "127.0.0.1", str(valkey.port))
-            wait_until(lambda: service.check("redis")["error"] == "Copying")
+            wait_until(lambda: service.check("redis")["error"] == "FullSyncInProgress")
             service.until_ready(503)
         finally:
             admin.config_set("rdb-key-save-delay", "0")

@@ -47,7 +47,7 @@ def test_a_request_that_takes_too_long_is_answered_504(start_service: StartServi
 def test_requests_beyond_the_limit_are_refused_and_probes_never(
     start_service: StartService,
 ) -> None:
-    service = start_service(SERVICE_MAX_IN_FLIGHT=2)
+    service = start_service(SERVICE_CONCURRENCY_LIMIT=2)
     service.until_ready()
 
     def sleep_until_served() -> int:
@@ -64,7 +64,7 @@ def test_requests_beyond_the_limit_are_refused_and_probes_never(
 
 
 def test_a_body_that_is_too_large_is_refused(start_service: StartService) -> None:
-    service = start_service(SERVICE_MAX_BODY=100)
+    service = start_service(SERVICE_MAX_BODY_BYTES=100)
     answer = service.api.post("/items", content=b"x" * 101)
     assert answer.status_code == 413
     assert answer.json()["detail"] == "The request body is larger than 100 bytes."

@@ -13,12 +13,12 @@ import pytest
 import dev.sentinel
 import dev.sentinel_nodes
 
-from reference_service.health import CheckFailed
-from reference_service.resources.sentinel import (
+from reference_service.dependencies.sentinel.client import (
     Sentinel,
     SentinelSettings,
 )
-from reference_service.resources.sentinel_nodes import TIMEOUT
+from reference_service.dependencies.sentinel.nodes import TIMEOUT
+from reference_service.health import CheckFailed
 
 from ..conftest import StartService
 from ..processes import Service, wait_until
@@ -160,7 +160,7 @@ def test_two_lost_sentinels_fail_while_requests_go_on(
 ) -> None:
     with Steady(service) as steady, lost(how, *group.sentinels[:2]):
         service.until_ready({"frozen": 504, "killed": 503}[how])
-        error = {"frozen": "QuorumSilent", "killed": "QuorumLost"}[how]
+        error = {"frozen": "QuorumTimeout", "killed": "QuorumLost"}[how]
         assert told_of(service)["error"] == error
         assert service.check("redis")["status"] == "pass"
     service.until_ready()
@@ -208,7 +208,7 @@ def test_in_strict_mode_one_lost_sentinel_fails(
     service.until_ready()
     with lost("killed", group.sentinels[2]):
         service.until_ready(503)
-        assert told_of(service)["error"] == "SentinelLost"
+        assert told_of(service)["error"] == "SentinelDown"
         assert told_of(service)["sentinel-3"] == "TCP: ConnectionError"
     service.until_ready()
 
@@ -221,7 +221,7 @@ def test_a_lost_primary_fails_until_the_service_has_followed_the_failover(
     assert primary
     with Steady(service) as steady, lost(how, primary):
         wait_until(lambda: service.probe("ready") in {503, 504})
-        assert told_of(service)["error"] in {"PrimarySilent", "PrimaryLost", "FailingOver"}
+        assert told_of(service)["error"] in {"PrimaryTimeout", "PrimaryDown", "FailingOver"}
         service.until_ready()
         assert (told_of(service)["primary"], told_of(service)["failovers"]) == ("ok", 1)
         assert service.check("redis")["observedValue"]["role"] == "primary"
@@ -252,7 +252,7 @@ async def test_the_check_says_what_the_sentinels_do_about_a_lost_primary(
                 except CheckFailed as fault:
                     said.append(type(fault).__name__)
                 await asyncio.sleep(0.02)
-    assert said[0] == {"frozen": "PrimarySilent", "killed": "PrimaryLost"}[how]
+    assert said[0] == {"frozen": "PrimaryTimeout", "killed": "PrimaryDown"}[how]
     assert "FailingOver" in said
     await sentinel.close()
 
@@ -330,7 +330,7 @@ def test_a_password_that_every_sentinel_refuses_is_named_with_its_layer(
         REDIS_SENTINELS=locked.url,
         **({"REDIS_SENTINEL_PASSWORD": password} if password else {}),
     )
-    wait_until(lambda: told_of(service)["error"] == "PasswordRefused")
+    wait_until(lambda: told_of(service)["error"] == "AuthenticationFailed")
     assert told_of(service)["sentinel-1"] == "AUTH: AuthenticationError"
 
 
@@ -342,7 +342,7 @@ def test_a_sentinel_that_refuses_the_password_warns_and_all_of_them_fail_at_once
         REDIS_SENTINELS=locked.url,
         REDIS_SENTINEL_PASSWORD="hunter2",
         HEALTH_CHECK_INTERVAL=0.2,
-        HEALTH_REDIS_SENTINEL_THRESHOLD=1000,  # only what is permanent fails
+        HEALTH_REDIS_SENTINEL_FAILURE_THRESHOLD=1000,  # only what is permanent fails
     )
     service.until_ready()
     first, *others = locked.sentinels
@@ -353,7 +353,7 @@ def test_a_sentinel_that_refuses_the_password_warns_and_all_of_them_fail_at_once
         for sentinel in others:
             change_password(sentinel, "hunter3")
         service.until_ready(503)
-        assert told_of(service)["error"] == "PasswordRefused"
+        assert told_of(service)["error"] == "AuthenticationFailed"
     finally:
         for sentinel in locked.sentinels:
             change_password(sentinel, "hunter2")

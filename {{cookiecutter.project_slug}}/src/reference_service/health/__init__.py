@@ -5,26 +5,27 @@
 
 and `from health import Check, Probes, Registry` above them. A check is an async callable:
 returning is a pass, raising is a failure. `GET /health/startup`, `/health/ready` and
-`/health/live` now answer from memory, whatever is broken. `Details(registry)` is an ASGI
+`/health/live` now answer from memory, whatever is broken. `ManagementApp(registry)` is an ASGI
 application for a private port that tells what the probes keep to themselves.
 """
 
 from .answer import Answer, Probe
-from .check import Around, Check, CheckFailed, CheckResult, PermanentFailure, Status
-from .details import Details
+from .check import AttemptContext, Check, CheckFailed, CheckResult, PermanentFailure, Status
+from .management import ManagementApp
 from .monitor import Monitor
 from .options import Options
 from .probes import Probes
 from .registry import Registry
-from .verdict import Verdict
+from .state import CheckState
 
 __all__ = [
     "Answer",
-    "Around",
+    "AttemptContext",
     "Check",
     "CheckFailed",
     "CheckResult",
-    "Details",
+    "CheckState",
+    "ManagementApp",
     "Monitor",
     "Options",
     "PermanentFailure",
@@ -32,5 +33,4 @@ __all__ = [
     "Probes",
     "Registry",
     "Status",
-    "Verdict",
 ]

@@ -43,7 +43,7 @@ class Answer(Enum):
         for monitor in monitors:
             match monitor.status(now):
                 case Status.FAIL:
-                    all_silent &= monitor.verdict.timed_out and not monitor.stale(now)
+                    all_silent &= monitor.state.timed_out and not monitor.stale(now)
                     answer = Answer.TIMEOUT if all_silent else Answer.FAIL
                 case Status.WARN if answer is Answer.PASS:
                     answer = Answer.WARN

@@ -28,7 +28,7 @@ _SEVERITY = {status: severity for severity, status in enumerate(Status)}
 class CheckResult:
     """What a check saw. `detail` and `data` are shown on the management port: no secrets.
 
-    Numbers named `lent` and `capacity` in `data` are shown as a bar on the page.
+    Numbers named `in_use` and `max` in `data` are shown as a bar on the page.
     """
 
     status: Status = Status.PASS
@@ -58,7 +58,7 @@ class PermanentFailure(CheckFailed):
     permanent: ClassVar[bool] = True
 
 
-Around = Callable[["Check"], AbstractContextManager[object]]
+AttemptContext = Callable[["Check"], AbstractContextManager[object]]
 """Makes what is entered around an attempt of a check, as a span: a timeout is raised through it."""
 
 
@@ -71,7 +71,7 @@ class Check:
         `Status.WARN` only says so.
     timeout: seconds an attempt may take. None: the engine's.
     interval: seconds between attempts, whatever the load. None: the engine's adaptive cadence.
-    threshold: failures in a row that make it fail. None: the engine's, by load.
+    failure_threshold: failures in a row that make it fail. None: the engine's, by load.
     permanent: exception types that are not worth an immediate retry, such as bad credentials.
     attributes: what tracing calls the dependency, by OpenTelemetry's semantic conventions, as
         `{"db.system.name": "mysql"}`.
@@ -82,7 +82,7 @@ class Check:
     impact: Status = Status.FAIL
     timeout: float | None = None
     interval: float | None = None
-    threshold: int | None = None
+    failure_threshold: int | None = None
     permanent: tuple[type[BaseException], ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
 

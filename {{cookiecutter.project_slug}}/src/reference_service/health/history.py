@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-KEPT = 60
+HISTORY_SIZE = 60
 """Attempts remembered for each check: five minutes of an idle one, one minute of a failed one."""
 
 

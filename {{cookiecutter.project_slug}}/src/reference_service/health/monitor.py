@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from .cadence import Cadence
-from .check import Around, Check, CheckFailed, CheckResult, Status
-from .history import KEPT, Sample
-from .options import STALE_MARGIN, SUSPICION_GAP
-from .verdict import Verdict, judge, next_attempt_in
+from .check import AttemptContext, Check, CheckFailed, CheckResult, Status
+from .history import HISTORY_SIZE, Sample
+from .options import MIN_RECHECK_INTERVAL, STALE_MARGIN
+from .state import CheckState, next_attempt_in, next_state
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 class Monitor:
     """Asks one dependency again and again, with at most one attempt in flight.
 
-    on_verdict: called with the monitor and its previous verdict after each attempt.
-    around: entered around each attempt.
+    on_state: called with the monitor and its previous verdict after each attempt.
+    attempt_context: entered around each attempt.
     clock: monotonic seconds.
     """
 
@@ -27,64 +27,64 @@ class Monitor:
         self,
         check: Check,
         cadence: Cadence,
-        on_verdict: "Callable[[Monitor, Verdict], None]",
+        on_state: "Callable[[Monitor, CheckState], None]",
         clock: Callable[[], float],
-        around: Around,
+        attempt_context: AttemptContext,
     ) -> None:
         self.check = check
         self.name = check.name
-        self.verdict = Verdict(since=clock(), error="Pending", detail="not checked yet")
-        self.settled_once = False
+        self.state = CheckState(since=clock(), error="Pending", detail="not checked yet")
+        self.startup_satisfied = False
         """Whether it has passed once; for a check that only warns: been tried once."""
-        self.history: deque[Sample] = deque(maxlen=KEPT)
+        self.history: deque[Sample] = deque(maxlen=HISTORY_SIZE)
         """The latest attempts, newest last."""
         self.timeout = check.timeout or cadence.options.timeout
         """Seconds that an attempt may take."""
         self._base_interval = check.interval or cadence.options.interval
         self._cadence = cadence
-        self._on_verdict = on_verdict
+        self._on_state = on_state
         self._clock = clock
-        self._around = around
-        self._asked_for: tuple[Around, asyncio.Future[None]] | None = None
-        self._orphan: asyncio.Task[CheckResult] | None = None
-        self._suspicion = asyncio.Event()
+        self._attempt_context = attempt_context
+        self._asked_for: tuple[AttemptContext, asyncio.Future[None]] | None = None
+        self._abandoned: asyncio.Task[CheckResult] | None = None
+        self._recheck_requested = asyncio.Event()
 
     def stale(self, now: float) -> bool:
         """Tell whether the verdict is older than its interval and an attempt may take."""
-        return now > self.verdict.expires_at
+        return now > self.state.expires_at
 
     def status(self, now: float) -> Status:
         """Return what this check does to readiness now; a stale verdict counts as failed."""
-        status = Status.FAIL if self.stale(now) else self.verdict.status
+        status = Status.FAIL if self.stale(now) else self.state.status
         return self.check.impact if status is Status.FAIL else status
 
-    def suspect(self) -> None:
+    def recheck(self) -> None:
         """Check at once, at most once a second: something said that the verdict may be wrong."""
-        self._suspicion.set()
+        self._recheck_requested.set()
 
-    async def attempt_within(self, around: Around) -> None:
+    async def run_now(self, attempt_context: AttemptContext) -> None:
         """Have the next attempt, which comes at once, be made within `around`; return after it.
 
         How often is for the caller to limit. Who asks while another waits, shares its attempt.
         """
         if self._asked_for is None:
-            self._asked_for = around, asyncio.get_running_loop().create_future()
-        self.suspect()
+            self._asked_for = attempt_context, asyncio.get_running_loop().create_future()
+        self.recheck()
         await asyncio.shield(self._asked_for[1])
 
     async def run(self) -> None:
         """Check for ever. Cancelling it abandons the attempt that is under way."""
         while True:
             started = self._clock()
-            self._suspicion.clear()
+            self._recheck_requested.clear()
             delay = await self.attempt()
             try:
                 async with asyncio.timeout(delay):
-                    await self._suspicion.wait()
+                    await self._recheck_requested.wait()
             except TimeoutError:
                 continue
             if self._asked_for is None:
-                due = min(self._clock() + delay, started + SUSPICION_GAP)
+                due = min(self._clock() + delay, started + MIN_RECHECK_INTERVAL)
                 await asyncio.sleep(due - self._clock())
 
     async def attempt(self) -> float:
@@ -93,7 +93,7 @@ class Monitor:
         asked_for, self._asked_for = self._asked_for, None
         outcome: CheckResult | Exception
         try:
-            with asked_for[0](self.check) if asked_for else self._around(self.check):
+            with asked_for[0](self.check) if asked_for else self._attempt_context(self.check):
                 outcome = await self._ask()
         except Exception as error:
             # Without its frames: this one holds it, and so all that a driver left would stay.
@@ -101,19 +101,19 @@ class Monitor:
         finally:
             if asked_for and not asked_for[1].done():
                 asked_for[1].set_result(None)
-        previous, now = self.verdict, self._clock()
-        verdict = judge(
+        previous, now = self.state, self._clock()
+        verdict = next_state(
             previous,
             outcome,
             permanent=self._is_permanent(outcome),
-            threshold=self.check.threshold or self._cadence.threshold,
+            threshold=self.check.failure_threshold or self._cadence.failure_threshold,
         )
         delay = next_attempt_in(
             verdict,
             interval=self.check.interval or self._cadence.interval,
             base_interval=self._base_interval,
         )
-        self.verdict = replace(
+        self.state = replace(
             verdict,
             since=previous.since if verdict.status is previous.status else now,
             checked_at=now,
@@ -121,9 +121,9 @@ class Monitor:
             expires_at=now + delay + 2 * self.timeout + STALE_MARGIN,
         )
         self.history.append(Sample(now, now - started, ok=not verdict.failures))
-        self.settled_once |= self.status(now) is not Status.FAIL
+        self.startup_satisfied |= self.status(now) is not Status.FAIL
         self._log(previous, outcome)
-        self._on_verdict(self, previous)
+        self._on_state(self, previous)
         return delay
 
     async def _ask(self) -> CheckResult:
@@ -132,11 +132,11 @@ class Monitor:
         When its time is over the attempt is cancelled and not waited for. While it winds down no
         second one starts: the next attempt waits for the orphan, and times out with it.
         """
-        if self._orphan is not None:
-            await asyncio.wait({self._orphan}, timeout=self.timeout)
-            if not self._orphan.done():
+        if self._abandoned is not None:
+            await asyncio.wait({self._abandoned}, timeout=self.timeout)
+            if not self._abandoned.done():
                 raise TimeoutError
-            self._orphan = None
+            self._abandoned = None
         task = asyncio.create_task(_call(self.check), name=f"health check {self.name}")
         try:
             await asyncio.wait({task}, timeout=self.timeout)
@@ -144,7 +144,7 @@ class Monitor:
                 return task.result()
         finally:
             if not task.done():
-                self._orphan = task
+                self._abandoned = task
                 task.add_done_callback(_take_result)
                 task.cancel()
         raise TimeoutError
@@ -154,9 +154,9 @@ class Monitor:
             return outcome.permanent
         return isinstance(outcome, self.check.permanent)
 
-    def _log(self, previous: Verdict, outcome: CheckResult | Exception) -> None:
+    def _log(self, previous: CheckState, outcome: CheckResult | Exception) -> None:
         """Say each change once; the reason that no response shows goes here."""
-        now = self.verdict
+        now = self.state
         other_fault = now.status is Status.FAIL and now.error != previous.error
         if now.status is not previous.status or other_fault:
             level = logging.INFO if now.status is Status.PASS else logging.WARNING

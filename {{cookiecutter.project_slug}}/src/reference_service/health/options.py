@@ -13,21 +13,22 @@ class Options:
     """The same under full load, while everything passes."""
     timeout: float = 0.5
     """What one attempt may take before it is abandoned."""
-    threshold: int = 3
+    failure_threshold: int = 3
     """Failures in a row that turn a check to `fail`; up to two more under load."""
     live_fails_on_shutdown: bool = False
     """Whether `live` answers 503 while draining, for platforms that expect it."""
 
 
-FIRST_RETRY = 0.1
-"""Back-off after a first transient failure; doubled by each further one, up to `LAST_RETRY`."""
-LAST_RETRY = 1.0
+INITIAL_RETRY_DELAY = 0.1
+"""Back-off after a first transient failure. Each further failure doubles it, up to
+`MAX_RETRY_DELAY`."""
+MAX_RETRY_DELAY = 1.0
 """Between attempts of a check that has failed: what recovery has to wait for."""
-SUSPICION_GAP = 1.0
+MIN_RECHECK_INTERVAL = 1.0
 """Between attempts that evidence from traffic asks for: what a flood of errors can cost at most."""
 STALE_MARGIN = 1.0
 """What a busy machine may be late before a verdict counts as stale."""
-WEDGED_AFTER = 30.0
+SUPERVISOR_TIMEOUT = 30.0
 """Silence of the supervisor after which only a restart mends."""
 LOAD_PERIOD = 30.0
 """Between two readings of the load score."""

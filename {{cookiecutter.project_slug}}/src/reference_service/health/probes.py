@@ -73,7 +73,7 @@ class Probes:
                 await send(body)
                 return
         elif scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
+            await self._run_lifespan(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
@@ -81,10 +81,10 @@ class Probes:
         """Log what a probe answers from now on: a line for each would drown the rest."""
         turned_red = path in self._said and answer.code != HTTPStatus.OK
         level = logging.WARNING if turned_red else logging.INFO
-        log.log(level, "probe answers", extra={"path": path, "status": answer.code})
+        log.log(level, "probe status changed", extra={"path": path, "status": answer.code})
         self._said[path] = answer
 
-    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def watched_receive() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":

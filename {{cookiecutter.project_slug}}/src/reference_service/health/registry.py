@@ -8,11 +8,11 @@ from contextlib import nullcontext
 
 from .answer import Answer, Probe
 from .cadence import Cadence
-from .check import Around, Check, Status
+from .check import AttemptContext, Check, Status
 from .load import Load
 from .monitor import Monitor
-from .options import LOAD_PERIOD, SUPERVISION_PERIOD, WEDGED_AFTER, Options
-from .verdict import Verdict
+from .options import LOAD_PERIOD, SUPERVISION_PERIOD, SUPERVISOR_TIMEOUT, Options
+from .state import CheckState
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class Registry:
     """Answers from verdicts that monitors keep in the background, so asking costs nothing.
 
-    around: entered around each attempt of a check, in its task, as by tracing.
+    attempt_context: entered around each attempt of a check, in its task, as by tracing.
     clock: monotonic seconds. Raises ValueError when two checks have one name.
     """
 
@@ -31,12 +31,12 @@ class Registry:
         *,
         load: Load | None = None,
         clock: Callable[[], float] = time.monotonic,
-        around: Around = lambda _: nullcontext(),
+        attempt_context: AttemptContext = lambda _: nullcontext(),
     ) -> None:
         self.options = options or Options()
         self.load = load or Load()
         self.clock = clock
-        self.around = around
+        self.around = attempt_context
         self.cadence = Cadence(self.options)
         self.started_up = False
         """Whether the application's own start-up work is done."""
@@ -55,7 +55,7 @@ class Registry:
             message = f"two checks are named {check.name!r}"
             raise ValueError(message)
         self.monitors[check.name] = Monitor(
-            check, self.cadence, self._on_verdict, self.clock, self.around
+            check, self.cadence, self._on_state, self.clock, self.around
         )
 
     def startup(self) -> Answer:
@@ -71,7 +71,7 @@ class Registry:
         now = self.clock()
         if now > self._ready_until:
             self._ready = self.answer(Probe.READY)
-            fresh = (m.verdict.expires_at for m in self.monitors.values() if not m.stale(now))
+            fresh = (m.state.expires_at for m in self.monitors.values() if not m.stale(now))
             self._ready_until = min(fresh, default=now) if self._started else now
         return self._ready
 
@@ -94,31 +94,31 @@ class Registry:
     def supervised(self) -> bool:
         """Tell whether the checks still run, or have not been started yet."""
         task = self._supervisor
-        return task is None or (not task.done() and self.clock() - self._beat < WEDGED_AFTER)
+        return task is None or (not task.done() and self.clock() - self._beat < SUPERVISOR_TIMEOUT)
 
     def _has_started(self, exclude: Collection[str]) -> bool:
-        return self.started_up and all(m.settled_once for m in self._without(exclude))
+        return self.started_up and all(m.startup_satisfied for m in self._without(exclude))
 
     def _without(self, exclude: Collection[str]) -> Iterable[Monitor]:
         monitors = self.monitors.values()
         return [m for m in monitors if m.name not in exclude] if exclude else monitors
 
-    def suspect(self, name: str | None = None) -> None:
+    def recheck(self, name: str | None = None) -> None:
         """Have every check (or `name` and those below it, `name.…`) look again at once.
 
-        Evidence that a verdict may be a stale lie: an error sent to a client, a lost connection.
+        Call it on evidence that a result is out of date: an error response, a lost connection.
         """
         for monitor in self.monitors.values():
             if name is None or monitor.name == name or monitor.name.startswith(f"{name}."):
-                monitor.suspect()
+                monitor.recheck()
 
-    async def attempt_all(self, around: Around) -> None:
+    async def run_all_now(self, attempt_context: AttemptContext) -> None:
         """Have every check look again at once, within `around`; return when all have.
 
         The monitors do it: so no second attempt is in flight, and what is found counts. How often
         is for the caller to limit.
         """
-        await asyncio.gather(*(m.attempt_within(around) for m in self.monitors.values()))
+        await asyncio.gather(*(m.run_now(attempt_context) for m in self.monitors.values()))
 
     def drain(self) -> None:
         """Turn `ready` to 503 for good: the process is leaving. Safe in a signal handler."""
@@ -149,7 +149,9 @@ class Registry:
                     task = tasks.get(name)
                     if task is None or task.done():
                         if task is not None:
-                            log.error("monitor of %s ended: starting it again", name)
+                            log.error(
+                                "monitor stopped unexpectedly; restarting", extra={"check": name}
+                            )
                         tasks[name] = asyncio.create_task(monitor.run(), name=f"monitor {name}")
                 if self._beat >= next_reading:
                     next_reading += LOAD_PERIOD
@@ -159,9 +161,11 @@ class Registry:
             for task in tasks.values():
                 task.cancel()
 
-    def _on_verdict(self, monitor: Monitor, previous: Verdict) -> None:
-        """Leave the calm when a check leaves `pass`: all look again, and at the base interval."""
+    def _on_state(self, monitor: Monitor, previous: CheckState) -> None:
+        """Reset the interval and recheck everything when a check stops passing."""
         self._ready_until = 0.0
-        self.cadence.calm = all(m.verdict.status is Status.PASS for m in self.monitors.values())
-        if previous.status is Status.PASS and monitor.verdict.status is not Status.PASS:
-            self.suspect()
+        self.cadence.all_passing = all(
+            m.state.status is Status.PASS for m in self.monitors.values()
+        )
+        if previous.status is Status.PASS and monitor.state.status is not Status.PASS:
+            self.recheck()

@@ -12,9 +12,9 @@ def check_report(monitor: Monitor, now: float) -> dict[str, object]:
     """Return all that is known of a check; `age`, `since`, `duration`, `timeout` are in seconds.
 
     history: the latest attempts, newest last, each as `[seconds ago, seconds it took, passed]`.
-    observedValue: what the check saw; numbers named `lent` and `capacity` are shown as a bar.
+    observedValue: what the check saw; numbers named `in_use` and `max` are shown as a bar.
     """
-    verdict = monitor.verdict
+    verdict = monitor.state
     return {
         "status": monitor.status(now),
         "impact": monitor.check.impact,
@@ -51,7 +51,7 @@ def full_report(registry: Registry) -> dict[str, object]:
 def verbose_lines(registry: Registry, probe: Probe, exclude: Collection[str]) -> Iterator[str]:
     """Yield one line a check, in the manner of the Kubernetes API server's `?verbose`."""
     if probe is Probe.LIVE:
-        yield "[+]supervisor ok" if registry.supervised() else "[-]supervisor failed: Wedged"
+        yield "[+]supervisor ok" if registry.supervised() else "[-]supervisor failed: Unresponsive"
     else:
         now = registry.clock()
         for name, monitor in registry.monitors.items():
@@ -71,13 +71,13 @@ def verbose_lines(registry: Registry, probe: Probe, exclude: Collection[str]) ->
 
 def fault(monitor: Monitor, now: float) -> str | None:
     """Name what is wrong with a check: the latest error's type, or that nobody has looked."""
-    return "Stale" if monitor.stale(now) else monitor.verdict.error
+    return "Stale" if monitor.stale(now) else monitor.state.error
 
 
 def _line(monitor: Monitor, now: float, *, once: bool) -> str:
     error = fault(monitor, now)
     reason = f": {error}" if error else ""
-    match Status.PASS if once and monitor.settled_once else monitor.status(now):
+    match Status.PASS if once and monitor.startup_satisfied else monitor.status(now):
         case Status.PASS:
             return f"[+]{monitor.name} ok"
         case Status.WARN:

@@ -5,7 +5,7 @@ import time
 from .asgi import ASGIApp, Message, Receive, Scope, Send
 from .registry import Registry
 
-SUSPICIOUS = frozenset({500, 503, 504})
+RECHECK_STATUS_CODES = frozenset({500, 503, 504})
 
 
 class Traffic:
@@ -28,8 +28,8 @@ class Traffic:
         async def watch(message: Message) -> None:
             if message["type"] == "http.response.start":
                 load.observe(time.perf_counter() - started)
-                if message["status"] in SUSPICIOUS:
-                    self.registry.suspect()
+                if message["status"] in RECHECK_STATUS_CODES:
+                    self.registry.recheck()
             await send(message)
 
         load.in_flight += 1

@@ -7,18 +7,18 @@ A second domain is a second folder like this one; neither imports the other.
 """
 
 from .api import items_router
+from .cursor import Cursor
 from .memory import MemoryItems
-from .model import Item, ItemIn, ItemPage, ItemPatch
-from .position import Position
+from .model import Item, ItemCreate, ItemPage, ItemPatch
 from .store import ItemStore
 
 __all__ = [
+    "Cursor",
     "Item",
-    "ItemIn",
+    "ItemCreate",
     "ItemPage",
     "ItemPatch",
     "ItemStore",
     "MemoryItems",
-    "Position",
     "items_router",
 ]

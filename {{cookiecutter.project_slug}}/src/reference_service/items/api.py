@@ -5,8 +5,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
-from .model import Item, ItemIn, ItemPage, ItemPatch
-from .position import CURSOR, Position
+from .cursor import CURSOR, Cursor
+from .model import Item, ItemCreate, ItemPage, ItemPatch
 from .store import ItemStore
 
 LOCATION = {"description": "The path of the new item.", "schema": {"type": "string"}}
@@ -20,7 +20,7 @@ def items_router(store: ItemStore) -> APIRouter:
     router = APIRouter(prefix="/items", tags=["items"])
 
     @router.post("", status_code=201, responses={201: CREATED})
-    async def create_item(new: ItemIn, request: Request, response: Response) -> Item:
+    async def create_item(new: ItemCreate, request: Request, response: Response) -> Item:
         """Create an item. `Location` says where it is."""
         item = await store.create(new)
         # The path alone: the host in a request is whatever the client says.
@@ -47,11 +47,11 @@ def items_router(store: ItemStore) -> APIRouter:
 
         Items that are created or deleted meanwhile neither repeat others nor hide them.
         """
-        after = Position.parse(cursor) if cursor is not None else None
+        after = Cursor.parse(cursor) if cursor is not None else None
         items = await store.page(limit + 1, after)  # the one more tells whether this page is last
         more = len(items) > limit
         items = items[:limit]
-        return ItemPage(items=items, next_cursor=Position.of(items[-1]).cursor() if more else None)
+        return ItemPage(items=items, next_cursor=Cursor.of(items[-1]).encode() if more else None)
 
     @router.patch("/{item_id}", responses={200: FOUND, 404: MISSING})
     async def change_item(item_id: UUID, patch: ItemPatch) -> Item:

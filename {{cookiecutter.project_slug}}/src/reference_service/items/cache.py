@@ -11,24 +11,24 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from .model import Item, ItemIn, ItemPatch
-from .position import Position
+from .cursor import Cursor
+from .model import Item, ItemCreate, ItemPatch
 from .store import ItemStore
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LIFETIME = 30
+TTL = 30
 """Seconds that an item is cached."""
 
-HOLD = 10
+TOMBSTONE_TTL = 10
 """Seconds that a changed item is kept out of the cache: as long as a request may take."""
 
-PATIENCE = 0.1
+REDIS_TIMEOUT = 0.1
 """Seconds to wait for Redis. A cache that is slower than what it saves is none."""
 
-REST = 1.0
+RETRY_INTERVAL = 1.0
 """Seconds between attempts at a Redis that has failed; one request makes each."""
 
 
@@ -38,7 +38,7 @@ class CachedItems:
     Only `get` is cached. A change puts a mark in the item's place and readers fill only an empty
     place, so a slow reader that still holds the former item cannot bring it back. What is left:
     between a change and its mark the former item is read; and if the mark could not be put, because
-    Redis was away, the former item is read until it expires, `LIFETIME` after it was cached.
+    Redis was away, the former item is read until it expires, `TTL` after it was cached.
     """
 
     def __init__(self, store: ItemStore, redis: Redis) -> None:
@@ -47,7 +47,7 @@ class CachedItems:
         self._failed = False
         self._retry_at = 0.0
 
-    async def create(self, new: ItemIn) -> Item:
+    async def create(self, new: ItemCreate) -> Item:
         """Keep a new item."""
         return await self._store.create(new)
 
@@ -62,10 +62,10 @@ class CachedItems:
         item = await self._store.get(item_id)
         if item and self._may_fill():
             value = item.model_dump_json()
-            await self._ask(lambda: self._redis.set(_key(item_id), value, ex=LIFETIME, nx=True))
+            await self._ask(lambda: self._redis.set(_key(item_id), value, ex=TTL, nx=True))
         return item
 
-    async def page(self, limit: int, after: Position | None = None) -> list[Item]:
+    async def page(self, limit: int, after: Cursor | None = None) -> list[Item]:
         """Return up to `limit` items, the newest first, from the first one after a position."""
         return await self._store.page(limit, after)
 
@@ -89,7 +89,7 @@ class CachedItems:
         async def mark() -> None:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 pipeline.delete(_key(item_id))  # a full Redis takes this, if not the mark
-                pipeline.set(_key(item_id), b"", ex=HOLD)
+                pipeline.set(_key(item_id), b"", ex=TOMBSTONE_TTL)
                 await pipeline.execute()
 
         await self._ask(mark)
@@ -103,7 +103,7 @@ class CachedItems:
             now = asyncio.get_running_loop().time()
             if now < self._retry_at:
                 return False
-            self._retry_at = now + REST  # so that the other requests do not wait as well
+            self._retry_at = now + RETRY_INTERVAL  # so that the other requests do not wait as well
         return True
 
     async def _ask(self, command: Callable[[], Awaitable[T]]) -> T | None:
@@ -112,25 +112,28 @@ class CachedItems:
             answer = await _in_time(command())
         except (RedisError, OSError) as error:
             if not self._failed:
-                log.warning("the cache is away", extra={"error": type(error).__name__})
+                log.warning(
+                    "cache unavailable",
+                    extra={"error": type(error).__name__},
+                )
             self._failed = True
-            self._retry_at = asyncio.get_running_loop().time() + REST
+            self._retry_at = asyncio.get_running_loop().time() + RETRY_INTERVAL
             return None
         if self._failed:
-            log.info("the cache is back")
+            log.info("cache available again")
         self._failed = False
         return answer
 
 
 async def _in_time(command: Awaitable[T]) -> T:
-    """Return its answer. Raises TimeoutError after `PATIENCE`.
+    """Return its answer. Raises TimeoutError after `REDIS_TIMEOUT`.
 
     It is then cancelled and not waited for: on a busy machine redis-py has taken 5 s to notice.
     """
     task = asyncio.ensure_future(command)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
-        await asyncio.wait({task}, timeout=PATIENCE)
+        await asyncio.wait({task}, timeout=REDIS_TIMEOUT)
         if task.done():
             return task.result()
     finally:

@@ -4,8 +4,8 @@ import heapq
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from .model import Item, ItemIn, ItemPatch
-from .position import Position
+from .cursor import Cursor
+from .model import Item, ItemCreate, ItemPatch
 
 
 class MemoryItems:
@@ -19,12 +19,12 @@ class MemoryItems:
         self._items: dict[UUID, Item] = {}
         self._capacity = capacity
 
-    async def create(self, new: ItemIn) -> Item:
+    async def create(self, new: ItemCreate) -> Item:
         """Keep a new item."""
         now = datetime.now(UTC)
         item = Item(id=uuid4(), **new.model_dump(), created_at=now, updated_at=now)
         if len(self._items) >= self._capacity:
-            del self._items[min(self._items.values(), key=Position.of).id]
+            del self._items[min(self._items.values(), key=Cursor.of).id]
         self._items[item.id] = item
         return item
 
@@ -32,10 +32,10 @@ class MemoryItems:
         """Return the item, or None if there is none."""
         return self._items.get(item_id)
 
-    async def page(self, limit: int, after: Position | None = None) -> list[Item]:
+    async def page(self, limit: int, after: Cursor | None = None) -> list[Item]:
         """Return up to `limit` items, the newest first, from the first one after a position."""
-        rest = (item for item in self._items.values() if not after or Position.of(item) < after)
-        return heapq.nlargest(limit, rest, key=Position.of)
+        rest = (item for item in self._items.values() if not after or Cursor.of(item) < after)
+        return heapq.nlargest(limit, rest, key=Cursor.of)
 
     async def update(self, item_id: UUID, patch: ItemPatch) -> Item | None:
         """Change the given fields, and return the item as it is now, or None if there is none."""

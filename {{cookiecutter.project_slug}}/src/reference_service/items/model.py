@@ -21,7 +21,7 @@ Description = Annotated[
 ]
 
 
-class ItemIn(BaseModel):
+class ItemCreate(BaseModel):
     """A new item. Fields it does not have are refused, so that a misspelled one is noticed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -19,8 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from .model import Item, ItemIn, ItemPatch
-from .position import Position
+from .cursor import Cursor
+from .model import Item, ItemCreate, ItemPatch
 
 # Constraints are called what PostgreSQL itself would call them, so migrations can name them.
 METADATA = MetaData(
@@ -59,7 +59,7 @@ class PostgresItems:
         # A single statement that reads needs no BEGIN and ROLLBACK around it: two trips saved.
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    async def create(self, new: ItemIn) -> Item:
+    async def create(self, new: ItemCreate) -> Item:
         """Keep a new item."""
         statement = ITEMS.insert().values(new.model_dump()).returning(ITEMS)
         async with self._engine.begin() as connection:
@@ -72,7 +72,7 @@ class PostgresItems:
             row = (await connection.execute(statement)).one_or_none()
         return _item(row) if row else None
 
-    async def page(self, limit: int, after: Position | None = None) -> list[Item]:
+    async def page(self, limit: int, after: Cursor | None = None) -> list[Item]:
         """Return up to `limit` items, the newest first, from the first one after a position."""
         place = tuple_(ITEMS.c.created_at, ITEMS.c.id)
         statement = ITEMS.select().order_by(ITEMS.c.created_at.desc(), ITEMS.c.id.desc())

@@ -3,8 +3,8 @@
 from typing import Protocol
 from uuid import UUID
 
-from .model import Item, ItemIn, ItemPatch
-from .position import Position
+from .cursor import Cursor
+from .model import Item, ItemCreate, ItemPatch
 
 
 class ItemStore(Protocol):
@@ -15,13 +15,13 @@ class ItemStore(Protocol):
     reached raises whatever its driver raises.
     """
 
-    async def create(self, new: ItemIn) -> Item:
+    async def create(self, new: ItemCreate) -> Item:
         """Keep a new item, under a new id."""
 
     async def get(self, item_id: UUID) -> Item | None:
         """Return the item, or None if there is none."""
 
-    async def page(self, limit: int, after: Position | None = None) -> list[Item]:
+    async def page(self, limit: int, after: Cursor | None = None) -> list[Item]:
         """Return up to `limit` items, the newest first, from the first one after a position.
 
         The order never changes, since no field in it does. So whoever walks the pages meets each

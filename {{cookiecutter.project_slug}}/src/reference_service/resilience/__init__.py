@@ -5,22 +5,22 @@ Each stands alone beside `problem.py`, which writes every error body:
     app.add_middleware(Timeout, seconds=10)
     app.add_middleware(Recovery)
     app.add_middleware(BodyLimit, max_bytes=1_048_576)
-    app.add_middleware(LoadLimit, limit=5000)
+    app.add_middleware(ConcurrencyLimit, limit=5000)
 
 (Starlette runs the middleware that was added last first.)
 """
 
 from .body_limit import BodyLimit
-from .drain import Drain
-from .load_limit import LoadLimit
+from .concurrency_limit import ConcurrencyLimit
+from .connection_close import Drain
 from .problem import problem_body, send_problem
 from .recovery import Recovery
 from .timeout import Timeout
 
 __all__ = [
     "BodyLimit",
+    "ConcurrencyLimit",
     "Drain",
-    "LoadLimit",
     "Recovery",
     "Timeout",
     "problem_body",

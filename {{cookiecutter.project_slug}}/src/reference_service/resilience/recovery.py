@@ -23,7 +23,7 @@ class Recovery:
     the connection, and the client sees a broken answer instead of a short one. A client that leaves
     while its body is read is nobody's failure, and there is nobody to answer.
 
-    tally: counts the `recovered_panics`, and those of them that were `broken_responses`.
+    tally: counts `http_unhandled_exceptions`, and among them `http_responses_aborted`.
     """
 
     def __init__(self, app: ASGIApp, *, tally: Counter[str] | None = None) -> None:
@@ -49,8 +49,8 @@ class Recovery:
         except BaseException as error:
             if _is_meant_for_this_task(error):
                 raise
-            self.tally["recovered_panics"] += 1
-            self.tally["broken_responses"] += begun
+            self.tally["http_unhandled_exceptions"] += 1
+            self.tally["http_responses_aborted"] += begun
             what = "request failed after its response began" if begun else "request failed"
             log.exception(what, extra={"method": scope["method"], "path": scope["path"]})
             if not begun:

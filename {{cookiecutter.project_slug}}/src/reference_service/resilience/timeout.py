@@ -22,7 +22,7 @@ class Timeout:
     If it is the body that the application waits for, the answer is 408 (RFC 9110, section 15.5.9):
     a client that sends slowly must not look like a service that fails.
 
-    tally: counts the `request_timeouts` that were the service's own.
+    tally: counts the `http_request_timeouts` that were the service's own.
     """
 
     def __init__(self, app: ASGIApp, *, seconds: float, tally: Counter[str] | None = None) -> None:
@@ -75,7 +75,7 @@ class Timeout:
             await answer
 
     async def _refuse(self, scope: Scope, send: Send) -> None:
-        self.tally["request_timeouts"] += 1
+        self.tally["http_request_timeouts"] += 1
         log.warning("request timed out", extra={"path": scope["path"], "after": self.seconds})
         detail = f"The service did not begin to answer within {self.seconds:g} s."
         await send_problem(scope, send, 504, detail)

@@ -1,7 +1,7 @@
 """What the service says of itself, and a watch on its event loop."""
 
-from .access import AccessLog
+from .access_log import AccessLog
+from .event_loop import watch_loop
 from .logs import configure_logging
-from .loop import watch_loop
 
 __all__ = ["AccessLog", "configure_logging", "watch_loop"]

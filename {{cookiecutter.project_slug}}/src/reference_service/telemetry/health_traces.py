@@ -21,7 +21,7 @@ REST = 1.0
 """Seconds from the begin of a traced run to the next one, however many ask."""
 PATIENCE = 10.0
 """Seconds after which a run is given up, as when the checks do not run any more."""
-OLDER_NAMES = {
+LEGACY_ATTRIBUTES = {
     # What OTEL_SEMCONV_STABILITY_OPT_IN has to say for the older name to stand beside the stable.
     "http.request.method": ("http/dup", "http.method"),
     "http.response.status_code": ("http/dup", "http.status_code"),
@@ -31,7 +31,7 @@ OLDER_NAMES = {
 }
 
 
-class LightSampler(Sampler):
+class HealthTraceSampler(Sampler):
     """Takes every span, and marks its trace with `health=light` in the W3C tracestate.
 
     A collector can tell these traces from others by it. The caller's decision is not asked: who
@@ -115,13 +115,13 @@ class HealthTraces:
 
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
-                    await self._registry.attempt_all(attempt)
+                    await self._registry.run_all_now(attempt)
             monitors = self._registry.monitors.values()
-            failed = {m.name: m.verdict.error for m in monitors if m.verdict.error}
+            failed = {m.name: m.state.error for m in monitors if m.state.error}
             faults = [f"{name}: {error}" for name, error in (failed | unseen).items()]
             span.set_attribute("health.status", self._registry.answer(Probe.READY).status)
-            span.set_attribute("health.faults", faults)
-            _conclude(span, Status(StatusCode.ERROR, ", ".join(faults)) if faults else _OK)
+            span.set_attribute("health.failures", faults)
+            _set_status(span, Status(StatusCode.ERROR, ", ".join(faults)) if faults else _OK)
 
     @contextlib.contextmanager
     def _attempt(self, check: Check, parent: Context) -> Iterator[None]:
@@ -138,16 +138,16 @@ class HealthTraces:
             except Exception as error:
                 name = type(error).__name__
                 span.set_attribute("error.type", name)
-                _conclude(span, Status(StatusCode.ERROR, name))
+                _set_status(span, Status(StatusCode.ERROR, name))
                 raise
-            _conclude(span, _OK)
+            _set_status(span, _OK)
 
     def _named(self, attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
         """Add the older names that the environment asks for."""
         older = {
-            OLDER_NAMES[name][1]: value
+            LEGACY_ATTRIBUTES[name][1]: value
             for name, value in attributes.items()
-            if name in OLDER_NAMES and OLDER_NAMES[name][0] in self._opted_in
+            if name in LEGACY_ATTRIBUTES and LEGACY_ATTRIBUTES[name][0] in self._opted_in
         }
         return {**attributes, **older}
 
@@ -155,14 +155,14 @@ class HealthTraces:
 _OK = Status(StatusCode.OK)
 
 
-def _conclude(span: Span, status: Status) -> None:
+def _set_status(span: Span, status: Status) -> None:
     """Set the status, also as the attribute that systems without a word for it look at."""
     span.set_status(status)
     span.set_attribute("otel.status_code", status.status_code.name)
 
 
 @contextlib.contextmanager
-def untraced(_: Check) -> Iterator[None]:
+def suppress_tracing(_: Check) -> Iterator[None]:
     """Keep the drivers from making a trace of every attempt in the background."""
     token = otel.attach(otel.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
     try:

@@ -23,7 +23,7 @@ def configure_logging(*, json_lines: bool, level: str) -> None:
     handler.setFormatter(JsonFormatter() if json_lines else ConsoleFormatter())
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.captureWarnings(True)
-    logging.getLogger("uvicorn.error").addFilter(_is_news)
+    logging.getLogger("uvicorn.error").addFilter(_drop_duplicates)
 
 
 class JsonFormatter(logging.Formatter):
@@ -90,6 +90,6 @@ def span_ids() -> dict[str, str]:
     return {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def _drop_duplicates(record: logging.LogRecord) -> bool:
     """Drop what the recovery has already logged with its reason."""
     return not str(record.msg).startswith("ASGI callable returned without completing response")

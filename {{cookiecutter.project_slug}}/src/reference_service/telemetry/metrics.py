@@ -22,12 +22,12 @@ DURATIONS = (0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 LAGS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 STATUSES = {Status.PASS: 1.0, Status.WARN: 0.5, Status.FAIL: 0.0}
 EVENTS = {
-    "broken_responses": "Responses that failed after they had begun, and were cut off.",
+    "http_responses_aborted": "Responses that failed after they had begun, and were cut off.",
     "event_loop_stalls": "Times that the event loop was blocked for more than a second.",
-    "recovered_panics": "Requests whose handler raised what nobody caught.",
-    "refused_requests": "Requests that were answered 503 since too many were in flight.",
-    "request_timeouts": "Requests that were answered 504.",
-    "slow_clients": "Connections that were cut off since the client was too slow.",
+    "http_unhandled_exceptions": "Requests whose handler raised what nobody caught.",
+    "http_requests_rejected": "Requests that were answered 503 since too many were in flight.",
+    "http_request_timeouts": "Requests that were answered 504.",
+    "slow_client_disconnects": "Connections that were cut off since the client was too slow.",
 }
 """The keys of the tally, and what they count."""
 
@@ -54,7 +54,7 @@ class Metrics(Collector):
         self._version = version
         self._registry = registry
         self._figures: list[Figure] = [
-            ("health_probe_interval_seconds", "Between attempts of a check.", self._interval),
+            ("health_check_interval_seconds", "Between attempts of a check.", self._interval),
             ("health_load_score", "0 is idle, 1 is full.", lambda: registry.cadence.score),
             ("health_draining", "1 while the process is leaving.", lambda: registry.draining),
             ("http_requests_in_flight", "Being served now.", lambda: registry.load.in_flight),
@@ -104,8 +104,8 @@ class Metrics(Collector):
         of_checks: dict[str, tuple[str, Callable[[Monitor], float]]] = {
             "status": ("1 pass, 0.5 warn, 0 fail.", lambda m: STATUSES[m.status(now)]),
             "stale": ("1 while nobody has looked for too long.", lambda m: m.stale(now)),
-            "duration_seconds": ("Of the latest attempt.", lambda m: m.verdict.duration),
-            "consecutive_failures": ("In a row, up to now.", lambda m: m.verdict.failures),
+            "duration_seconds": ("Of the latest attempt.", lambda m: m.state.duration),
+            "consecutive_failures": ("In a row, up to now.", lambda m: m.state.failures),
         }
         monitors = self._registry.monitors
         for name, (meaning, value) in of_checks.items():
@@ -115,7 +115,7 @@ class Metrics(Collector):
             "health_check_attempts", "Attempts of a check.", labels=["service_id", "check"]
         )
         for check, monitor in monitors.items():
-            attempts.add_metric([self.service_id, check], monitor.verdict.attempts)
+            attempts.add_metric([self.service_id, check], monitor.state.attempts)
         yield attempts
 
     def _gauge(self, name: str, meaning: str, **values: dict[str, float]) -> Metric:

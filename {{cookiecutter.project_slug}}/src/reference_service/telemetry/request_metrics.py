@@ -35,7 +35,7 @@ class RequestMetrics:
         """Run one request and note it when it is over, however that was."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
-                self._begin_at_zero(scope["app"].openapi())
+                self._initialize_series(scope["app"].openapi())
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
@@ -62,7 +62,7 @@ class RequestMetrics:
             self._children[key] = self.metrics.requests.labels(*labels)
         return self._children[key]
 
-    def _begin_at_zero(self, openapi: dict[str, Any]) -> None:
+    def _initialize_series(self, openapi: dict[str, Any]) -> None:
         for route, operations in openapi["paths"].items():
             for method, operation in operations.items():
                 if method.upper() in METHODS:

@@ -6,7 +6,7 @@
 
     WIRING = Wiring(SearchSettings, _index_items)
 
-A dependency of your own is a file in `resources/`, a file like that here, and its name in `app.py`.
+A dependency of your own is a folder in `dependencies/`, a file here, and its name in `app.py`.
 """
 
 from collections import Counter
@@ -20,11 +20,11 @@ from pydantic_settings import BaseSettings
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
+from ..dependencies import Dependencies
 from ..environment import Settings
 from ..health import Registry
 from ..health.probes import Trace
 from ..items import ItemStore, MemoryItems
-from ..resources import Resources
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -44,13 +44,13 @@ class Assembly:
     name: str
     version: str
     registry: Registry
-    resources: Resources = field(default_factory=Resources)
+    resources: Dependencies = field(default_factory=Dependencies)
     store: ItemStore = field(default_factory=MemoryItems)
     tally: Counter[str] = field(default_factory=Counter)
     """How often what befalls requests has befallen them, by name."""
     figures: list[Figure] = field(default_factory=list)
     layers: list[Middleware] = field(default_factory=list)
-    """Around every request, within its access log."""
+    """AttemptContext every request, within its access log."""
     pages: dict[str, ASGIApp] = field(default_factory=dict)
     """Of the management port, by path."""
     telemetry: TelemetryConfig = field(

@@ -2,7 +2,7 @@
 
 from starlette.middleware import Middleware
 
-from ..telemetry.health_traces import TRACER, HealthTraces, LightSampler, untraced
+from ..telemetry.health_traces import TRACER, HealthTraces, HealthTraceSampler, suppress_tracing
 from ..telemetry.metrics import Metrics
 from ..telemetry.request_metrics import RequestMetrics
 from ..telemetry.trace_settings import TraceSettings
@@ -34,8 +34,8 @@ def _trace(service: Assembly, settings: TraceSettings) -> None:
         "tracer_provider": provider,
         "operation_spans": False,  # the dear part, and handlers are not what one waits for
     }
-    service.registry.around = untraced
-    tracer = tracing.provider(LightSampler()).get_tracer(TRACER)
+    service.registry.around = suppress_tracing
+    tracer = tracing.provider(HealthTraceSampler()).get_tracer(TRACER)
     service.trace = HealthTraces(tracer, service.registry, settings.semconv_stability_opt_in)
     service.closing.append(tracing.close)
 

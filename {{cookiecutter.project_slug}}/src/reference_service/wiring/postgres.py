@@ -1,7 +1,7 @@
 """PostgreSQL keeps the items."""
 
+from ..dependencies.postgres.client import Postgres, PostgresSettings
 from ..items.postgres import PostgresItems
-from ..resources.postgres import Postgres, PostgresSettings
 from . import Assembly, Figure, Wiring
 
 
@@ -10,8 +10,8 @@ def _keep_items(service: Assembly, settings: PostgresSettings) -> None:
     service.store = PostgresItems(postgres.engine)
     gauge = postgres.gauge
     service.figures += [
-        Figure("postgres_pool_connections_in_use", "Lent to requests.", lambda: gauge.lent),
-        Figure("postgres_pool_connections_max", "At most.", lambda: gauge.capacity),
+        Figure("postgres_pool_connections_in_use", "Lent to requests.", lambda: gauge.in_use),
+        Figure("postgres_pool_connections_max", "At most.", lambda: gauge.max_size),
     ]
 
 

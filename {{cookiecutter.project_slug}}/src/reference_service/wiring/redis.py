@@ -1,7 +1,7 @@
 """Redis caches the items."""
 
+from ..dependencies.redis.client import Redis, RedisSettings
 from ..items.cache import CachedItems
-from ..resources.redis import Redis, RedisSettings
 from . import Assembly, Wiring
 
 

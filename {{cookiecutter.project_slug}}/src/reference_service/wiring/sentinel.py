@@ -1,8 +1,8 @@
 """Redis is where the sentinels say, if there are any."""
 
+from ..dependencies.redis.client import Redis
+from ..dependencies.sentinel.client import Sentinel, SentinelSettings
 from ..environment import SettingsError
-from ..resources.redis import Redis
-from ..resources.sentinel import Sentinel, SentinelSettings
 from . import Assembly, Wiring
 
 
@@ -12,7 +12,7 @@ def _lead_redis(service: Assembly, settings: SentinelSettings) -> None:
         url = redis.settings.url.get_secret_value()
         sentinel = service.resources.add(Sentinel(settings, url))
         sentinel.lead(redis.client, redis.probe)
-        redis.replica_will_do = False
+        redis.allow_replica = False
     elif "url" not in redis.settings.model_fields_set:
         sentence = (
             "REDIS_SENTINELS: not set, and neither is REDIS_URL. One has to say where Redis is."

@@ -1,0 +1,1 @@
+"""What every HTTP API of the service shares: error responses and the OpenAPI description."""

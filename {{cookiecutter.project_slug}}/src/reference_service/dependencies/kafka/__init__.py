@@ -1,0 +1,5 @@
+"""Kafka: settings, client and health check."""
+
+from .client import Kafka, KafkaSettings
+
+__all__ = ["Kafka", "KafkaSettings"]

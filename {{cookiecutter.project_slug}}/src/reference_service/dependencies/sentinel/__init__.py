@@ -1,0 +1,5 @@
+"""Redis Sentinel: settings, client and health check."""
+
+from .client import Sentinel, SentinelSettings
+
+__all__ = ["Sentinel", "SentinelSettings"]

@@ -1,0 +1,103 @@
+"""The management port's view of the checks: an ASGI application of its own, never public."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from urllib.parse import parse_qs
+
+from .answer import Answer, Probe
+from .asgi import ASGIApp, Receive, Scope, Send
+from .page import PAGE, PAGE_HEADERS, wants_page
+from .registry import Registry
+from .report import check_report, full_report, verbose_lines
+
+JSON = b"application/health+json"
+HTML = b"text/html; charset=utf-8"
+TEXT = b"text/plain; charset=utf-8"
+PROBLEM = b"application/problem+json"
+PROBES = {probe.value: probe for probe in Probe}
+
+
+class ManagementApp:
+    """Serves every check at `/health`, one probe's at `/health/ready`, one at `/health/ready/NAME`.
+
+    A browser gets a page at `/health` that shows the same and keeps itself up to date.
+
+    A probe takes `?verbose` (one line a check) and `?exclude=NAME` (as if it were absent).
+
+    Hosts, credentials and drivers' messages are in none of them: an error is named by its type.
+
+    about: what the service is, as `{"serviceId": "orders", "version": "1.2.0"}`, told at `/health`.
+    mounts: further applications by their path, such as `/metrics`.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        about: Mapping[str, str] | None = None,
+        mounts: Mapping[str, ASGIApp] | None = None,
+    ) -> None:
+        self.registry = registry
+        self.about = dict(about or {})
+        self.mounts = dict(mounts or {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer from memory; this application takes no body and no lifespan."""
+        if scope["type"] != "http":
+            return
+        if page := self.mounts.get(scope["path"]):
+            await page(scope, receive, send)
+            return
+        code, media_type, body = self._respond(scope)
+        headers = [
+            (b"content-type", media_type),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+            (b"vary", b"accept"),
+            *(PAGE_HEADERS if media_type is HTML else ()),
+        ]
+        await send({"type": "http.response.start", "status": code, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _respond(self, scope: Scope) -> tuple[int, bytes, bytes]:
+        if scope["method"] not in ("GET", "HEAD"):
+            return _problem(HTTPStatus.METHOD_NOT_ALLOWED, "use GET or HEAD")
+        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        match scope["path"].strip("/").split("/"):
+            case ["health"] if wants_page(scope):
+                return HTTPStatus.OK, HTML, PAGE  # which asks for the JSON, and its code
+            case ["health"]:
+                code = self.registry.answer(Probe.READY).code
+                return code, JSON, _json({**self.about, **full_report(self.registry)})
+            case ["health", name] if name in PROBES:
+                return self._probe(PROBES[name], query)
+            case ["health", "startup" | "ready", check] if check in self.registry.monitors:
+                return self._check(check)
+        return _problem(HTTPStatus.NOT_FOUND, "try /health, /health/ready, /health/ready?verbose")
+
+    def _probe(self, probe: Probe, query: dict[str, list[str]]) -> tuple[int, bytes, bytes]:
+        exclude = query.get("exclude", [])
+        answer = self.registry.answer(probe, exclude)
+        if "verbose" in query:
+            lines = verbose_lines(self.registry, probe, exclude)
+            return answer.code, TEXT, "".join(f"{line}\n" for line in lines).encode()
+        body: dict[str, object] = {"status": answer.status}
+        unknown = sorted(set(exclude) - set(self.registry.monitors))
+        if unknown:
+            body["unknown"] = unknown
+        return answer.code, JSON, _json(body)
+
+    def _check(self, name: str) -> tuple[int, bytes, bytes]:
+        monitor = self.registry.monitors[name]
+        now = self.registry.clock()
+        answer = Answer.of([monitor], now)
+        return answer.code, JSON, _json(check_report(monitor, now))
+
+
+def _json(body: object) -> bytes:
+    return json.dumps(body, default=str).encode()
+
+
+def _problem(status: HTTPStatus, detail: str) -> tuple[int, bytes, bytes]:
+    return status, PROBLEM, _json({"title": status.phrase, "status": status, "detail": detail})

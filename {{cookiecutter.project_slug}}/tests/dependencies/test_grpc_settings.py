@@ -1,0 +1,39 @@
+"""How the services to call by gRPC are named, and in which words a bad name is refused."""
+
+import pytest
+
+from reference_service.dependencies.grpc.client import GrpcSettings
+from reference_service.environment import (
+    SettingsError,
+    read,
+)
+
+
+def test_targets_are_read_with_and_without_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRPC_TARGETS", "orders=orders.shop.svc:50051/shop.Orders, eta=[::1]:80")
+    targets = read([GrpcSettings])[GrpcSettings].targets
+    assert [(target.name, target.address, target.service) for target in targets] == [
+        ("orders", "orders.shop.svc:50051", "shop.Orders"),
+        ("eta", "[::1]:80", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("", "GRPC_TARGETS: it names no target (it is '')."),
+        ("a=h:1,a=h:2", "GRPC_TARGETS: two targets are named 'a'"),
+        *(
+            (value, f"GRPC_TARGETS: '{value}' is not name=host:port/service")
+            for value in ("h:1/s", "a=h/s", "a=h:65536", "a=h:0", "A=h:1", "=h:1", "a=http://h:1")
+        ),
+    ],
+)
+def test_a_target_that_cannot_be_used_is_one_sentence(
+    value: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRPC_TARGETS", value)
+    with pytest.raises(SettingsError) as refused:
+        read([GrpcSettings])
+    [fault] = refused.value.faults
+    assert fault.startswith(sentence)

@@ -1,0 +1,48 @@
+"""What Kafka's settings may be, and the sentence for what they may not."""
+
+import pytest
+
+from reference_service.dependencies.kafka.client import (
+    Kafka,
+    KafkaSettings,
+)
+from reference_service.environment import (
+    SettingsError,
+    read,
+)
+
+
+@pytest.fixture(autouse=True)
+def one_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "broker:9092")
+
+
+@pytest.mark.parametrize(
+    "servers",
+    ["", "broker", "broker:", ":9092", "broker:0", "broker:65536", "a:1,,b:2", "kafka://broker:1"],
+)
+def test_what_is_no_address_is_one_sentence(servers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
+    with pytest.raises(SettingsError) as error:
+        read([KafkaSettings])
+    said = f"KAFKA_BOOTSTRAP_SERVERS: not the addresses of brokers (it is {servers!r}). "
+    mend = "Some brokers, which know the others, as host:port,host:port."
+    assert error.value.faults == [said + mend]
+
+
+@pytest.mark.parametrize("topics", ["", "a,", "a b", "a/b", "..", "ä", "a" * 250])
+def test_what_cannot_be_a_topic_is_one_sentence(
+    topics: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_TOPICS", topics)
+    with pytest.raises(SettingsError, match=r"^KAFKA_TOPICS: not the names of topics "):
+        read([KafkaSettings])
+
+
+def test_topics_are_told_apart_by_commas_and_the_first_is_the_items(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Kafka(read([KafkaSettings])[KafkaSettings]).topics == ["items"]
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "broker-1.kafka:9092, 10.0.0.1:9092,[::1]:9092")
+    monkeypatch.setenv("KAFKA_TOPICS", "items.v1, a_b-C,items.v1")
+    assert Kafka(read([KafkaSettings])[KafkaSettings]).topics == ["items.v1", "a_b-C"]

@@ -1,0 +1,193 @@
+"""How a standby's figures are judged: rows as a server would give them, at times of our choice."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from reference_service.dependencies.postgres.checks import NotInRecovery
+from reference_service.dependencies.postgres.replication import (
+    MissingGrant,
+    NotStreaming,
+    PrimaryUnresponsive,
+    Replication,
+    ReplicationLag,
+    WalReceiverTimeoutDisabled,
+)
+from reference_service.health import CheckFailed
+
+MAX_LAG = 5.0
+HEALTHY: dict[str, Any] = {
+    "in_recovery": True,
+    "reader": "service",
+    "cluster": 7,
+    "timeline": 1,
+    "written": 1000,
+    "received": 1000,
+    "replayed": 1000,
+    "waiting": True,
+    "connected": True,
+    "status": "streaming",
+    "silence": 0.1,
+    "timeout": 60.0,
+}
+GONE = {"connected": False, "status": None, "timeline": None, "written": None, "silence": None}
+HIDDEN = {"status": None, "timeline": None, "written": None, "silence": None, "waiting": False}
+BUSY = {"waiting": False}
+
+
+@pytest.fixture
+def standby() -> Replication:
+    return Replication(MAX_LAG)
+
+
+def lag(standby: Replication, now: float, **row: Any) -> object:
+    """Return the lag of a standby that passes."""
+    return standby.judge(now, HEALTHY | row).data["lag"]
+
+
+def refused(standby: Replication, now: float, fault: type[CheckFailed], **row: Any) -> CheckFailed:
+    with pytest.raises(fault) as caught:
+        standby.judge(now, HEALTHY | row)
+    assert type(caught.value) is fault
+    return caught.value
+
+
+def test_the_lag_is_the_age_of_the_oldest_position_that_is_not_replayed(
+    standby: Replication,
+) -> None:
+    assert lag(standby, 0) == 0
+    assert lag(standby, 1, **BUSY, received=2000) == 0
+    assert lag(standby, 2, **BUSY, received=3000) == 1
+    assert lag(standby, 3, **BUSY, received=4000) == 2
+    assert lag(standby, 4, **BUSY, received=4000, replayed=2000) == 2
+    assert lag(standby, 5, **BUSY, received=4000, replayed=2999) == 3
+    assert lag(standby, 6, **BUSY, received=4000, replayed=4000) == 0
+
+
+def test_a_distance_that_is_always_replayed_in_time_is_no_lag(standby: Replication) -> None:
+    lag(standby, 0)
+    for second in range(1, 60):
+        known = 10**9 * second
+        assert lag(standby, second, **BUSY, received=known, replayed=known - 10**9) == 0
+        assert lag(standby, second + 0.9, **BUSY, received=known, replayed=known - 1) == 0.9
+
+
+def test_a_paused_replay_is_no_lag_while_there_is_nothing_to_replay(standby: Replication) -> None:
+    for second in range(60):
+        assert lag(standby, second, **BUSY) == 0
+
+
+def test_a_lag_over_the_limit_fails_with_its_figures(standby: Replication) -> None:
+    lag(standby, 0)
+    lag(standby, 1, **BUSY, received=1500)
+    assert lag(standby, 6, **BUSY, received=1600) == 5
+    fault = refused(standby, 6.1, ReplicationLag, **BUSY, received=1600)
+    assert (fault.data["lag"], fault.data["distance"]) == (5.1, 600)
+    assert not fault.permanent
+
+
+def test_what_the_primary_says_it_has_counts_before_it_has_come(standby: Replication) -> None:
+    """On a narrow link everything that was received is replayed all the time."""
+    lag(standby, 0)
+    lag(standby, 1, written=9000)
+    for second in range(2, 7):
+        lag(standby, second, written=9000, received=1000 * second, replayed=1000 * second)
+    refused(standby, 7, ReplicationLag, written=9000, received=7000, replayed=7000)
+    assert lag(standby, 8, written=9000, received=9000, replayed=9000) == 0
+
+
+def test_half_a_record_at_the_end_is_no_lag(standby: Replication) -> None:
+    for second in range(60):
+        assert lag(standby, second, written=8192, received=8192, replayed=8152) == 0
+
+
+def test_a_long_lag_is_remembered_in_little_space_and_ends_when_it_ends(
+    standby: Replication,
+) -> None:
+    lag(standby, 0)
+    for second in range(1, 100_000):
+        with suppress(ReplicationLag):
+            standby.judge(second, HEALTHY | BUSY | {"received": 1000 + second})
+    assert len(standby._replay._samples) < 1000
+
+    def lag_at(replayed: int) -> Any:
+        row = BUSY | {"received": 101_000, "replayed": replayed}
+        return refused(standby, 100_000, ReplicationLag, **row).data["lag"]
+
+    assert lag_at(1000) == 99_999
+    assert lag_at(51_000) == pytest.approx(50_000, rel=0.02)
+    assert 1000 <= lag_at(100_000) <= 2000
+    assert 1 <= lag_at(100_999) <= 1001
+    assert lag(standby, 100_001, received=101_000, replayed=101_000) == 0
+
+
+def test_what_the_first_look_finds_has_to_be_replayed_first(standby: Replication) -> None:
+    fault = refused(standby, 0, ReplicationLag, **BUSY, received=2000)
+    assert fault.data["lag"] is None
+    refused(standby, 1, ReplicationLag, **BUSY, received=3000, replayed=1999)
+    assert lag(standby, 2, **BUSY, received=3000, replayed=2000) == 1
+
+
+def test_after_some_time_out_of_touch_nobody_knows_for_how_long_it_has_been_behind(
+    standby: Replication,
+) -> None:
+    lag(standby, 0)
+    refused(standby, 6, NotStreaming, **GONE)
+    fault = refused(standby, 7, ReplicationLag, **BUSY, written=10**9)
+    assert fault.data["lag"] is None
+    assert lag(standby, 9, written=10**9, received=10**9, replayed=10**9) == 0
+
+
+@pytest.mark.parametrize("other", [{"cluster": 8}, {"timeline": 2}])
+def test_positions_of_another_history_are_not_compared(
+    standby: Replication, other: dict[str, int]
+) -> None:
+    lag(standby, 0)
+    lag(standby, 1, **BUSY, written=10**9)
+    fewer = {"written": 500, "received": 500, "replayed": 500}
+    assert lag(standby, 2, **fewer, **other) == 0
+    for second in range(3, 60):
+        assert lag(standby, second, **fewer, **other) == 0
+
+
+def test_silence_is_usual_for_half_of_the_receivers_timeout(standby: Replication) -> None:
+    lag(standby, 0, silence=30.0)
+    lag(standby, 1, silence=30.0 + MAX_LAG)
+    fault = refused(standby, 2, PrimaryUnresponsive, silence=30.1 + MAX_LAG)
+    assert fault.data["silence"] == 30.1 + MAX_LAG
+
+
+def test_a_receiver_that_gives_up_is_given_no_more_time_than_a_silent_one(
+    standby: Replication,
+) -> None:
+    lag(standby, 0)
+    lag(standby, 34, silence=34.0)
+    lag(standby, 35, **GONE)
+    refused(standby, 35.1, NotStreaming, **GONE)
+
+
+def test_a_standby_that_comes_back_in_time_was_never_gone(standby: Replication) -> None:
+    lag(standby, 0)
+    for second in range(1, 5):
+        lag(standby, second, **GONE)
+    assert lag(standby, 5, written=10**9) == 0
+    assert lag(standby, 6, written=10**9, received=10**9, replayed=10**9) == 0
+
+
+def test_a_standby_that_was_never_seen_streaming_is_not_trusted(standby: Replication) -> None:
+    refused(standby, 0, NotStreaming, **GONE)
+    refused(standby, 1, NotStreaming, status="waiting", silence=0.0)
+
+
+def test_what_cannot_be_known_fails_at_once(standby: Replication) -> None:
+    hidden = refused(standby, 0, MissingGrant, **HIDDEN, reader='"My role"')
+    assert hidden.detail.endswith('GRANT pg_read_all_stats TO "My role"')
+    unbounded = refused(standby, 0, WalReceiverTimeoutDisabled, timeout=0.0)
+    assert hidden.permanent
+    assert unbounded.permanent
+
+
+def test_a_primary_is_called_one_and_nothing_else_is_said_of_it(standby: Replication) -> None:
+    figures = {"written": None, "received": None, "replayed": None, "waiting": False}
+    assert not refused(standby, 0, NotInRecovery, **GONE | figures | {"in_recovery": False}).data

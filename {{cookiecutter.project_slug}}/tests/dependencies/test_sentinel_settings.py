@@ -1,0 +1,92 @@
+"""The settings of Sentinel: what is taken for addresses, and what stops the start."""
+
+import pytest
+
+from reference_service.dependencies.redis.client import RedisSettings
+from reference_service.dependencies.sentinel.client import (
+    SentinelSettings,
+    addresses,
+)
+from reference_service.environment import (
+    SettingsError,
+    read,
+)
+from reference_service.health import Registry
+from reference_service.wiring import (
+    Assembly,
+    load,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("one:26380", [("one", 26380)]),
+        ("one", [("one", 26379)]),
+        ("one:1, two.example,10.0.0.3:3", [("one", 1), ("two.example", 26379), ("10.0.0.3", 3)]),
+        ("[::1]:26380,[::2]", [("::1", 26380), ("::2", 26379)]),
+        ("one,one:26379,one ", [("one", 26379)]),
+    ],
+)
+def test_an_address_is_a_host_and_maybe_a_port(
+    text: str, expected: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_SENTINELS", text)
+    assert addresses(read([SentinelSettings])[SentinelSettings].sentinels) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["one:", "one:x", "one:65536", "one:0", "one,,two", ",", "redis://one:1", "me@one", "one/0"],
+)
+def test_anything_else_is_refused_in_one_sentence(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_SENTINELS", text)
+    with pytest.raises(SettingsError, match=r"^REDIS_SENTINELS: not the addresses of sentinels "):
+        read([SentinelSettings])
+
+
+def test_a_name_that_no_master_can_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_SENTINEL_MASTER", "my master")
+    with pytest.raises(SettingsError, match=r"^REDIS_SENTINEL_MASTER: "):
+        read([SentinelSettings])
+
+
+@pytest.mark.parametrize(
+    ("variables", "checks"),
+    [
+        ({"REDIS_URL": "redis://one"}, ["redis"]),
+        ({"REDIS_URL": "redis://one", "REDIS_SENTINELS": ""}, ["redis"]),
+        ({"REDIS_SENTINELS": "one,two,three"}, ["redis", "redis.sentinel"]),
+        (
+            {"REDIS_SENTINELS": "one", "REDIS_URL": "rediss://user:secret@of.no.account/1"},
+            ["redis", "redis.sentinel"],
+        ),
+    ],
+)
+def test_redis_is_where_the_url_says_unless_sentinels_are_to_say_it(
+    variables: dict[str, str], checks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [check.name for check in assembled(variables, monkeypatch).resources.checks()] == checks
+
+
+def test_without_either_the_start_is_stopped_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(SettingsError) as stopped:
+        assembled({}, monkeypatch)
+    [sentence] = stopped.value.faults
+    assert sentence.startswith("REDIS_SENTINELS: not set, and neither is REDIS_URL.")
+
+
+def assembled(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Assembly:
+    for name in ("REDIS_URL", "REDIS_SENTINELS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    service = Assembly("orders", "1.0", Registry())
+    settings = read([RedisSettings, SentinelSettings])
+    for wiring in load("redis", "sentinel"):
+        wiring.add_to(service, settings)
+    return service

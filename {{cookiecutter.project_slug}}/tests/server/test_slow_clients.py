@@ -1,0 +1,344 @@
+"""Clients that are slow, or that never stop, from real sockets."""
+
+import asyncio
+import contextlib
+import errno
+import json
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from ..conftest import StartService
+from ..processes import Service, wait_until
+
+IO_TIMEOUT, HEADER_TIMEOUT, KEEP_ALIVE_TIMEOUT = 2, 3, 5
+GET = b"GET /items HTTP/1.1\r\nhost: here\r\n\r\n"
+CHUNK = b"1000\r\n" + b"x" * 4096 + b"\r\n"
+LATE = 20.0
+"""Seconds that a busy machine may take for what takes some."""
+HOLD = 5.0
+A_LOT = 50_000_000
+
+
+@pytest.fixture(scope="module")
+def service(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """One service for all of them: who is cut off leaves nothing behind that the next could see."""
+    settings = {
+        "SERVICE_HEADER_TIMEOUT": HEADER_TIMEOUT,
+        "SERVICE_IO_TIMEOUT": IO_TIMEOUT,
+        "SERVICE_KEEP_ALIVE_TIMEOUT": KEEP_ALIVE_TIMEOUT,
+        "SERVICE_REQUEST_TIMEOUT": 30,
+    }
+    log = tmp_path_factory.mktemp("slow") / "service.log"
+    with Service(environment, log, **settings) as service:
+        service.until_ready()
+        yield service
+
+
+class Client:
+    """A connection that does only what it is told to."""
+
+    def __init__(self, service: Service, receive_buffer: int | None = None) -> None:
+        self.socket = socket.socket()
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(LATE)
+        self.socket.connect(("127.0.0.1", service.port))
+        self.since = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, *parts: bytes, pause: float = 0.0) -> None:
+        for part in parts:
+            self.socket.sendall(part)
+            time.sleep(pause)
+
+    def post(self, path: str, *fields: bytes, body: bytes = b"") -> None:
+        lines = [b"POST %s HTTP/1.1" % path.encode(), b"host: here", *fields, b"", body]
+        self.send(b"\r\n".join(lines))
+
+    def answer(self) -> bytes:
+        """Return what comes until the end, or until it is cut off."""
+        parts = []
+        with contextlib.suppress(ConnectionError):
+            while part := self.socket.recv(65536):
+                parts.append(part)
+        return b"".join(parts)
+
+    def lives(self, drip: bytes = b"", step: int = 1) -> float:
+        """Send a step of `drip` now and then; return the seconds until it is cut off."""
+        sent = 0
+        self.socket.settimeout(0.2)
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() - self.since < LATE:
+                with contextlib.suppress(TimeoutError):
+                    if not self.socket.recv(65536):
+                        break
+                    continue
+                self.socket.sendall(drip[sent : sent + step])
+                sent += step
+        return time.monotonic() - self.since
+
+    def is_reset(self) -> bool:
+        """Tell without reading."""
+        return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+
+    def floods(self, part: bytes) -> bool:
+        """Send without end and never read; tell whether it is cut off before a lot was sent."""
+        with contextlib.suppress(ConnectionError):
+            for _ in range(A_LOT // len(part)):
+                self.socket.sendall(part)
+            return False
+        return True
+
+
+@pytest.mark.parametrize("drip", [b"", GET[:-2] + b"x: " + b"y" * 1000])
+def test_a_head_that_is_not_complete_in_time_ends_the_connection(
+    service: Service, drip: bytes
+) -> None:
+    with Client(service) as client:
+        assert HEADER_TIMEOUT - 0.2 < client.lives(drip) < LATE
+
+
+@pytest.mark.parametrize("drip", [b"GET /items HTTP/1.1\r\nhost: " + b"x" * 1000, b"\r\n" * 500])
+def test_a_later_head_has_its_time_from_its_first_byte(service: Service, drip: bytes) -> None:
+    with Client(service) as client:
+        client.send(GET)
+        assert client.socket.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert HEADER_TIMEOUT - 0.2 < client.lives(drip) < LATE
+
+
+def test_an_idle_connection_is_kept_for_a_time_of_its_own(service: Service) -> None:
+    with Client(service) as client:
+        client.send(GET, pause=HEADER_TIMEOUT + 0.5)
+        client.send(GET)
+        assert KEEP_ALIVE_TIMEOUT + HEADER_TIMEOUT < client.lives() < LATE
+    late = service.records("disconnected slow client")
+    assert "next request" not in {record["owed"] for record in late}
+
+
+@pytest.mark.parametrize("drip", [b"", b"x" * 1000])
+def test_a_body_that_stalls_ends_the_request(service: Service, drip: bytes) -> None:
+    before = service.tasks()
+    with Client(service) as client:
+        client.post("/items", b"content-type: application/json", b"content-length: 1000")
+        assert IO_TIMEOUT - 0.2 < client.lives(drip) < LATE
+        wait_until(lambda: service.tasks() <= before)
+
+
+def test_a_body_that_comes_slowly_is_read(service: Service) -> None:
+    with Client(service) as client:
+        client.post("/faults/read-after/0", b"content-length: 40960", b"connection: close")
+        client.send(*[b"x" * 4096] * 10, pause=IO_TIMEOUT / 4)
+        assert client.answer().endswith(b"\r\n\r\n40960")
+
+
+def test_a_body_is_not_late_while_the_service_does_not_read_it(service: Service) -> None:
+    path, size = f"/faults/read-after/{IO_TIMEOUT + 1}", 1_000_000
+    with Client(service) as client:
+        client.post(path, b"content-length: %d" % size, b"connection: close")
+        client.send(b"x" * size)
+        assert client.answer().endswith(b"\r\n\r\n%d" % size)
+    with Client(service) as client:
+        client.post(path, b"content-length: 3", b"connection: close", b"expect: 100-continue")
+        assert client.socket.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.send(b"abc")
+        assert client.answer().endswith(b"\r\n\r\n3")
+
+
+def test_a_body_that_nobody_reads_ends_with_its_time(service: Service) -> None:
+    with Client(service) as client:
+        client.post("/nowhere", b"transfer-encoding: chunked")
+        assert client.socket.recv(65536).startswith(b"HTTP/1.1 404 ")
+        assert IO_TIMEOUT - 0.2 < client.lives(CHUNK * 1000, step=len(CHUNK)) < LATE
+
+
+def test_a_body_that_stalls_beyond_the_request_timeout_is_answered_and_ends(
+    start_service: StartService,
+) -> None:
+    service = start_service(SERVICE_REQUEST_TIMEOUT=1, SERVICE_IO_TIMEOUT=IO_TIMEOUT)
+    service.until_ready()
+    with Client(service) as client:
+        client.post("/items", b"content-type: application/json", b"content-length: 1000")
+        assert client.answer().startswith(b"HTTP/1.1 408 ")
+        assert time.monotonic() - client.since < LATE
+
+
+@pytest.mark.parametrize("path", ["/faults/bytes/50000000", "/faults/stream"])
+@pytest.mark.parametrize("connection", [b"keep-alive", b"close"])
+def test_a_response_that_nobody_takes_ends_the_request(
+    service: Service, path: str, connection: bytes
+) -> None:
+    before = service.tasks()
+    with Client(service) as client:
+        client.send(
+            b"GET %s HTTP/1.1\r\nhost: here\r\nconnection: %s\r\n\r\n" % (path.encode(), connection)
+        )
+        wait_until(client.is_reset, LATE)
+        assert time.monotonic() - client.since > IO_TIMEOUT - 0.2
+        wait_until(lambda: service.tasks() <= before)
+
+
+def test_a_reader_that_is_slow_but_steady_gets_it_all(service: Service) -> None:
+    size, rate = 8_000_000, 250_000
+    with Client(service, receive_buffer=65536) as client:
+        client.send(b"GET /faults/bytes/%d HTTP/1.0\r\n\r\n" % size)
+        got = 0
+        while (spent := time.monotonic() - client.since) < 3 * IO_TIMEOUT:
+            got += len(client.socket.recv(4096))
+            time.sleep(max(0.0, got / rate - spent))
+        assert got < size / 2
+        assert got + len(client.answer()) > size
+
+
+def test_a_stream_that_has_nothing_to_say_is_no_slow_reader(service: Service) -> None:
+    with Client(service) as client:
+        client.send(b"GET /faults/stream?pause=%d HTTP/1.0\r\n\r\n" % (2 * IO_TIMEOUT))
+        got = b""
+        while got.count(b"x" * 4096) < 2:
+            got += client.socket.recv(65536)
+        assert time.monotonic() - client.since > 2 * IO_TIMEOUT - 0.2
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        GET[:-2] + b"x: " + b"y" * 65536 + b"\r\n\r\n",
+        GET[:-2] + b"x: " + b"y" * 65536,
+        GET[:-2] + b"x: y\r\n" * 12000,
+        b"GET /" + b"x" * 65536,
+    ],
+    ids=["complete", "endless field", "endless fields", "endless target"],
+)
+def test_a_head_that_is_too_large_is_answered_431(service: Service, head: bytes) -> None:
+    with Client(service) as client:
+        client.send(head)
+        answer = client.answer()
+    assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert b"\r\ncontent-type: application/problem+json\r\n" in answer
+    assert b"The request's head is larger than 65536 bytes." in answer
+
+
+def test_a_head_within_the_limit_is_served_however_large_its_body(service: Service) -> None:
+    with Client(service) as client:
+        fields = [b"x: " + b"y" * 60000, b"content-length: 500000", b"connection: close"]
+        client.post("/faults/read-after/0", *fields, body=b"x" * 500_000)
+        assert client.answer().endswith(b"\r\n\r\n500000")
+
+
+def test_what_is_no_http_is_answered_400_like_every_other_error(service: Service) -> None:
+    with Client(service) as client:
+        client.send(b"nonsense\r\n\r\n")
+        answer = client.answer()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\ncontent-type: application/problem+json\r\n" in answer
+    *_, line = service.records("rejected malformed request")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert f"\r\nx-request-id: {line['request_id']}\r\n".encode() in head
+    assert json.loads(body)["request_id"] == line["request_id"]
+
+
+@pytest.mark.parametrize(
+    ("begin", "part"),
+    [
+        (b"", CHUNK),
+        (b"1;", b"x" * 4096),
+        (b"1\r\nx\r\n0\r\n", b"x: yyyyyyyyyyyyyyyy\r\n" * 100),
+    ],
+    ids=["body", "extension", "trailers"],
+)
+def test_a_body_without_an_end_takes_little_memory_and_ends(
+    service: Service, begin: bytes, part: bytes
+) -> None:
+    with Client(service) as client:
+        client.post("/items", b"content-type: application/json", b"transfer-encoding: chunked")
+        client.send(begin)
+        assert client.floods(part)
+
+
+def test_pipelined_requests_are_answered_in_turn(service: Service) -> None:
+    requests = [b"GET /nowhere/%d HTTP/1.1\r\nhost: here\r\n\r\n" % n for n in range(30)]
+    with Client(service) as client:
+        client.send(b"".join(requests), b"GET /items HTTP/1.0\r\n\r\n")
+        answer = client.answer()
+    assert answer.count(b"HTTP/1.1 404 ") == 30
+    assert answer.count(b"HTTP/1.1 200 ") == 1
+
+
+def test_pipelining_without_end_ends_the_connection(service: Service) -> None:
+    with Client(service) as client:
+        assert client.floods(GET * 100)
+    assert service.probe("live") == 200
+
+
+def test_500_slow_heads_keep_nobody_from_being_served(start_service: StartService) -> None:
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("this system does not list the files of a process")
+    with open_files(200):  # the service has to ask for more
+        service = start_service(SERVICE_HEADER_TIMEOUT=HOLD)
+    service.until_ready()
+    assert service.api.get("/items").status_code == 200  # with connections of its own
+    idle = descriptors(service)
+    with open_files(1000):
+        took = asyncio.run(ask_during_attack(service, attackers=500))
+    assert len(took) > 3 * HOLD
+    assert max(took) < 2
+    wait_until(lambda: descriptors(service) <= idle)
+
+
+@contextlib.contextmanager
+def open_files(limit: int) -> Iterator[None]:
+    """Limit, also for processes that are started meanwhile, how many files may be open."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def descriptors(service: Service) -> int:
+    return len(list(Path(f"/proc/{service.process.pids[0]}/fd").iterdir()))
+
+
+async def ask_during_attack(service: Service, attackers: int) -> list[float]:
+    """Hold slow heads until they are cut off; return the seconds that others waited meanwhile."""
+    attack = [asyncio.create_task(send_a_slow_head(service.port)) for _ in range(attackers)]
+    async with asyncio.timeout(LATE):
+        while descriptors(service) < attackers:
+            await asyncio.sleep(0.01)
+    took = []
+    while not any(attacker.done() for attacker in attack):  # all of them hold
+        for path in ("/health/live", "/health/ready", "/items"):
+            started = time.monotonic()
+            answer = await asyncio.to_thread(service.api.get, path)
+            took.append(time.monotonic() - started)
+            assert answer.status_code == 200
+        await asyncio.sleep(0.05)
+    assert all(HOLD - 1 < lived < HOLD + LATE for lived in await asyncio.gather(*attack))
+    return took
+
+
+async def send_a_slow_head(port: int) -> float:
+    """Send a byte of a head a second; return the seconds until it is cut off."""
+    started = time.monotonic()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    end = asyncio.create_task(reader.read())
+    writer.write(b"GET /")
+    while not end.done():
+        writer.write(b"x")
+        await asyncio.wait([end], timeout=1)
+    writer.close()
+    assert not end.exception() or isinstance(end.exception(), ConnectionError)
+    return time.monotonic() - started

@@ -1,0 +1,65 @@
+"""Log lines: the same facts for programs and for people, whoever writes them."""
+
+import json
+import logging
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from reference_service.telemetry.access_log import AccessLog
+from reference_service.telemetry.logs import ConsoleFormatter, JsonFormatter
+
+from ..resilience.client import call
+
+
+async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+class Lines(logging.Handler):
+    """Formats records while their request is served, as a stream handler does."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.formatter = formatter
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+async def access_line(formatter: logging.Formatter) -> str:
+    """Return the access line of a request that is logged as a record."""
+    handler, logger = Lines(formatter), logging.getLogger(AccessLog.__module__)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        await call(AccessLog(answer, slow=9, json_lines=False), headers=[(b"x-request-id", b"me")])
+    finally:
+        logger.removeHandler(handler)
+    return handler.lines[0]
+
+
+async def test_the_access_line_written_directly_is_what_the_formatter_would_write(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logging.getLogger(AccessLog.__module__).setLevel(logging.INFO)
+    await call(AccessLog(answer, slow=9, json_lines=True), headers=[(b"x-request-id", b"me")])
+    direct = json.loads(capsys.readouterr().out)
+    formatted = json.loads(await access_line(JsonFormatter()))
+    assert list(direct) == list(formatted)
+    for name in ("level", "logger", "message", "request_id", "method", "path", "status"):
+        assert direct[name] == formatted[name]
+
+
+async def test_people_see_the_request_id_too() -> None:
+    line = await access_line(ConsoleFormatter())
+    assert " request request_id=me method=POST path=/ status=200 " in line
+
+
+def test_a_line_for_people_shows_control_characters_as_escapes() -> None:
+    record = logging.makeLogRecord({"msg": "two\nlines \x1b[31m", "path": "/\r"})
+    line = ConsoleFormatter().format(record)
+    assert "two\\nlines \\x1b[31m path=/\\r" in line
+    assert line.isprintable()
