@@ -1,4 +1,4 @@
-"""An event loop whose time is data: sleeping costs nothing, and the same test ends the same way."""
+"""An event loop on virtual time: sleeping takes no time, and each run of a test is the same."""
 
 import asyncio
 import selectors
@@ -17,14 +17,14 @@ class _Selector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> Any:
         if timeout is None:
-            message = "everything waits for ever: nothing is left that could move the clock"
+            message = "no timer is left, so everything would wait forever"
             raise RuntimeError(message)
         self.now += timeout
         return super().select(0)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop on virtual time; give its `time` to a Registry as the clock."""
+    """A loop on virtual time. Pass `now` to a Registry as its clock."""
 
     def __init__(self) -> None:
         self._virtual = _Selector()
@@ -35,10 +35,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run(scenario: Coroutine[Any, Any, T]) -> T:
-    """Play a scenario on virtual time."""
+    """Run a scenario on virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(scenario)
 
 
 def now() -> float:
+    """Return the virtual time in seconds."""
     return asyncio.get_running_loop().time()

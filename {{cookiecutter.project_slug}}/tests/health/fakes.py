@@ -1,4 +1,4 @@
-"""A dependency that does what a test says, and remembers when it was asked."""
+"""A fake dependency, controlled by a test, that records the attempts of its check."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,11 +10,17 @@ from .clock import now
 
 
 class Dependency:
-    """Passes until told otherwise; `asked_at` has the time of each attempt."""
+    """Passes until a test changes it.
+
+    error, result: what the check raises, or returns.
+    hangs: whether the check never returns.
+    swallows_cancellation: whether a hanging check ends only after `released` is set.
+    attempted_at: the time of each attempt.
+    """
 
     def __init__(self) -> None:
-        self.asked_at: list[float] = []
-        self.in_flight = self.most_in_flight = 0
+        self.attempted_at: list[float] = []
+        self.in_flight = self.max_in_flight = 0
         self.error: BaseException | None = None
         self.result: CheckResult | None = None
         self.hangs = False
@@ -22,9 +28,9 @@ class Dependency:
         self.released = asyncio.Event()
 
     async def check(self) -> CheckResult | None:
-        self.asked_at.append(now())
+        self.attempted_at.append(now())
         self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
             if self.hangs:
                 await self._hang()
@@ -46,13 +52,13 @@ class Dependency:
 
     def intervals(self) -> list[float]:
         """Return the seconds between attempts."""
-        pairs = zip(self.asked_at, self.asked_at[1:], strict=False)
+        pairs = zip(self.attempted_at, self.attempted_at[1:], strict=False)
         return [round(later - earlier, 3) for earlier, later in pairs]
 
 
 @asynccontextmanager
 async def running(*checks: Check, options: Options | None = None) -> AsyncIterator[Registry]:
-    """Run a registry of these checks on the loop's time."""
+    """Run a registry of these checks on virtual time."""
     registry = Registry(checks, options, clock=now)
     registry.started_up = True
     await registry.start()

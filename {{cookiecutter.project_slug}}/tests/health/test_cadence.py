@@ -1,4 +1,4 @@
-"""The load score, and what it does to interval and threshold."""
+"""The load score, and how it changes the interval and the threshold."""
 
 import asyncio
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from reference_service.health import Check, Options, Status
 from reference_service.health.cadence import Cadence
-from reference_service.health.load import Load, available_cores, weigh
+from reference_service.health.load import Load, available_cores, weighted_score
 
 from .clock import now, run
 from .fakes import Dependency, running
@@ -25,16 +25,16 @@ from .fakes import Dependency, running
         (0, 0, 5000, 0.2),
     ],
 )
-def test_cpu_latency_and_concurrency_are_weighed_and_clamped(
+def test_load_score_weighs_cpu_latency_and_concurrency_up_to_1(
     cpu: float, p95: float, in_flight: int, score: float
 ) -> None:
-    assert weigh(cpu=cpu, p95=p95, in_flight=in_flight) == pytest.approx(score)
+    assert weighted_score(cpu=cpu, p95=p95, in_flight=in_flight) == pytest.approx(score)
 
 
 @pytest.mark.parametrize(
     ("score", "interval", "threshold"), [(0, 5, 3), (0.49, 31.95, 3), (0.5, 32.5, 4), (1, 60, 5)]
 )
-def test_load_stretches_the_interval_and_raises_the_threshold(
+def test_load_increases_interval_and_threshold_while_all_checks_pass(
     score: float, interval: float, threshold: int
 ) -> None:
     cadence = Cadence(Options())
@@ -46,7 +46,7 @@ def test_load_stretches_the_interval_and_raises_the_threshold(
     assert cadence.failure_threshold == threshold
 
 
-def test_the_95th_percentile_is_of_the_requests_since_the_last_reading() -> None:
+def test_load_score_covers_the_requests_since_the_last_reading() -> None:
     load = Load(cores=1000)
     for milliseconds in range(1, 101):
         load.observe(milliseconds / 100)
@@ -57,7 +57,7 @@ def test_the_95th_percentile_is_of_the_requests_since_the_last_reading() -> None
 @pytest.mark.parametrize(
     ("cpu_max", "cores"), [("50000 100000", 0.5), ("max 100000", None), ("nonsense", None)]
 )
-def test_the_quota_of_the_container_counts(
+def test_available_cores_follow_the_cgroup_quota(
     tmp_path: Path, cpu_max: str, cores: float | None
 ) -> None:
     (tmp_path / "cpu.max").write_text(cpu_max)
@@ -69,7 +69,7 @@ class FullLoad(Load):
         return 1.0
 
 
-def test_under_full_load_checks_are_rare_while_all_passes_and_quick_when_one_fails() -> None:
+def test_full_load_checks_run_every_60_s_and_every_5_s_after_a_failure() -> None:
     async def scenario() -> tuple[list[float], float]:
         steady, broken = Dependency(), Dependency()
         checks = Check("steady", steady.check), Check("broken", broken.check)
@@ -78,20 +78,20 @@ def test_under_full_load_checks_are_rare_while_all_passes_and_quick_when_one_fai
             await asyncio.sleep(160)
             broken.error = ConnectionError()
             registry.recheck()
-            began = now()
+            started = now()
             while registry.monitors["broken"].state.status is not Status.FAIL:
                 await asyncio.sleep(0.05)
-            took = now() - began
+            detected_after = now() - started
             await asyncio.sleep(20)
-        return steady.intervals(), took
+        return steady.intervals(), detected_after
 
-    intervals, took = run(scenario())
+    intervals, detected_after = run(scenario())
     assert max(intervals) == 60
     assert intervals[-3:] == [5, 5, 5]
-    assert took <= 1 + 5 * 0.5 + 1.6
+    assert detected_after <= 1 + 5 * 0.5 + 1.6
 
 
-def test_traffic_that_fails_makes_a_stretched_check_look_at_once() -> None:
+def test_recheck_under_full_load_runs_the_check_at_once() -> None:
     async def scenario() -> list[float]:
         dependency = Dependency()
         async with running(Check("db", dependency.check)) as registry:
@@ -99,6 +99,6 @@ def test_traffic_that_fails_makes_a_stretched_check_look_at_once() -> None:
             await asyncio.sleep(70)
             registry.recheck()
             await asyncio.sleep(1)
-        return dependency.asked_at
+        return dependency.attempted_at
 
     assert run(scenario())[-1] == 70

@@ -1,4 +1,4 @@
-"""Attempts: how often, how long, how many, and what they make of a check."""
+"""Attempts: when they are made, how long they may take, and how they change the state."""
 
 import asyncio
 import contextlib
@@ -20,17 +20,17 @@ from .clock import now, run
 from .fakes import Dependency, running
 
 
-def test_a_passing_check_is_asked_every_interval() -> None:
+def test_passing_check_runs_every_interval() -> None:
     async def scenario() -> list[float]:
         dependency = Dependency()
         async with running(Check("db", dependency.check)):
             await asyncio.sleep(16)
-        return dependency.asked_at
+        return dependency.attempted_at
 
     assert run(scenario()) == [0, 5, 10, 15]
 
 
-def test_transient_failures_are_retried_with_growing_back_off_then_every_second() -> None:
+def test_transient_failures_are_retried_with_back_off_then_every_second() -> None:
     async def scenario() -> tuple[list[float], list[Status]]:
         dependency = Dependency()
         seen = []
@@ -56,18 +56,18 @@ def test_one_pass_restores_a_failed_check() -> None:
             dependency.error = ConnectionError()
             await asyncio.sleep(10)
             dependency.error = None
-            healed = now()
+            repaired_at = now()
             while registry.monitors["db"].state.status is not Status.PASS:
                 await asyncio.sleep(0.05)
-            return registry.monitors["db"].state.status, now() - healed
+            return registry.monitors["db"].state.status, now() - repaired_at
 
-    status, took = run(scenario())
+    status, recovered_after = run(scenario())
     assert status is Status.PASS
-    assert took <= 1.05
+    assert recovered_after <= 1.05
 
 
 @pytest.mark.parametrize("error", [PermissionError("wrong password"), PermanentFailure("no role")])
-def test_a_permanent_failure_fails_at_once_and_is_tried_again_every_interval(
+def test_permanent_failure_fails_at_once_and_is_retried_every_interval(
     error: Exception,
 ) -> None:
     async def scenario() -> tuple[Status, list[float]]:
@@ -83,19 +83,19 @@ def test_a_permanent_failure_fails_at_once_and_is_tried_again_every_interval(
 
     status, intervals = run(scenario())
     assert status is Status.FAIL
-    # The transition has every check, this one too, look again after a second.
+    # The change of status rechecks every check, this one too, after a second.
     assert intervals == [5, 1, 5, 5]
 
 
-def test_a_hung_attempt_is_abandoned_after_its_timeout() -> None:
+def test_hanging_attempt_is_abandoned_after_its_timeout() -> None:
     async def scenario() -> tuple[float, bool, str | None]:
         dependency = Dependency()
         dependency.hangs = True
         async with running(Check("db", dependency.check)) as registry:
             while not registry.monitors["db"].state.attempts:
                 await asyncio.sleep(0.01)
-            verdict = registry.monitors["db"].state
-        return verdict.checked_at, verdict.timed_out, verdict.error
+            state = registry.monitors["db"].state
+        return state.checked_at, state.timed_out, state.error
 
     at, timed_out, error = run(scenario())
     assert at == pytest.approx(0.5)
@@ -103,42 +103,42 @@ def test_a_hung_attempt_is_abandoned_after_its_timeout() -> None:
     assert error == "TimeoutError"
 
 
-def test_a_check_that_swallows_cancellation_is_never_joined_by_a_second_attempt() -> None:
+def test_check_that_swallows_cancellation_has_only_one_attempt_in_flight() -> None:
     async def scenario() -> tuple[int, int, int, Status]:
         dependency = Dependency()
         dependency.hangs = dependency.swallows_cancellation = True
         async with running(Check("db", dependency.check)) as registry:
             await asyncio.sleep(60)
             tasks = len(asyncio.all_tasks())
-            asked = len(dependency.asked_at)
+            attempts = len(dependency.attempted_at)
             dependency.hangs = False
             dependency.released.set()
             await asyncio.sleep(2)
             status = registry.monitors["db"].state.status
-        return dependency.most_in_flight, asked, tasks, status
+        return dependency.max_in_flight, attempts, tasks, status
 
-    most, asked, tasks, status = run(scenario())
-    assert most == 1
-    assert asked == 1
-    assert tasks == 4  # this test, the supervisor, the monitor, the orphan
+    max_in_flight, attempts, tasks, status = run(scenario())
+    assert max_in_flight == 1
+    assert attempts == 1
+    assert tasks == 4  # this test, the supervisor, the monitor, the abandoned attempt
     assert status is Status.PASS
 
 
-def test_idle_detection_of_silence_is_within_an_interval_and_three_timeouts() -> None:
+def test_idle_check_that_hangs_fails_within_an_interval_and_three_timeouts() -> None:
     async def scenario() -> float:
         dependency = Dependency()
         async with running(Check("db", dependency.check)) as registry:
             await asyncio.sleep(0.01)
             dependency.hangs = True
-            began = now()
+            started = now()
             while registry.monitors["db"].state.status is not Status.FAIL:
                 await asyncio.sleep(0.01)
-            return now() - began
+            return now() - started
 
     assert run(scenario()) <= 5 + 3 * 0.5 + 0.3 + 0.02
 
 
-def test_suspicion_is_answered_within_a_second_and_at_most_once_a_second() -> None:
+def test_rechecks_run_at_once_and_at_most_once_per_second() -> None:
     async def scenario() -> list[float]:
         dependency = Dependency()
         async with running(Check("db", dependency.check)) as registry:
@@ -146,12 +146,12 @@ def test_suspicion_is_answered_within_a_second_and_at_most_once_a_second() -> No
             for _ in range(20):
                 registry.recheck()
                 await asyncio.sleep(0.1)
-        return [round(at, 2) for at in dependency.asked_at]
+        return [round(at, 2) for at in dependency.attempted_at]
 
     assert run(scenario()) == [0, 2.3, 3.3, 4.3]
 
 
-def test_suspicion_of_one_dependency_leaves_the_others_alone() -> None:
+def test_recheck_of_a_name_runs_only_that_check_and_those_below() -> None:
     async def scenario() -> tuple[int, int, int]:
         db, pool, cache = Dependency(), Dependency(), Dependency()
         checks = Check("db", db.check), Check("db.pool", pool.check), Check("dbx", cache.check)
@@ -159,20 +159,20 @@ def test_suspicion_of_one_dependency_leaves_the_others_alone() -> None:
             await asyncio.sleep(2)
             registry.recheck("db")
             await asyncio.sleep(1)
-        return len(db.asked_at), len(pool.asked_at), len(cache.asked_at)
+        return len(db.attempted_at), len(pool.attempted_at), len(cache.attempted_at)
 
     assert run(scenario()) == (2, 2, 1)
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()])
-def test_a_check_can_end_neither_its_monitor_nor_the_process(error: BaseException) -> None:
+def test_check_that_raises_base_exception_fails_and_runs_again(error: BaseException) -> None:
     async def scenario() -> tuple[Status, str, int]:
         dependency = Dependency()
         dependency.error = error
         async with running(Check("db", dependency.check)) as registry:
             await asyncio.sleep(4)
-            verdict = registry.monitors["db"].state
-        return verdict.status, verdict.detail, verdict.attempts
+            state = registry.monitors["db"].state
+        return state.status, state.detail, state.attempts
 
     status, detail, attempts = run(scenario())
     assert status is Status.FAIL
@@ -180,19 +180,19 @@ def test_a_check_can_end_neither_its_monitor_nor_the_process(error: BaseExceptio
     assert attempts > 3
 
 
-def test_a_returned_failure_counts_like_a_raised_one_and_keeps_its_data() -> None:
+def test_returned_failure_counts_like_a_raised_one_and_keeps_its_data() -> None:
     async def scenario() -> tuple[Status, int, object]:
         dependency = Dependency()
         dependency.result = CheckResult(Status.FAIL, "lag", {"seconds": 9, "detail": "it lags"})
         async with running(Check("db", dependency.check)) as registry:
             await asyncio.sleep(2.5)
-            verdict = registry.monitors["db"].state
-        return verdict.status, verdict.failures, verdict.data["seconds"]
+            state = registry.monitors["db"].state
+        return state.status, state.failures, state.data["seconds"]
 
     assert run(scenario()) == (Status.FAIL, 3, 9)
 
 
-def test_a_warning_is_kept_until_the_threshold_and_is_no_failure() -> None:
+def test_warning_check_keeps_its_status_until_the_threshold() -> None:
     async def scenario() -> list[tuple[Status, int]]:
         dependency = Dependency()
         dependency.result = CheckResult(Status.WARN, "full")
@@ -202,8 +202,8 @@ def test_a_warning_is_kept_until_the_threshold_and_is_no_failure() -> None:
             seen.append((registry.monitors["pool"].state.status, 0))
             dependency.error = CheckFailed("worse")
             await asyncio.sleep(0.55)
-            verdict = registry.monitors["pool"].state
-            seen.append((verdict.status, verdict.failures))
+            state = registry.monitors["pool"].state
+            seen.append((state.status, state.failures))
             await asyncio.sleep(1)
             seen.append((registry.monitors["pool"].state.status, 0))
         return seen
@@ -233,7 +233,7 @@ def test_each_change_is_logged_once_with_its_reason(caplog: pytest.LogCaptureFix
     ]
 
 
-def test_an_attempt_that_is_asked_for_comes_at_once_within_what_was_asked() -> None:
+def test_run_all_now_makes_one_attempt_at_once_within_the_given_context() -> None:
     async def scenario() -> tuple[list[float], list[str]]:
         dependency, entered = Dependency(), list[str]()
 
@@ -251,14 +251,14 @@ def test_an_attempt_that_is_asked_for_comes_at_once_within_what_was_asked() -> N
             await registry.run_all_now(attempt_context)
             dependency.hangs = True
             await asyncio.gather(*(registry.run_all_now(attempt_context) for _ in range(3)))
-        return dependency.asked_at, entered
+        return dependency.attempted_at, entered
 
-    asked_at, entered = run(scenario())
-    assert asked_at == [0, 2.5, 2.5]
+    attempted_at, entered = run(scenario())
+    assert attempted_at == [0, 2.5, 2.5]
     assert entered == ["db passed", "db timed out"]
 
 
-def test_every_attempt_is_made_within_what_the_registry_was_given() -> None:
+def test_every_attempt_is_made_within_the_attempt_context_of_the_registry() -> None:
     inside: ContextVar[str] = ContextVar("inside", default="nothing")
 
     @contextlib.contextmanager
@@ -270,10 +270,10 @@ def test_every_attempt_is_made_within_what_the_registry_was_given() -> None:
     async def scenario() -> list[str]:
         seen: list[str] = []
 
-        async def look() -> None:
+        async def check() -> None:
             seen.append(inside.get())
 
-        registry = Registry([Check("db", look)], clock=now, attempt_context=attempt_context)
+        registry = Registry([Check("db", check)], clock=now, attempt_context=attempt_context)
         await registry.start()
         await asyncio.sleep(6)
         await registry.stop()

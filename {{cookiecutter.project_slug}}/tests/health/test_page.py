@@ -1,4 +1,4 @@
-"""A browser gets a page, everything else JSON; the page loads nothing and lets nothing in."""
+"""Browsers get a page, other clients JSON. The page loads nothing and runs no foreign code."""
 
 import base64
 import hashlib
@@ -28,8 +28,8 @@ async def get(path: str, *accept: str) -> tuple[int, dict[str, str], str]:
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
     await ManagementApp(Registry([Check("database", Dependency().check)]))(scope, receive, send)
     start, body = sent
-    told = {name.decode(): value.decode() for name, value in start["headers"]}
-    return start["status"], told, body["body"].decode()
+    response_headers = {name.decode(): value.decode() for name, value in start["headers"]}
+    return start["status"], response_headers, body["body"].decode()
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ async def get(path: str, *accept: str) -> tuple[int, dict[str, str], str]:
         (["text/html;q=much"], "application/health+json"),
     ],
 )
-async def test_who_prefers_html_gets_the_page_and_others_json(
+async def test_client_that_prefers_html_gets_the_page_and_others_json(
     accept: list[str], media_type: str
 ) -> None:
     _, headers, _ = await get("/health", *accept)
@@ -59,19 +59,19 @@ async def test_who_prefers_html_gets_the_page_and_others_json(
     assert headers["vary"] == "accept"
 
 
-async def test_a_browser_gets_the_page_with_200_and_the_json_with_the_code_of_ready() -> None:
+async def test_page_has_status_200_and_json_has_the_status_of_ready() -> None:
     assert (await get("/health", BROWSER))[0] == 200
-    assert (await get("/health"))[0] == 503  # nobody has started the checks
+    assert (await get("/health"))[0] == 503  # the checks have not been started
 
 
 @pytest.mark.parametrize("path", ["/health/ready", "/health/ready/database"])
-async def test_a_browser_sees_probes_as_they_are(path: str) -> None:
+async def test_browser_gets_probes_as_json(path: str) -> None:
     _, headers, _ = await get(path, BROWSER)
     assert headers["content-type"] == "application/health+json"
     assert "content-security-policy" not in headers
 
 
-async def test_the_page_may_run_its_own_script_and_style_and_ask_its_own_address_only() -> None:
+async def test_policy_allows_only_the_inline_script_and_style_and_the_own_address() -> None:
     _, headers, page = await get("/health", BROWSER)
     policy = dict(
         directive.strip().split(" ", 1)
@@ -84,31 +84,31 @@ async def test_the_page_may_run_its_own_script_and_style_and_ask_its_own_address
         "frame-ancestors": "'none'",
         "connect-src": "'self'",
         "img-src": "data:",
-        "script-src": source(page, "script"),
-        "style-src": source(page, "style"),
+        "script-src": hash_source(page, "script"),
+        "style-src": hash_source(page, "style"),
     }
 
 
-def source(page: str, tag: str) -> str:
+def hash_source(page: str, tag: str) -> str:
     (text,) = re.findall(f"<{tag}[^>]*>(.*?)</{tag}>", page, re.DOTALL)
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-async def test_the_page_loads_nothing_from_elsewhere() -> None:
+async def test_page_loads_nothing_from_elsewhere() -> None:
     _, _, page = await get("/health", BROWSER)
-    names = {"http://www.w3.org/2000/svg"}  # of a language: nobody loads it
+    names = {"http://www.w3.org/2000/svg"}  # a namespace, which is not loaded
     assert set(re.findall(r"https?://[^\s\"'<>]+", page)) <= names
     assert not re.search(r"@import|\burl\(|\bimport\b|<(img|iframe|object|embed)\b|\bsrc=", page)
     assert set(re.findall(r'<link[^>]*href="([^"]*)"', page)) == {"data:,"}
 
 
-async def test_the_page_never_takes_what_it_is_told_for_html() -> None:
+async def test_page_never_inserts_html() -> None:
     _, _, page = await get("/health", BROWSER)
     assert not re.search(r"(inner|outer)HTML|insertAdjacentHTML|document\.write|\beval\b", page)
 
 
-async def test_without_scripts_the_page_names_the_way_to_the_text() -> None:
+async def test_page_without_javascript_refers_to_the_text() -> None:
     _, _, page = await get("/health", BROWSER)
-    (told,) = re.findall("<noscript>(.*?)</noscript>", page, re.DOTALL)
-    assert "text below" in told
+    (hint,) = re.findall("<noscript>(.*?)</noscript>", page, re.DOTALL)
+    assert "text below" in hint
     assert 'href="/health/ready?verbose"' in page

@@ -1,4 +1,4 @@
-"""The ASGI layer: exact paths, exact bodies, evidence from traffic, the lifespan."""
+"""`Probes`: exact paths and bodies, rechecks after error responses, and the lifespan."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from .fakes import Dependency, running
 
 
 async def business(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with the status code that is the path."""
+    """Respond with the status code in the path."""
     status = int(scope["path"].strip("/") or 200)
     await send({"type": "http.response.start", "status": status, "headers": []})
     await send({"type": "http.response.body", "body": b"business"})
@@ -34,7 +34,7 @@ async def request(app: Probes, path: str, method: str = "GET") -> list[Message]:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("probe", ["startup", "ready", "live"])
-def test_a_probe_is_answered_with_the_status_and_nothing_else(probe: str, method: str) -> None:
+def test_probe_response_has_the_status_and_nothing_else(probe: str, method: str) -> None:
     async def scenario() -> list[Message]:
         async with running(Check("db", Dependency().check)) as registry:
             await asyncio.sleep(1)
@@ -51,32 +51,30 @@ def test_a_probe_is_answered_with_the_status_and_nothing_else(probe: str, method
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/", "/health/ready/", "/health/ready/db"])
-def test_the_service_port_has_nothing_beyond_the_three_exact_paths(path: str) -> None:
-    async def seen_by_the_application(scope: Scope, receive: Receive, send: Send) -> None:
+def test_other_paths_go_to_the_application(path: str) -> None:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
         raise LookupError(scope["path"])
 
     with pytest.raises(LookupError, match=path):
-        run(request(Probes(seen_by_the_application, Registry([])), path))
+        run(request(Probes(application, Registry([])), path))
 
 
 @pytest.mark.parametrize(
     ("status", "attempts"), [(200, 1), (404, 1), (422, 1), (500, 2), (503, 2), (504, 2)]
 )
-def test_an_error_that_a_client_was_sent_makes_every_check_look_again(
-    status: int, attempts: int
-) -> None:
+def test_error_response_makes_every_check_run_again(status: int, attempts: int) -> None:
     async def scenario() -> int:
         dependency = Dependency()
         async with running(Check("db", dependency.check)) as registry:
             await asyncio.sleep(2)
             await request(Probes(business, registry), f"/{status}")
             await asyncio.sleep(0.1)
-        return len(dependency.asked_at)
+        return len(dependency.attempted_at)
 
     assert run(scenario()) == attempts
 
 
-def test_probes_are_no_business_traffic() -> None:
+def test_probes_do_not_count_as_requests() -> None:
     async def scenario() -> tuple[int, int]:
         async with running(Check("db", Dependency().check)) as registry:
             app = Probes(business, registry)
@@ -88,7 +86,7 @@ def test_probes_are_no_business_traffic() -> None:
     assert run(scenario()) == (1, 0)
 
 
-def test_the_registry_lives_within_the_applications_lifespan() -> None:
+def test_registry_starts_and_stops_within_the_lifespan() -> None:
     async def scenario() -> Sequence[str]:
         events: list[str] = []
         registry = Registry([Check("db", Dependency().check)], clock=now)
@@ -123,7 +121,7 @@ def test_the_registry_lives_within_the_applications_lifespan() -> None:
     ]
 
 
-def test_a_probe_is_logged_when_its_answer_changes(caplog: pytest.LogCaptureFixture) -> None:
+def test_probe_is_logged_when_its_answer_changes(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         dependency = Dependency()
         async with running(Check("db", dependency.check)) as registry:
@@ -138,10 +136,10 @@ def test_a_probe_is_logged_when_its_answer_changes(caplog: pytest.LogCaptureFixt
     with caplog.at_level("INFO", "reference_service.health.probes"):
         run(scenario())
     lines = [record for record in caplog.records if record.message == "probe status changed"]
-    said = [(line.levelname, vars(line)["path"], vars(line)["status"]) for line in lines]
-    assert [each for each in said if each[1] == "/health/ready"] == [
+    logged = [(line.levelname, vars(line)["path"], vars(line)["status"]) for line in lines]
+    assert [each for each in logged if each[1] == "/health/ready"] == [
         ("INFO", "/health/ready", 200),
         ("WARNING", "/health/ready", 503),
         ("INFO", "/health/ready", 200),
     ]
-    assert [each for each in said if each[1] == "/health/live"] == [("INFO", "/health/live", 200)]
+    assert [each for each in logged if each[1] == "/health/live"] == [("INFO", "/health/live", 200)]

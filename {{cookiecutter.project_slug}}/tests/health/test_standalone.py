@@ -1,4 +1,4 @@
-"""The folder stands alone: copied beside a flat FastAPI app it works with three added lines."""
+"""The folder is independent: copied beside a FastAPI app, it works with three added lines."""
 
 import os
 import shutil
@@ -37,21 +37,22 @@ import health
 """
 
 
-def copied_to(folder: Path) -> Path:
+def copy_to(folder: Path) -> Path:
+    """Copy the folder `health` into a folder, and return that."""
     source = Path(reference_service.health.__file__).parent
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(source, folder / "health", ignore=ignore)
     return folder
 
 
-def test_it_imports_nothing_but_the_standard_library(tmp_path: Path) -> None:
-    folder = copied_to(tmp_path)
+def test_folder_imports_only_the_standard_library(tmp_path: Path) -> None:
+    folder = copy_to(tmp_path)
     command = [sys.executable, "-c", ONLY_STANDARD_LIBRARY]
     subprocess.run(command, cwd=folder, check=True)
 
 
-def test_three_lines_give_a_flat_app_its_probes(tmp_path: Path) -> None:
-    folder = copied_to(tmp_path)
+def test_three_lines_add_the_probes_to_an_app(tmp_path: Path) -> None:
+    folder = copy_to(tmp_path)
     (folder / "main.py").write_text(FLAT_APP)
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "main:app", "--port", str(port)]
@@ -63,8 +64,8 @@ def test_three_lines_give_a_flat_app_its_probes(tmp_path: Path) -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
             wait_until(lambda: client.get("/health/startup").status_code == 200)
             for probe in ("startup", "ready", "live"):
-                answer = client.get(f"/health/{probe}")
-                assert (answer.status_code, answer.text) == (200, '{"status": "pass"}')
+                response = client.get(f"/health/{probe}")
+                assert (response.status_code, response.text) == (200, '{"status": "pass"}')
             assert client.get("/").json() == {"hello": "world"}
     finally:
         process.terminate()

@@ -1,12 +1,13 @@
-"""Health checks that tell the truth, in three lines. Standard library only: copy this folder.
+"""Health checks that report what the service can do now. Standard library only: copy this folder.
+
+    from health import Check, Probes, Registry
 
     registry = Registry([Check("database", check_database)])
     app = Probes(app, registry)
 
-and `from health import Check, Probes, Registry` above them. A check is an async callable:
-returning is a pass, raising is a failure. `GET /health/startup`, `/health/ready` and
-`/health/live` now answer from memory, whatever is broken. `ManagementApp(registry)` is an ASGI
-application for a private port that tells what the probes keep to themselves.
+A check is an async callable: returning is a pass, raising is a failure. `GET /health/startup`,
+`/health/ready` and `/health/live` are now answered from memory. `ManagementApp(registry)` is an
+ASGI application that shows details. It has no authentication: serve it on a private port only.
 """
 
 from .answer import Answer, Probe

@@ -1,7 +1,7 @@
-"""Asks a probe of the service beside it, for whoever checks health by a command: `health ready`.
+"""Checks the health of the service on this host from a command: `python -m health ready`.
 
-The exit status is 0 for an answer of 200 to 299, else 1. A redirect is no success: it leads to a
-page for logging in, say. Nothing is imported that the folder does not import anyway: it runs often.
+The exit status is 0 for a response of 200 to 299, else 1. A redirect is not a success: it can lead
+to a login page. The command runs often, so it imports only what this folder imports anyway.
 """
 
 import os
@@ -12,7 +12,7 @@ import sys
 from .answer import Probe
 
 TIMEOUT = 1.0
-"""Seconds for each step; whoever runs the command should give up a little later."""
+"""Seconds for the connection, and for each read. Give the command itself a little longer."""
 
 HOST = "127.0.0.1"
 REQUEST = f"GET /health/%s HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
@@ -20,30 +20,30 @@ SUCCESS = re.compile(r"HTTP/1\.[01] 2\d\d ")
 
 
 def main(arguments: list[str]) -> int:
-    """Ask the probe of that name, `live` without one, on SERVICE_PORT; print what it says."""
+    """Request one probe, by default `live`, on SERVICE_PORT. Return the exit status."""
     try:
         probe = Probe(*arguments or (Probe.LIVE,))
     except (TypeError, ValueError):
-        _say(f"usage: python -m {__package__} [{'|'.join(Probe)}]")
+        _print(f"usage: python -m {__package__} [{'|'.join(Probe)}]")
         return 1
     try:
-        answer = ask(probe, int(os.environ.get("SERVICE_PORT", "8000")))
+        status_line = fetch_status_line(probe, int(os.environ.get("SERVICE_PORT", "8000")))
     except OSError as error:
-        _say(f"no answer: {error}")
+        _print(f"no response: {error}")
         return 1
-    _say(answer or "no answer: the connection was closed")
-    return 0 if SUCCESS.match(answer) else 1
+    _print(status_line or "no response: the connection was closed")
+    return 0 if SUCCESS.match(status_line) else 1
 
 
-def ask(probe: Probe, port: int) -> str:
-    """Return the first line of a probe's answer. Raises OSError."""
+def fetch_status_line(probe: Probe, port: int) -> str:
+    """Return the first line of the response to a probe. Raises OSError."""
     with socket.create_connection((HOST, port), TIMEOUT) as connection:
         connection.sendall((REQUEST % probe).encode())
-        with connection.makefile(encoding="latin-1") as answer:
-            return answer.readline(200).strip()
+        with connection.makefile(encoding="latin-1") as response:
+            return response.readline(200).strip()
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 

@@ -1,4 +1,4 @@
-"""The three questions that an orchestrator asks, and what they are answered."""
+"""The three probes of an orchestrator, and the four answers to them."""
 
 from collections.abc import Iterable
 from enum import Enum, StrEnum
@@ -8,7 +8,7 @@ from .monitor import Monitor
 
 
 class Probe(StrEnum):
-    """The three questions that an orchestrator asks."""
+    """A question of the orchestrator about this process."""
 
     STARTUP = "startup"
     READY = "ready"
@@ -16,19 +16,19 @@ class Probe(StrEnum):
 
 
 class Answer(Enum):
-    """What a probe says: a status, and the HTTP status code that carries it."""
+    """An answer to a probe: a status, and the HTTP status code that carries it."""
 
     PASS = (Status.PASS, 200)
     WARN = (Status.WARN, 200)
     FAIL = (Status.FAIL, 503)
     TIMEOUT = (Status.FAIL, 504)
 
-    # By identity: Enum would hash the name, in Python, at each probe.
+    # By identity: Enum's own hash runs Python code, and each probe looks up its response.
     __hash__ = object.__hash__
 
     @property
     def status(self) -> Status:
-        """The word in the body."""
+        """The status in the response body."""
         return self.value[0]
 
     @property
@@ -37,14 +37,14 @@ class Answer(Enum):
         return self.value[1]
 
     @staticmethod
-    def of(monitors: Iterable[Monitor], now: float) -> "Answer":
-        """Return the worst of the parts; `TIMEOUT` where every failure is silence."""
-        answer, all_silent = Answer.PASS, True
+    def from_monitors(monitors: Iterable[Monitor], now: float) -> "Answer":
+        """Return the answer for the worst status; `TIMEOUT` if every failure is a timeout."""
+        answer, only_timeouts = Answer.PASS, True
         for monitor in monitors:
             match monitor.status(now):
                 case Status.FAIL:
-                    all_silent &= monitor.state.timed_out and not monitor.stale(now)
-                    answer = Answer.TIMEOUT if all_silent else Answer.FAIL
+                    only_timeouts &= monitor.state.timed_out and not monitor.stale(now)
+                    answer = Answer.TIMEOUT if only_timeouts else Answer.FAIL
                 case Status.WARN if answer is Answer.PASS:
                     answer = Answer.WARN
         return answer

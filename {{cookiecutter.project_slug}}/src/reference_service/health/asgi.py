@@ -1,4 +1,4 @@
-"""The types of ASGI 3, so that this folder needs no package."""
+"""The types of ASGI 3, defined here so that this folder needs no package."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any

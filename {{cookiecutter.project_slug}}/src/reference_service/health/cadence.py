@@ -1,13 +1,13 @@
-"""How often checks run and how many failures they are forgiven, as the load allows."""
+"""How often checks run, and how many failures make one fail: both follow the load."""
 
 from .options import Options
 
 
 class Cadence:
-    """The adaptive figures that all monitors share.
+    """The interval and the failure threshold that all monitors share.
 
-    score: the load in [0, 1].
-    all_passing: whether every check passes; only then can the interval stretch.
+    score: the load, from 0 (idle) to 1 (full).
+    all_passing: whether every check passes. Otherwise the interval stays short.
     """
 
     def __init__(self, options: Options) -> None:
@@ -23,5 +23,5 @@ class Cadence:
 
     @property
     def failure_threshold(self) -> int:
-        """Failures in a row that turn a check to `fail`."""
+        """Consecutive failures after which a check has the status `fail`."""
         return self.options.failure_threshold + int(2 * self.score)

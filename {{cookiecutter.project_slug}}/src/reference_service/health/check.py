@@ -1,15 +1,17 @@
-"""What a check is, and the words in which it answers."""
+"""What a check is, and how it reports its result."""
 
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import ClassVar
 
 
 class Status(StrEnum):
-    """The state of a check, or of a whole: the words of application/health+json."""
+    """The status of a check or of the service, as `application/health+json` spells it."""
 
     PASS = "pass"  # noqa: S105 - a word, not a password
     WARN = "warn"
@@ -17,7 +19,7 @@ class Status(StrEnum):
 
     @staticmethod
     def worst(statuses: "Iterable[Status]") -> "Status":
-        """Return the status of a whole: the worst of its parts, `PASS` when it has none."""
+        """Return the worst of several statuses; `PASS` if there are none."""
         return max(statuses, key=_SEVERITY.__getitem__, default=Status.PASS)
 
 
@@ -26,9 +28,9 @@ _SEVERITY = {status: severity for severity, status in enumerate(Status)}
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check saw. `detail` and `data` are shown on the management port: no secrets.
+    """The result of an attempt. The management port shows `detail` and `data`: no secrets.
 
-    Numbers named `in_use` and `max` in `data` are shown as a bar on the page.
+    If `data` has the numbers `in_use` and `max`, the page shows them as a bar.
     """
 
     status: Status = Status.PASS
@@ -36,12 +38,12 @@ class CheckResult:
     data: Mapping[str, object] = field(default_factory=dict)
 
 
-class CheckFailed(Exception):  # noqa: N818 - reads as the sentence it is
-    """A fault that the check itself found, in words of its own.
+class CheckFailed(Exception):  # noqa: N818 - `raise CheckFailed(…)` reads as a sentence
+    """A failure that the check itself has found.
 
-    Its sentence and data are shown on the management port; of any other exception only the type is,
-    since a driver's message may hold hosts and credentials. Subclass it to name the fault:
-    the type's name is what `?verbose` says.
+    The management port shows its detail and data. Of any other exception it shows only the type,
+    because the message of a driver can hold hosts and credentials. Subclass it to name the failure:
+    `?verbose` shows the name of the type.
     """
 
     permanent: ClassVar[bool] = False
@@ -53,28 +55,35 @@ class CheckFailed(Exception):  # noqa: N818 - reads as the sentence it is
 
 
 class PermanentFailure(CheckFailed):
-    """A fault that another try at once cannot mend, such as a missing role: it fails at once."""
+    """A failure that an immediate retry cannot fix, such as a missing role.
+
+    It needs no further failure: the check has the status `fail` at once.
+    """
 
     permanent: ClassVar[bool] = True
 
 
 AttemptContext = Callable[["Check"], AbstractContextManager[object]]
-"""Makes what is entered around an attempt of a check, as a span: a timeout is raised through it."""
+"""Returns a context manager for one attempt, such as a span. A timeout is raised inside it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """One question to one dependency.
 
-    run: called with nothing; returning is a pass, raising is a failure.
-    impact: what its failure does to readiness: `Status.FAIL` takes the service out of rotation,
-        `Status.WARN` only says so.
-    timeout: seconds an attempt may take. None: the engine's.
-    interval: seconds between attempts, whatever the load. None: the engine's adaptive cadence.
-    failure_threshold: failures in a row that make it fail. None: the engine's, by load.
-    permanent: exception types that are not worth an immediate retry, such as bad credentials.
-    attributes: what tracing calls the dependency, by OpenTelemetry's semantic conventions, as
-        `{"db.system.name": "mysql"}`.
+    name: unique; lower-case letters, digits, `.`, `_` and `-`.
+    run: an async callable without parameters. Returning is a pass, raising is a failure.
+    impact: what its failure does to readiness. `Status.FAIL` takes the service out of rotation,
+        `Status.WARN` only warns.
+    timeout: seconds an attempt may take. None: `Options.timeout`.
+    interval: seconds between attempts, whatever the load. None: the adaptive interval.
+    failure_threshold: consecutive failures that make it fail. None: the adaptive threshold.
+    permanent: exception types that an immediate retry cannot fix, such as bad credentials.
+    attributes: span attributes of the dependency, named by OpenTelemetry's semantic conventions.
+        For example, `{"db.system.name": "mysql"}`.
+
+    Raises ValueError for an invalid name or impact, and TypeError if `run` is a plain `def`
+    function.
     """
 
     name: str
@@ -87,10 +96,30 @@ class Check:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a name that cannot stand in a path, and an impact that is none."""
+        """Reject a name that cannot be part of a path, an impact of `pass`, and a plain `def`."""
         if not re.fullmatch(r"[a-z][a-z0-9_.-]*", self.name):
             message = f"check name {self.name!r}: use lower-case letters, digits, '.', '_' and '-'"
             raise ValueError(message)
         if self.impact is Status.PASS:
-            message = f"check {self.name}: impact is 'fail' or 'warn'"
+            message = f"check {self.name}: impact must be 'fail' or 'warn'"
             raise ValueError(message)
+        if _is_plain_function(self.run):
+            message = (
+                f"check {self.name}: define its function with 'async def', "
+                "and await asyncio.to_thread(...) for blocking calls"
+            )
+            raise TypeError(message)
+
+
+def _is_plain_function(run: object) -> bool:
+    """Tell whether a callable is surely a synchronous function or method.
+
+    A lambda, or an object with `__call__`, is not: it can return an awaitable.
+    """
+    while isinstance(run, partial):
+        run = run.func
+    function = inspect.unwrap(getattr(run, "__func__", run))  # type: ignore[arg-type]
+    if not inspect.isfunction(function) or function.__name__ == "<lambda>":
+        return False
+    from_generator = function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE
+    return not (inspect.iscoroutinefunction(function) or from_generator)

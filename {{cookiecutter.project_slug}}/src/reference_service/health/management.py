@@ -1,4 +1,4 @@
-"""The management port's view of the checks: an ASGI application of its own, never public."""
+"""The management port's view of the checks: an ASGI application for a private port."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 from .answer import Answer, Probe
 from .asgi import ASGIApp, Receive, Scope, Send
-from .page import PAGE, PAGE_HEADERS, wants_page
+from .page import PAGE, PAGE_HEADERS, prefers_html
 from .registry import Registry
 from .report import check_report, full_report, verbose_lines
 
@@ -19,16 +19,18 @@ PROBES = {probe.value: probe for probe in Probe}
 
 
 class ManagementApp:
-    """Serves every check at `/health`, one probe's at `/health/ready`, one at `/health/ready/NAME`.
+    """Serves the details of the checks. It has no authentication: use a private port only.
 
-    A browser gets a page at `/health` that shows the same and keeps itself up to date.
+    - `/health`: every check, as JSON. A browser gets a page that shows the same and updates itself.
+    - `/health/PROBE`: the answer to a probe. `?verbose` gives one line per check, and
+      `?exclude=NAME` answers as if that check did not exist.
+    - `/health/ready/NAME`: one check, as JSON.
 
-    A probe takes `?verbose` (one line a check) and `?exclude=NAME` (as if it were absent).
+    No response has hosts, credentials or messages of drivers: an error is named by its type.
 
-    Hosts, credentials and drivers' messages are in none of them: an error is named by its type.
-
-    about: what the service is, as `{"serviceId": "orders", "version": "1.2.0"}`, told at `/health`.
-    mounts: further applications by their path, such as `/metrics`.
+    about: members that describe the service, added to `/health`. For example,
+        `{"serviceId": "orders", "version": "1.2.0"}`.
+    mounts: further applications by path, such as `/metrics`.
     """
 
     def __init__(
@@ -43,11 +45,11 @@ class ManagementApp:
         self.mounts = dict(mounts or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer from memory; this application takes no body and no lifespan."""
+        """Answer one request from memory. Other scope types, such as lifespan, are ignored."""
         if scope["type"] != "http":
             return
-        if page := self.mounts.get(scope["path"]):
-            await page(scope, receive, send)
+        if mounted := self.mounts.get(scope["path"]):
+            await mounted(scope, receive, send)
             return
         code, media_type, body = self._respond(scope)
         headers = [
@@ -61,12 +63,13 @@ class ManagementApp:
         await send({"type": "http.response.body", "body": body})
 
     def _respond(self, scope: Scope) -> tuple[int, bytes, bytes]:
+        """Return the status code, the media type and the body."""
         if scope["method"] not in ("GET", "HEAD"):
             return _problem(HTTPStatus.METHOD_NOT_ALLOWED, "use GET or HEAD")
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         match scope["path"].strip("/").split("/"):
-            case ["health"] if wants_page(scope):
-                return HTTPStatus.OK, HTML, PAGE  # which asks for the JSON, and its code
+            case ["health"] if prefers_html(scope):
+                return HTTPStatus.OK, HTML, PAGE  # it fetches the JSON itself
             case ["health"]:
                 code = self.registry.answer(Probe.READY).code
                 return code, JSON, _json({**self.about, **full_report(self.registry)})
@@ -91,7 +94,7 @@ class ManagementApp:
     def _check(self, name: str) -> tuple[int, bytes, bytes]:
         monitor = self.registry.monitors[name]
         now = self.registry.clock()
-        answer = Answer.of([monitor], now)
+        answer = Answer.from_monitors([monitor], now)
         return answer.code, JSON, _json(check_report(monitor, now))
 
 

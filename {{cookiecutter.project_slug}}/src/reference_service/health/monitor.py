@@ -1,4 +1,4 @@
-"""Runs one check in the background and holds its verdict."""
+"""Runs one check in the background and holds its latest result."""
 
 import asyncio
 import logging
@@ -8,26 +8,25 @@ from dataclasses import replace
 
 from .cadence import Cadence
 from .check import AttemptContext, Check, CheckFailed, CheckResult, Status
-from .history import HISTORY_SIZE, Sample
-from .options import MIN_RECHECK_INTERVAL, STALE_MARGIN
-from .state import CheckState, next_attempt_in, next_state
+from .options import HISTORY_SIZE, MIN_RECHECK_INTERVAL, STALE_MARGIN
+from .state import Attempt, CheckState, next_delay, next_state
 
 log = logging.getLogger(__name__)
 
 
 class Monitor:
-    """Asks one dependency again and again, with at most one attempt in flight.
+    """Runs one check again and again, with at most one attempt in flight.
 
-    on_state: called with the monitor and its previous verdict after each attempt.
-    attempt_context: entered around each attempt.
-    clock: monotonic seconds.
+    after_attempt: called after each attempt with the monitor and its previous state.
+    clock: returns monotonic seconds.
+    attempt_context: entered for each attempt.
     """
 
     def __init__(
         self,
         check: Check,
         cadence: Cadence,
-        on_state: "Callable[[Monitor, CheckState], None]",
+        after_attempt: "Callable[[Monitor, CheckState], None]",
         clock: Callable[[], float],
         attempt_context: AttemptContext,
     ) -> None:
@@ -35,109 +34,113 @@ class Monitor:
         self.name = check.name
         self.state = CheckState(since=clock(), error="Pending", detail="not checked yet")
         self.startup_satisfied = False
-        """Whether it has passed once; for a check that only warns: been tried once."""
-        self.history: deque[Sample] = deque(maxlen=HISTORY_SIZE)
+        """Whether the check has passed once. For impact `warn`: whether it has been tried once."""
+        self.history: deque[Attempt] = deque(maxlen=HISTORY_SIZE)
         """The latest attempts, newest last."""
         self.timeout = check.timeout or cadence.options.timeout
-        """Seconds that an attempt may take."""
+        """Seconds an attempt may take."""
         self._base_interval = check.interval or cadence.options.interval
         self._cadence = cadence
-        self._on_state = on_state
+        self._after_attempt = after_attempt
         self._clock = clock
         self._attempt_context = attempt_context
-        self._asked_for: tuple[AttemptContext, asyncio.Future[None]] | None = None
-        self._abandoned: asyncio.Task[CheckResult] | None = None
         self._recheck_requested = asyncio.Event()
+        self._run_now_request: tuple[AttemptContext, asyncio.Future[None]] | None = None
+        self._abandoned: asyncio.Task[CheckResult] | None = None
 
     def stale(self, now: float) -> bool:
-        """Tell whether the verdict is older than its interval and an attempt may take."""
+        """Tell whether the result is overdue: the next attempt should have replaced it."""
         return now > self.state.expires_at
 
     def status(self, now: float) -> Status:
-        """Return what this check does to readiness now; a stale verdict counts as failed."""
+        """Return the effect of this check on readiness now. A stale result counts as a failure."""
         status = Status.FAIL if self.stale(now) else self.state.status
         return self.check.impact if status is Status.FAIL else status
 
     def recheck(self) -> None:
-        """Check at once, at most once a second: something said that the verdict may be wrong."""
+        """Bring the next attempt forward, to at most one per second."""
         self._recheck_requested.set()
 
     async def run_now(self, attempt_context: AttemptContext) -> None:
-        """Have the next attempt, which comes at once, be made within `around`; return after it.
+        """Make the next attempt at once, within `attempt_context`; return after it.
 
-        How often is for the caller to limit. Who asks while another waits, shares its attempt.
+        Concurrent callers share one attempt and the context of the first. The rate is not limited:
+        the caller must limit it.
         """
-        if self._asked_for is None:
-            self._asked_for = attempt_context, asyncio.get_running_loop().create_future()
+        if self._run_now_request is None:
+            finished = asyncio.get_running_loop().create_future()
+            self._run_now_request = attempt_context, finished
         self.recheck()
-        await asyncio.shield(self._asked_for[1])
+        await asyncio.shield(self._run_now_request[1])
 
     async def run(self) -> None:
-        """Check for ever. Cancelling it abandons the attempt that is under way."""
+        """Run the check until cancelled. Cancelling abandons the current attempt."""
         while True:
             started = self._clock()
             self._recheck_requested.clear()
-            delay = await self.attempt()
+            delay = await self._attempt()
             try:
                 async with asyncio.timeout(delay):
                     await self._recheck_requested.wait()
             except TimeoutError:
                 continue
-            if self._asked_for is None:
+            if self._run_now_request is None:
                 due = min(self._clock() + delay, started + MIN_RECHECK_INTERVAL)
                 await asyncio.sleep(due - self._clock())
 
-    async def attempt(self) -> float:
-        """Ask once, settle the verdict, and return the seconds until the next attempt is due."""
+    async def _attempt(self) -> float:
+        """Make one attempt, update the state, and return the seconds until the next attempt."""
         started = self._clock()
-        asked_for, self._asked_for = self._asked_for, None
+        attempt_context, finished = self._run_now_request or (self._attempt_context, None)
+        self._run_now_request = None
         outcome: CheckResult | Exception
         try:
-            with asked_for[0](self.check) if asked_for else self._attempt_context(self.check):
-                outcome = await self._ask()
+            with attempt_context(self.check):
+                outcome = await self._run_within_timeout()
         except Exception as error:
-            # Without its frames: this one holds it, and so all that a driver left would stay.
+            # Without its frames: this frame refers to the error, a cycle that would keep alive
+            # everything the driver has left in them.
             outcome = error.with_traceback(None)
         finally:
-            if asked_for and not asked_for[1].done():
-                asked_for[1].set_result(None)
+            if finished and not finished.done():
+                finished.set_result(None)
         previous, now = self.state, self._clock()
-        verdict = next_state(
+        state = next_state(
             previous,
             outcome,
             permanent=self._is_permanent(outcome),
             threshold=self.check.failure_threshold or self._cadence.failure_threshold,
         )
-        delay = next_attempt_in(
-            verdict,
+        delay = next_delay(
+            state,
             interval=self.check.interval or self._cadence.interval,
             base_interval=self._base_interval,
         )
         self.state = replace(
-            verdict,
-            since=previous.since if verdict.status is previous.status else now,
+            state,
+            since=previous.since if state.status is previous.status else now,
             checked_at=now,
             duration=now - started,
             expires_at=now + delay + 2 * self.timeout + STALE_MARGIN,
         )
-        self.history.append(Sample(now, now - started, ok=not verdict.failures))
+        self.history.append(Attempt(now, now - started, passed=not state.failures))
         self.startup_satisfied |= self.status(now) is not Status.FAIL
-        self._log(previous, outcome)
-        self._on_state(self, previous)
+        self._log_change(previous, outcome)
+        self._after_attempt(self, previous)
         return delay
 
-    async def _ask(self) -> CheckResult:
-        """Run the check, bounded by abandonment: drivers swallow cancellation.
+    async def _run_within_timeout(self) -> CheckResult:
+        """Run the check, and abandon it after its timeout: drivers swallow cancellation.
 
-        When its time is over the attempt is cancelled and not waited for. While it winds down no
-        second one starts: the next attempt waits for the orphan, and times out with it.
+        An abandoned attempt is cancelled but not awaited. Until it has ended no second one starts:
+        the next attempt waits for it instead, and times out too if it does not end.
         """
         if self._abandoned is not None:
             await asyncio.wait({self._abandoned}, timeout=self.timeout)
             if not self._abandoned.done():
                 raise TimeoutError
             self._abandoned = None
-        task = asyncio.create_task(_call(self.check), name=f"health check {self.name}")
+        task = asyncio.create_task(_run_check(self.check), name=f"health check {self.name}")
         try:
             await asyncio.wait({task}, timeout=self.timeout)
             if task.done():
@@ -145,7 +148,7 @@ class Monitor:
         finally:
             if not task.done():
                 self._abandoned = task
-                task.add_done_callback(_take_result)
+                task.add_done_callback(_retrieve_exception)
                 task.cancel()
         raise TimeoutError
 
@@ -154,19 +157,19 @@ class Monitor:
             return outcome.permanent
         return isinstance(outcome, self.check.permanent)
 
-    def _log(self, previous: CheckState, outcome: CheckResult | Exception) -> None:
-        """Say each change once; the reason that no response shows goes here."""
-        now = self.state
-        other_fault = now.status is Status.FAIL and now.error != previous.error
-        if now.status is not previous.status or other_fault:
-            level = logging.INFO if now.status is Status.PASS else logging.WARNING
-            said = str(outcome) if now.error else now.detail
-            words = [f"health check {self.name}: {now.status}", now.error, said]
-            log.log(level, ": ".join(word for word in words if word))
+    def _log_change(self, previous: CheckState, outcome: CheckResult | Exception) -> None:
+        """Log each new status or error once. Only the log has the message of an exception."""
+        state = self.state
+        new_error = state.status is Status.FAIL and state.error != previous.error
+        if state.status is not previous.status or new_error:
+            level = logging.INFO if state.status is Status.PASS else logging.WARNING
+            reason = str(outcome) if state.error else state.detail
+            parts = [f"health check {self.name}: {state.status}", state.error, reason]
+            log.log(level, ": ".join(part for part in parts if part))
 
 
-async def _call(check: Check) -> CheckResult:
-    """Run a check so that it can end neither its monitor nor the process."""
+async def _run_check(check: Check) -> CheckResult:
+    """Run a check so that no exception of it can end the monitor or the process."""
     try:
         result = await check.run() or CheckResult()
     except Exception:
@@ -182,7 +185,7 @@ async def _call(check: Check) -> CheckResult:
     return result
 
 
-def _take_result(task: asyncio.Task[CheckResult]) -> None:
-    """Look at an orphan's end, so that asyncio does not complain that nobody did."""
+def _retrieve_exception(task: asyncio.Task[CheckResult]) -> None:
+    """Prevent asyncio's warning that the exception of an abandoned attempt was never retrieved."""
     if not task.cancelled():
         task.exception()

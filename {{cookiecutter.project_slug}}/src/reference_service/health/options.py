@@ -1,36 +1,37 @@
-"""The engine's figures: how often, how long, how many."""
+"""The settings and the constants of the engine. Durations are in seconds."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Durations are in seconds."""
+    """The settings that all checks share. Durations are in seconds."""
 
     interval: float = 5.0
     """Between two attempts of a check while the service is idle."""
     max_interval: float = 60.0
-    """The same under full load, while everything passes."""
+    """Between two attempts under full load, while every check passes."""
     timeout: float = 0.5
-    """What one attempt may take before it is abandoned."""
+    """After which an attempt is abandoned."""
     failure_threshold: int = 3
-    """Failures in a row that turn a check to `fail`; up to two more under load."""
+    """Consecutive failures that make a check fail; up to two more under load."""
     live_fails_on_shutdown: bool = False
-    """Whether `live` answers 503 while draining, for platforms that expect it."""
+    """Whether `live` responds 503 while draining, for platforms that expect it."""
 
 
 INITIAL_RETRY_DELAY = 0.1
-"""Back-off after a first transient failure. Each further failure doubles it, up to
-`MAX_RETRY_DELAY`."""
+"""After a first transient failure. Each further failure doubles it, up to `MAX_RETRY_DELAY`."""
 MAX_RETRY_DELAY = 1.0
-"""Between attempts of a check that has failed: what recovery has to wait for."""
+"""Between attempts of a check that has failed. It bounds how late a recovery is seen."""
 MIN_RECHECK_INTERVAL = 1.0
-"""Between attempts that evidence from traffic asks for: what a flood of errors can cost at most."""
+"""Between attempts that `recheck()` brings forward. It bounds the cost of a flood of errors."""
 STALE_MARGIN = 1.0
-"""What a busy machine may be late before a verdict counts as stale."""
+"""How late a busy machine may be before a result is stale."""
 SUPERVISOR_TIMEOUT = 30.0
-"""Silence of the supervisor after which only a restart mends."""
+"""Since the supervisor's last heartbeat. After it, only a restart helps, and `live` fails."""
 LOAD_PERIOD = 30.0
 """Between two readings of the load score."""
 SUPERVISION_PERIOD = 1.0
-"""Between two looks of the supervisor at its monitors."""
+"""Between two heartbeats of the supervisor, which restarts monitors that have stopped."""
+HISTORY_SIZE = 60
+"""Attempts kept for each check: five minutes of an idle one, one minute of a failed one."""

@@ -1,136 +1,137 @@
-// Asks its own address for JSON again and again, and shows what it says: as text, never as HTML.
+// Fetches the JSON of this address again and again, and shows it: as text, never as HTML.
 "use strict";
-const EVERY = 2000, PATIENCE = 3000; // milliseconds
+const REFRESH_INTERVAL = 2000, FETCH_TIMEOUT = 3000; // milliseconds
 const SEVERITY = { fail: 0, warn: 1, pass: 2 };
 const SIGN = { fail: "✖", warn: "▲", pass: "●" };
 const COLOR = { fail: "#d03b34", warn: "#c98a1b", pass: "#2c9a59" };
 const byId = (id) => document.getElementById(id);
 
-let told, toldAt = Date.now(); // the latest answer
-let silent = false, paused = false, asking = false, timer, announced;
+let report, reportedAt = Date.now(); // the latest response
+let unreachable = false, paused = false, fetching = false, timer, lastMessage;
 
 async function refresh() {
-  if (asking) return;
+  if (fetching) return;
   clearTimeout(timer);
-  asking = true;
+  fetching = true;
   try {
-    const answer = await fetch(location.pathname, {
+    const response = await fetch(location.pathname, {
       headers: { Accept: "application/health+json" },
       cache: "no-store",
-      signal: AbortSignal.timeout(PATIENCE),
+      signal: AbortSignal.timeout(FETCH_TIMEOUT),
     });
-    const news = await answer.json(); // whatever its code: 503 is an answer
-    if (!news.checks) throw new TypeError("another program answers");
-    told = news;
-    toldAt = Date.now();
-    silent = false;
+    const body = await response.json(); // whatever the status code: 503 has a report too
+    if (!body.checks) throw new TypeError("another program has responded");
+    report = body;
+    reportedAt = Date.now();
+    unreachable = false;
   } catch {
-    silent = true;
+    unreachable = true;
   }
-  asking = false;
-  if (!paused && !document.hidden) timer = setTimeout(refresh, EVERY);
-  show();
+  fetching = false;
+  if (!paused && !document.hidden) timer = setTimeout(refresh, REFRESH_INTERVAL);
+  render();
 }
 
-function show() {
-  const at = new Date(toldAt).toTimeString().slice(0, 8);
-  document.body.classList.toggle("silent", silent);
-  byId("silence").hidden = !silent;
-  text(byId("silence"), `✖ No answer from the service since ${at}, for ${lasting((Date.now() - toldAt) / 1000)}.`
-    + (told ? " Below is what it said last." : ""));
-  text(byId("refreshed"), paused ? `Paused at ${at}` : `As of ${at}`);
-  byId("told").hidden = !told;
-  if (told) showAnswer();
-  announce(...(silent ? ["fail", "No answer", "The service is silent."] : judge(told, checksOf(told))));
+function render() {
+  const at = new Date(reportedAt).toTimeString().slice(0, 8);
+  document.body.classList.toggle("unreachable", unreachable);
+  byId("unreachable").hidden = !unreachable;
+  setText(byId("unreachable"), `✖ No response since ${at}, for ${formatDuration((Date.now() - reportedAt) / 1000)}.`
+    + (report ? " The last report is below." : ""));
+  setText(byId("updated"), paused ? `Paused at ${at}` : `Updated at ${at}`);
+  byId("report").hidden = !report;
+  if (report) renderReport();
+  announce(...(unreachable ? ["fail", "No response", "The service does not respond."] : summarize(report, sortChecks(report))));
 }
 
-function showAnswer() {
-  const checks = checksOf(told), [status, word, reason] = judge(told, checks);
+function renderReport() {
+  const checks = sortChecks(report), [status, headline, reason] = summarize(report, checks);
   const [slowest] = [...checks].sort((a, b) => longestOf(b) - longestOf(a));
-  text(byId("service"), told.serviceId ?? "Health");
-  text(byId("version"), told.version ?? "");
-  byId("verdict").dataset.status = status;
-  text(byId("verdict").querySelector("b"), word);
-  text(byId("verdict").querySelector("b + span"), reason);
-  showPairs(byId("figures"), [
-    ...Object.entries(told.probes).map(([probe, code]) => {
-      const status = code !== 200 ? "fail" : probe === "ready" ? told.status : "pass";
+  setText(byId("service"), report.serviceId ?? "Health");
+  setText(byId("version"), report.version ?? "");
+  byId("summary").dataset.status = status;
+  setText(byId("summary").querySelector("b"), headline);
+  setText(byId("summary").querySelector("b + span"), reason);
+  renderPairs(byId("overview"), [
+    ...Object.entries(report.probes).map(([probe, code]) => {
+      const status = code !== 200 ? "fail" : probe === "ready" ? report.status : "pass";
       return [probe, `${SIGN[status]} ${code} ${status}`, status];
     }),
-    ["load score", `${told.loadScore.toFixed(2)} of 1`],
-    ["asked every", lasting(told.interval)],
-    ["draining", told.draining ? "▲ yes" : "no", told.draining && "warn"],
-    ["slowest lately", slowest ? `${slowest.name} ${took(longestOf(slowest))}` : "none"],
+    ["load score", `${report.loadScore.toFixed(2)} of 1`],
+    ["check interval", formatDuration(report.interval)],
+    ["draining", report.draining ? "▲ yes" : "no", report.draining && "warn"],
+    ["slowest recent attempt", slowest ? `${slowest.name} ${formatLatency(longestOf(slowest))}` : "none"],
   ]);
-  showChecks(checks);
+  renderChecks(checks);
 }
 
-// What matters most: a status, a word, and a sentence without figures, which is news when it changes.
-function judge({ probes, draining }, checks) {
-  const named = ({ name, error }) => (error ? `${name} (${error})` : name);
-  const list = (those) => checks.filter(those).map(named).join(", ");
+// What matters most: a status, a headline, and a sentence. No numbers: a new text is a new message.
+function summarize({ probes, draining }, checks) {
+  const describe = ({ name, error }) => (error ? `${name} (${error})` : name);
+  const list = (matches) => checks.filter(matches).map(describe).join(", ");
   const failing = list(({ status }) => status === "fail");
   const warning = list(({ status }) => status === "warn");
-  const shaken = list(isShaken), slow = list(isSlow);
-  const more = slow ? ` Close to its timeout: ${slow}.` : "";
-  if (draining) return ["warn", "Draining", "It takes no new requests and is about to end."];
-  if (probes.live !== 200) return ["fail", "Not live", "Its checks have stopped: only a restart mends that."];
-  if (probes.startup !== 200) return ["warn", "Starting", `It waits for ${failing || "work of its own"}.${more}`];
+  const flapping = list(isFlapping), slow = list(isSlow);
+  const more = slow ? ` Close to the timeout: ${slow}.` : "";
+  if (draining) return ["warn", "Draining", "The service is shutting down."];
+  if (probes.live !== 200) return ["fail", "Not live", "The checks no longer run. Only a restart fixes that."];
+  if (probes.startup !== 200) return ["warn", "Starting", `Waiting for ${failing || "the application's own start-up work"}.${more}`];
   if (failing) return ["fail", "Not ready", `Failing: ${failing}.${more}`];
-  if (warning) return ["warn", "Ready, with a warning", `Look at ${warning}.${more}`];
-  if (shaken) return ["pass", "Ready, for now", `Failed just now: ${shaken}.${more}`];
-  return ["pass", slow ? "Ready, but slow" : "Ready", more.trim() || "Every check passes."];
+  if (warning) return ["warn", "Ready, with warnings", `Warning: ${warning}.${more}`];
+  if (flapping) return ["pass", "Ready, but unstable", `Latest attempt failed: ${flapping}.${more}`];
+  return ["pass", slow ? "Ready, but slow" : "Ready", more.trim() || "All checks pass."];
 }
 
-function showChecks(checks) {
-  const list = byId("checks"), known = [...list.children];
+function renderChecks(checks) {
+  const list = byId("checks"), current = [...list.children];
   const rows = checks.map((check) => {
-    const row = known.find(({ dataset }) => dataset.name === check.name) ?? copyOf("check");
-    showCheck(row, check);
+    const row = current.find(({ dataset }) => dataset.name === check.name) ?? cloneTemplate("check");
+    renderCheck(row, check);
     return row;
   });
-  if (rows.length !== known.length || rows.some((row, index) => row !== known[index])) list.replaceChildren(...rows);
+  if (rows.length !== current.length || rows.some((row, index) => row !== current[index])) list.replaceChildren(...rows);
 }
 
-function showCheck(row, check) {
-  const put = (selector, words) => {
+function renderCheck(row, check) {
+  const fill = (selector, text) => {
     const node = row.querySelector(selector);
-    node.hidden = !words;
-    text(node, words);
+    node.hidden = !text;
+    setText(node, text);
   };
-  const latest = check.attempts ? `${took(check.duration)}, ${ago(check.age)}` : "not checked yet";
+  const latest = check.attempts ? `${formatLatency(check.duration)}, ${formatAge(check.age)}` : "not checked yet";
   const notes = [
-    check.consecutiveFailures > 1 && `${check.consecutiveFailures} failures in a row`,
-    check.stale && "nobody has looked for too long",
-    isSlow(check) && `slow: close to its timeout of ${took(check.timeout)}`,
-    check.impact === "warn" && "a failure only warns",
+    check.consecutiveFailures > 1 && `${check.consecutiveFailures} consecutive failures`,
+    check.stale && "stale: the next attempt is overdue",
+    isSlow(check) && `slow: close to the timeout of ${formatLatency(check.timeout)}`,
+    check.impact === "warn" && "a failure is only a warning",
   ];
-  const { lent, capacity, ...others } = check.observedValue, isPool = lent >= 0 && capacity > 0;
+  const { in_use: inUse, max, ...others } = check.observedValue, hasUsage = inUse >= 0 && max > 0;
   row.dataset.name = check.name;
   row.dataset.status = check.status;
-  put(".name", check.name);
-  put(".word", check.status);
-  put(".since", `for ${lasting(check.since)}`);
-  put(".error", check.error ?? "");
-  put(".output", check.output);
-  put(".note", notes.filter(Boolean).join(" · "));
-  put("figcaption", check.attempts > 1 ? `${latest} · longest ${took(longestOf(check))}` : latest);
-  row.querySelector(".use").hidden = !isPool;
-  if (isPool) showUse(row.querySelector(".use"), lent, capacity);
-  showPairs(row.querySelector(".values"), Object.entries(isPool ? others : check.observedValue));
+  fill(".name", check.name);
+  fill(".status", check.status);
+  fill(".since", `for ${formatDuration(check.since)}`);
+  fill(".error", check.error ?? "");
+  fill(".output", check.output);
+  fill(".note", notes.filter(Boolean).join(" · "));
+  fill("figcaption", check.attempts > 1 ? `${latest} · longest ${formatLatency(longestOf(check))}` : latest);
+  row.querySelector(".usage").hidden = !hasUsage;
+  if (hasUsage) renderUsage(row.querySelector(".usage"), inUse, max);
+  renderPairs(row.querySelector(".values"), Object.entries(hasUsage ? others : check.observedValue));
   drawHistory(row.querySelector("svg"), check);
 }
 
-function showUse(node, lent, capacity) {
-  Object.assign(node.querySelector("meter"), { max: capacity, high: 0.8 * capacity, optimum: 0, value: lent });
-  text(node.querySelector("span"), `${lent} of ${capacity} in use`);
+function renderUsage(node, inUse, max) {
+  Object.assign(node.querySelector("meter"), { max, high: 0.8 * max, optimum: 0, value: inUse });
+  setText(node.querySelector("span"), `${inUse} of ${max} in use`);
 }
 
-// A line from the oldest attempt to the newest, up to the longest (10 ms at least); a cross where one failed.
+// A line from the oldest attempt to the newest. Its full height is the longest duration, at least 10 ms.
+// A cross marks each failed attempt.
 function drawHistory(svg, check) {
   const top = Math.max(0.01, longestOf(check)), oldest = 118 - 2 * (check.history.length - 1);
-  const points = check.history.map(([, took, ok], index) => [oldest + 2 * index, 23 - 22 * (took / top), ok]);
-  const failed = points.filter(([, , ok]) => !ok);
+  const points = check.history.map(([, duration, passed], index) => [oldest + 2 * index, 23 - 22 * (duration / top), passed]);
+  const failed = points.filter(([, , passed]) => !passed);
   const line = points.map(([x, y], index) => `${index ? "L" : "M"}${x} ${y}`).join("");
   const crosses = failed.map(([x, y]) => `M${x - 1} ${y - 2}l2 4m0 -4l-2 4`).join("");
   svg.querySelector(".line").setAttribute("d", line);
@@ -138,51 +139,51 @@ function drawHistory(svg, check) {
   svg.setAttribute("aria-label", `Latest attempts: ${points.length}, of which ${failed.length} failed`);
 }
 
-function showPairs(list, pairs) {
+function renderPairs(list, pairs) {
   while (list.children.length > pairs.length) list.lastElementChild.remove();
-  while (list.children.length < pairs.length) list.append(copyOf("pair"));
+  while (list.children.length < pairs.length) list.append(cloneTemplate("pair"));
   pairs.forEach(([name, value, status], index) => {
     const pair = list.children[index], [term, description] = pair.children;
-    text(term, name);
-    text(description, typeof value === "object" ? JSON.stringify(value) : String(value));
+    setText(term, name);
+    setText(description, typeof value === "object" ? JSON.stringify(value) : String(value));
     if (status) pair.dataset.status = status;
     else delete pair.dataset.status;
   });
 }
 
-// The title and the icon say it in another tab; a screen reader says it once, and not at every refresh.
-function announce(status, word, reason) {
-  const news = `${word}. ${reason}`;
-  if (news === announced) return;
-  announced = news;
-  text(byId("news"), news);
-  document.title = `${SIGN[status]} ${word}: ${told?.serviceId ?? "Health"}`;
+// Updates the title and the icon, which show in another tab. A screen reader reads each message once.
+function announce(status, headline, reason) {
+  const message = `${headline}. ${reason}`;
+  if (message === lastMessage) return;
+  lastMessage = message;
+  setText(byId("announcement"), message);
+  document.title = `${SIGN[status]} ${headline}: ${report?.serviceId ?? "Health"}`;
   const icon = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">`
     + `<text y="14" font-size="16" fill="${COLOR[status]}">${SIGN[status]}</text></svg>`;
   document.querySelector("link[rel=icon]").href = `data:image/svg+xml,${encodeURIComponent(icon)}`;
 }
 
-// The worst first, then those that may soon be; else in the service's order.
-function checksOf({ checks }) {
-  const rank = (check) => 2 * SEVERITY[check.status] - (isShaken(check) || isSlow(check));
+// The worst first. Within a status, slow and flapping checks first, else in the order of the report.
+function sortChecks({ checks }) {
+  const rank = (check) => 2 * SEVERITY[check.status] - (isFlapping(check) || isSlow(check));
   return Object.entries(checks).map(([name, [check]]) => ({ name, ...check })).sort((a, b) => rank(a) - rank(b));
 }
 
-const longestOf = ({ history }) => Math.max(0, ...history.map(([, took]) => took));
-const isShaken = ({ status, error }) => status === "pass" && error !== null;
+const longestOf = ({ history }) => Math.max(0, ...history.map(([, duration]) => duration));
+const isFlapping = ({ status, error }) => status === "pass" && error !== null;
 const isSlow = ({ error, duration, timeout }) => error === null && duration > timeout / 2;
-const copyOf = (template) => byId(template).content.firstElementChild.cloneNode(true);
+const cloneTemplate = (id) => byId(id).content.firstElementChild.cloneNode(true);
 
-// Nothing is replaced that stays the same: a selection and a reader's place survive a refresh.
-function text(node, words) {
-  if (node.textContent !== words) node.textContent = words;
+// Leaves unchanged text alone, so that a selection and the reading position survive a refresh.
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
 
-const took = (seconds) =>
+const formatLatency = (seconds) =>
   seconds < 1 ? `${(seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0)} ms` : `${seconds.toFixed(1)} s`;
-const ago = (seconds) => (seconds < 1 ? "just now" : `${lasting(seconds)} ago`);
+const formatAge = (seconds) => (seconds < 1 ? "just now" : `${formatDuration(seconds)} ago`);
 
-function lasting(seconds) {
+function formatDuration(seconds) {
   if (seconds < 100) return `${Math.floor(seconds)} s`;
   if (seconds < 6000) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 172800) return `${Math.floor(seconds / 3600)} h`;
@@ -191,9 +192,9 @@ function lasting(seconds) {
 
 byId("pause").addEventListener("click", () => {
   paused = !paused;
-  text(byId("pause"), paused ? "Resume" : "Pause");
+  setText(byId("pause"), paused ? "Resume" : "Pause");
   clearTimeout(timer);
-  if (paused) show();
+  if (paused) render();
   else refresh();
 });
 document.addEventListener("visibilitychange", () => document.hidden || paused || refresh());

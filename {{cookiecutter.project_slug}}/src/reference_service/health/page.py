@@ -1,4 +1,4 @@
-"""The page for a browser, which asks its own address for JSON, and who gets it."""
+"""The page that shows `/health` to a browser, and the rule for who gets it."""
 
 from base64 import b64encode
 from hashlib import sha256
@@ -20,8 +20,8 @@ PAGE = (
 )
 
 
-def _source(text: str) -> str:
-    """Name an inline style or script in a policy (Content Security Policy Level 3, section 8.3)."""
+def _hash_source(text: str) -> str:
+    """Allow one inline style or script (Content Security Policy Level 3, section 8.3)."""
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
@@ -31,7 +31,7 @@ PAGE_HEADERS = [
         (
             "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
             "connect-src 'self'; img-src data:; "
-            f"script-src {_source(SCRIPT)}; style-src {_source(STYLE)}"
+            f"script-src {_hash_source(SCRIPT)}; style-src {_hash_source(STYLE)}"
         ).encode(),
     ),
     (b"referrer-policy", b"no-referrer"),
@@ -39,26 +39,26 @@ PAGE_HEADERS = [
 ]
 
 
-def wants_page(scope: Scope) -> bool:
-    """Tell whether a request prefers HTML to JSON, as a browser's does and curl's does not.
+def prefers_html(scope: Scope) -> bool:
+    """Tell whether a client prefers HTML to JSON. Browsers do; curl does not.
 
-    RFC 9110, section 12.5.1: of the ranges that match a type, the most specific one has its weight.
+    RFC 9110, section 12.5.1: the most specific range that matches a type gives its weight.
     """
     accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
-    weights = dict(map(_weight, accept.decode("latin-1").lower().split(",")))
-    return _quality("text/html", weights) > max(_quality(kind, weights) for kind in JSON_TYPES)
+    weights = dict(map(_parse_range, accept.decode("latin-1").lower().split(",")))
+    return _weight("text/html", weights) > max(_weight(json, weights) for json in JSON_TYPES)
 
 
-def _weight(media_range: str) -> tuple[str, float]:
-    kind, *parameters = (part.strip() for part in media_range.split(";"))
-    given = (parameter[2:] for parameter in parameters if parameter.startswith("q="))
+def _parse_range(media_range: str) -> tuple[str, float]:
+    media_type, *parameters = (part.strip() for part in media_range.split(";"))
+    weights = (parameter[2:] for parameter in parameters if parameter.startswith("q="))
     try:
-        return kind, float(next(given, "1"))
+        return media_type, float(next(weights, "1"))
     except ValueError:
-        return kind, 0.0
+        return media_type, 0.0
 
 
-def _quality(kind: str, weights: dict[str, float]) -> float:
-    family = kind.partition("/")[0]
-    matching = (weights[each] for each in (kind, f"{family}/*", "*/*") if each in weights)
-    return next(matching, 0.0)
+def _weight(media_type: str, weights: dict[str, float]) -> float:
+    any_subtype = f"{media_type.partition('/')[0]}/*"
+    ranges = (media_type, any_subtype, "*/*")
+    return next((weights[each] for each in ranges if each in weights), 0.0)

@@ -1,4 +1,4 @@
-"""Answers the probes at the outermost ASGI layer, before anything that could be slow or broken."""
+"""Answers the probes at the outermost ASGI layer, before anything that can be slow or broken."""
 
 import json
 import logging
@@ -15,11 +15,11 @@ log = logging.getLogger(__name__)
 READY = f"/health/{Probe.READY}"
 
 Trace = Callable[[Scope, Answer], Iterable[tuple[bytes, bytes]]]
-"""Traces a run of the checks that a readiness request has asked for; it must not wait for it."""
+"""Starts a traced run of the checks, without waiting for it. Returns headers for the response."""
 
 
-def messages(answer: Answer) -> tuple[Message, Message]:
-    """Return a probe's whole response, as ASGI messages."""
+def _response(answer: Answer) -> tuple[Message, Message]:
+    """Return the whole response to a probe, as ASGI messages."""
     body = json.dumps({"status": answer.status}).encode()
     headers = [
         (b"content-type", b"application/health+json"),
@@ -32,24 +32,25 @@ def messages(answer: Answer) -> tuple[Message, Message]:
     )
 
 
-RESPONSES = {answer: messages(answer) for answer in Answer}
+RESPONSES = {answer: _response(answer) for answer in Answer}
 
 
 class Probes:
     """Serves `GET` and `HEAD` of `/health/startup`, `/health/ready` and `/health/live`.
 
-    The rest goes on to `app`, whose errors are evidence for the checks. The registry starts with
-    the application's lifespan and stops before the application closes what the checks use.
+    Other requests go to `app`; an error response makes every check run again. The registry starts
+    with the lifespan of `app`. It stops before `app` closes what the checks use. A probe is logged
+    when its answer changes.
 
-    A probe's answer is logged when it changes. trace: called for a readiness request that says
-    `X-Trace-Health: true`, with its scope and what it is answered; returns headers for the answer.
+    trace: called for a `ready` request with the header `X-Trace-Health: true`. It gets the scope
+        and the answer, and returns headers for the response.
     """
 
     def __init__(self, app: ASGIApp, registry: Registry, *, trace: Trace | None = None) -> None:
         self.app = Traffic(app, registry)
         self.registry = registry
         self.trace = trace
-        self._said: dict[str, Answer] = {}
+        self._logged: dict[str, Answer] = {}
         self._probes = {
             f"/health/{Probe.STARTUP}": registry.startup,
             READY: registry.ready,
@@ -57,18 +58,18 @@ class Probes:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a probe; hand everything else on."""
+        """Answer a probe; pass everything else to the application."""
         if scope["type"] == "http":
             path = scope["path"]
             probe = self._probes.get(path)
             if probe is not None and scope["method"] in ("GET", "HEAD"):
                 answer = probe()
-                if answer is not self._said.get(path):
-                    self._say(path, answer)
+                if answer is not self._logged.get(path):
+                    self._log_change(path, answer)
                 start, body = RESPONSES[answer]
-                if self.trace and path == READY and _asks_for_trace(scope):
-                    more = self.trace(scope, answer)
-                    start = {**start, "headers": [*start["headers"], *more]}
+                if self.trace and path == READY and _requests_trace(scope):
+                    trace_headers = self.trace(scope, answer)
+                    start = {**start, "headers": [*start["headers"], *trace_headers]}
                 await send(start)
                 await send(body)
                 return
@@ -77,12 +78,12 @@ class Probes:
             return
         await self.app(scope, receive, send)
 
-    def _say(self, path: str, answer: Answer) -> None:
-        """Log what a probe answers from now on: a line for each would drown the rest."""
-        turned_red = path in self._said and answer.code != HTTPStatus.OK
+    def _log_change(self, path: str, answer: Answer) -> None:
+        """Log the new answer of a probe. One line per probe request would hide everything else."""
+        turned_red = path in self._logged and answer.code != HTTPStatus.OK
         level = logging.WARNING if turned_red else logging.INFO
         log.log(level, "probe status changed", extra={"path": path, "status": answer.code})
-        self._said[path] = answer
+        self._logged[path] = answer
 
     async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def watched_receive() -> Message:
@@ -103,7 +104,7 @@ class Probes:
             await self.registry.stop()
 
 
-def _asks_for_trace(scope: Scope) -> bool:
+def _requests_trace(scope: Scope) -> bool:
     return any(
         name == b"x-trace-health" and value.lower() == b"true" for name, value in scope["headers"]
     )

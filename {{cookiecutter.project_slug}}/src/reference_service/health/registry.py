@@ -1,4 +1,4 @@
-"""The checks of one service: keeps their monitors running and answers the three probes."""
+"""The checks of one service: runs their monitors and answers the three probes."""
 
 import asyncio
 import logging
@@ -18,10 +18,12 @@ log = logging.getLogger(__name__)
 
 
 class Registry:
-    """Answers from verdicts that monitors keep in the background, so asking costs nothing.
+    """Answers probes from the results that monitors keep in memory.
 
-    attempt_context: entered around each attempt of a check, in its task, as by tracing.
-    clock: monotonic seconds. Raises ValueError when two checks have one name.
+    attempt_context: entered for each attempt of a check, in the monitor's task. Tracing uses it.
+    clock: returns monotonic seconds.
+
+    Raises ValueError if two checks have the same name.
     """
 
     def __init__(
@@ -36,115 +38,123 @@ class Registry:
         self.options = options or Options()
         self.load = load or Load()
         self.clock = clock
-        self.around = attempt_context
+        self.attempt_context = attempt_context
         self.cadence = Cadence(self.options)
         self.started_up = False
         """Whether the application's own start-up work is done."""
         self.draining = False
-        self._started = False
+        self._startup_passed = False
         self._ready, self._ready_until = Answer.FAIL, 0.0
-        self._beat = clock()
+        self._last_heartbeat = clock()
         self._supervisor: asyncio.Task[None] | None = None
         self.monitors: dict[str, Monitor] = {}
         for check in checks:
             self.add(check)
 
     def add(self, check: Check) -> None:
-        """Add a check, before the start. Raises ValueError when its name is taken."""
+        """Add a check before `start()`. Raises ValueError if its name is taken."""
         if check.name in self.monitors:
             message = f"two checks are named {check.name!r}"
             raise ValueError(message)
         self.monitors[check.name] = Monitor(
-            check, self.cadence, self._on_state, self.clock, self.around
+            check, self.cadence, self._after_attempt, self.clock, self.attempt_context
         )
 
     def startup(self) -> Answer:
-        """Tell whether start-up is over: the application's own is, and every check has passed once.
+        """Answer `startup`: `PASS` for good as soon as start-up is over, `FAIL` before.
 
-        It stays over. A check whose failure only warns holds nothing up: it has to have been tried.
+        Start-up is over when the application's own work is done and each check with impact `fail`
+        has passed once. A check with impact `warn` must only have been tried once.
         """
-        self._started = self._started or self._has_started(())
-        return Answer.PASS if self._started else Answer.FAIL
+        self._startup_passed = self._startup_passed or self._startup_satisfied(())
+        return Answer.PASS if self._startup_passed else Answer.FAIL
 
     def ready(self) -> Answer:
-        """Tell whether the service can do its work now; kept until a verdict changes or expires."""
+        """Answer `ready`. The answer is cached until a result changes or becomes stale."""
         now = self.clock()
         if now > self._ready_until:
             self._ready = self.answer(Probe.READY)
             fresh = (m.state.expires_at for m in self.monitors.values() if not m.stale(now))
-            self._ready_until = min(fresh, default=now) if self._started else now
+            self._ready_until = min(fresh, default=now) if self._startup_passed else now
         return self._ready
 
     def live(self) -> Answer:
-        """Tell whether a restart would mend nothing: the checks run, whatever they find."""
-        leaving = self.draining and self.options.live_fails_on_shutdown
-        return Answer.PASS if self.supervised() and not leaving else Answer.FAIL
+        """Answer `live`: `FAIL` if the checks no longer run, whatever their results are.
+
+        With `Options.live_fails_on_shutdown` it is `FAIL` while draining too.
+        """
+        failing = self.draining and self.options.live_fails_on_shutdown
+        return Answer.PASS if self.is_supervised() and not failing else Answer.FAIL
 
     def answer(self, probe: Probe, exclude: Collection[str] = ()) -> Answer:
-        """Answer a probe as if the checks named in `exclude` were absent."""
+        """Answer a probe as if the checks named in `exclude` did not exist."""
         if probe is Probe.LIVE:
             return self.live()
-        started = self.startup() is Answer.PASS or self._has_started(exclude)
+        started = self.startup() is Answer.PASS or self._startup_satisfied(exclude)
         if probe is Probe.STARTUP:
             return Answer.PASS if started else Answer.FAIL
         if self.draining or not started:
             return Answer.FAIL
-        return Answer.of(self._without(exclude), self.clock())
+        return Answer.from_monitors(self._monitors_without(exclude), self.clock())
 
-    def supervised(self) -> bool:
-        """Tell whether the checks still run, or have not been started yet."""
+    def is_supervised(self) -> bool:
+        """Tell whether the supervisor runs and is on time. True before `start()`."""
         task = self._supervisor
-        return task is None or (not task.done() and self.clock() - self._beat < SUPERVISOR_TIMEOUT)
+        if task is None:
+            return True
+        return not task.done() and self.clock() - self._last_heartbeat < SUPERVISOR_TIMEOUT
 
-    def _has_started(self, exclude: Collection[str]) -> bool:
-        return self.started_up and all(m.startup_satisfied for m in self._without(exclude))
+    def _startup_satisfied(self, exclude: Collection[str]) -> bool:
+        monitors = self._monitors_without(exclude)
+        return self.started_up and all(monitor.startup_satisfied for monitor in monitors)
 
-    def _without(self, exclude: Collection[str]) -> Iterable[Monitor]:
+    def _monitors_without(self, exclude: Collection[str]) -> Iterable[Monitor]:
         monitors = self.monitors.values()
         return [m for m in monitors if m.name not in exclude] if exclude else monitors
 
     def recheck(self, name: str | None = None) -> None:
-        """Have every check (or `name` and those below it, `name.…`) look again at once.
+        """Bring the next attempt forward, to at most one per second for each check.
 
-        Call it on evidence that a result is out of date: an error response, a lost connection.
+        Call it when something suggests that a result is out of date: an error response, a lost
+        connection. With a name, only that check and those below it (`name.…`) run.
         """
         for monitor in self.monitors.values():
             if name is None or monitor.name == name or monitor.name.startswith(f"{name}."):
                 monitor.recheck()
 
     async def run_all_now(self, attempt_context: AttemptContext) -> None:
-        """Have every check look again at once, within `around`; return when all have.
+        """Run every check at once, each within `attempt_context`; return when all have run.
 
-        The monitors do it: so no second attempt is in flight, and what is found counts. How often
-        is for the caller to limit.
+        The monitors make the attempts, so each check still has at most one in flight, and its
+        result counts. The rate is not limited: the caller must limit it.
         """
         await asyncio.gather(*(m.run_now(attempt_context) for m in self.monitors.values()))
 
     def drain(self) -> None:
-        """Turn `ready` to 503 for good: the process is leaving. Safe in a signal handler."""
+        """Turn `ready` to 503 for good, because the process will exit. Safe in a signal handler."""
         self.draining = True
         self._ready_until = 0.0
 
     async def start(self) -> None:
-        """Start the monitors in the running loop. No check is waited for."""
+        """Start the monitors in the running loop, without waiting for any result."""
         if self._supervisor is None:
-            self._beat = self.clock()
+            self._last_heartbeat = self.clock()
             self._supervisor = asyncio.create_task(self._supervise(), name="health supervisor")
 
     async def stop(self) -> None:
-        """Stop the monitors and abandon what they were asking."""
+        """Stop the monitors and abandon their current attempts."""
         task, self._supervisor = self._supervisor, None
         if task is not None:
             task.cancel()
             await asyncio.wait({task})
 
     async def _supervise(self) -> None:
-        """Keep one task a monitor alive, and read the load now and then."""
+        """Keep one task per monitor running, and read the load every `LOAD_PERIOD`."""
         tasks: dict[str, asyncio.Task[None]] = {}
         next_reading = self.clock() + LOAD_PERIOD
         try:
             while True:
-                self._beat = self.clock()
+                self._last_heartbeat = self.clock()
                 for name, monitor in self.monitors.items():
                     task = tasks.get(name)
                     if task is None or task.done():
@@ -153,7 +163,7 @@ class Registry:
                                 "monitor stopped unexpectedly; restarting", extra={"check": name}
                             )
                         tasks[name] = asyncio.create_task(monitor.run(), name=f"monitor {name}")
-                if self._beat >= next_reading:
+                if self._last_heartbeat >= next_reading:
                     next_reading += LOAD_PERIOD
                     self.cadence.score = self.load.score()
                 await asyncio.sleep(SUPERVISION_PERIOD)
@@ -161,7 +171,7 @@ class Registry:
             for task in tasks.values():
                 task.cancel()
 
-    def _on_state(self, monitor: Monitor, previous: CheckState) -> None:
+    def _after_attempt(self, monitor: Monitor, previous: CheckState) -> None:
         """Reset the interval and recheck everything when a check stops passing."""
         self._ready_until = 0.0
         self.cadence.all_passing = all(

@@ -1,4 +1,4 @@
-"""Tells in full what the probes keep to themselves: data for people and programs, no I/O."""
+"""The details that the probes withhold, as data for the management port. No I/O."""
 
 from collections.abc import Collection, Iterator
 
@@ -9,34 +9,34 @@ from .registry import Registry
 
 
 def check_report(monitor: Monitor, now: float) -> dict[str, object]:
-    """Return all that is known of a check; `age`, `since`, `duration`, `timeout` are in seconds.
+    """Return everything that is known of one check. Durations and ages are in seconds.
 
-    history: the latest attempts, newest last, each as `[seconds ago, seconds it took, passed]`.
-    observedValue: what the check saw; numbers named `in_use` and `max` are shown as a bar.
+    history: the latest attempts, newest last, each as `[age, duration, passed]`.
+    observedValue: the data of the latest result. The page shows `in_use` and `max` as a bar.
     """
-    verdict = monitor.state
+    state = monitor.state
     return {
         "status": monitor.status(now),
         "impact": monitor.check.impact,
         "stale": monitor.stale(now),
-        "age": round(now - verdict.checked_at, 3) if verdict.attempts else None,
-        "since": round(now - verdict.since, 3),
-        "duration": round(verdict.duration, 6),
+        "age": round(now - state.checked_at, 3) if state.attempts else None,
+        "since": round(now - state.since, 3),
+        "duration": round(state.duration, 6),
         "timeout": monitor.timeout,
-        "attempts": verdict.attempts,
-        "consecutiveFailures": verdict.failures,
-        "error": fault(monitor, now),
-        "output": verdict.detail,
-        "observedValue": dict(verdict.data),
+        "attempts": state.attempts,
+        "consecutiveFailures": state.failures,
+        "error": error_name(monitor, now),
+        "output": state.detail,
+        "observedValue": dict(state.data),
         "history": [
-            (round(now - sample.at, 1), round(sample.duration, 6), sample.ok)
-            for sample in monitor.history
+            (round(now - attempt.ended_at, 1), round(attempt.duration, 6), attempt.passed)
+            for attempt in monitor.history
         ],
     }
 
 
 def full_report(registry: Registry) -> dict[str, object]:
-    """Return every check and what the engine makes of them, as application/health+json."""
+    """Return the probes, the load and every check, as `application/health+json`."""
     now = registry.clock()
     return {
         "status": registry.answer(Probe.READY).status,
@@ -49,16 +49,17 @@ def full_report(registry: Registry) -> dict[str, object]:
 
 
 def verbose_lines(registry: Registry, probe: Probe, exclude: Collection[str]) -> Iterator[str]:
-    """Yield one line a check, in the manner of the Kubernetes API server's `?verbose`."""
+    """Yield one line per check, in the format of the Kubernetes API server's `?verbose`."""
     if probe is Probe.LIVE:
-        yield "[+]supervisor ok" if registry.supervised() else "[-]supervisor failed: Unresponsive"
+        alive = registry.is_supervised()
+        yield "[+]supervisor ok" if alive else "[-]supervisor failed: Unresponsive"
     else:
         now = registry.clock()
         for name, monitor in registry.monitors.items():
             if name in exclude:
                 yield f"[+]{name} excluded: ok"
             else:
-                yield _line(monitor, now, once=probe is Probe.STARTUP)
+                yield _verbose_line(monitor, now, startup=probe is Probe.STARTUP)
         if not registry.started_up:
             yield "[-]startup failed: Starting"
     if registry.draining and probe is not Probe.STARTUP:
@@ -69,15 +70,15 @@ def verbose_lines(registry: Registry, probe: Probe, exclude: Collection[str]) ->
         yield f"warn: some checks cannot be excluded: there is no check named {names}"
 
 
-def fault(monitor: Monitor, now: float) -> str | None:
-    """Name what is wrong with a check: the latest error's type, or that nobody has looked."""
+def error_name(monitor: Monitor, now: float) -> str | None:
+    """Return the type of the latest error, or `Stale` if the result is overdue."""
     return "Stale" if monitor.stale(now) else monitor.state.error
 
 
-def _line(monitor: Monitor, now: float, *, once: bool) -> str:
-    error = fault(monitor, now)
+def _verbose_line(monitor: Monitor, now: float, *, startup: bool) -> str:
+    error = error_name(monitor, now)
     reason = f": {error}" if error else ""
-    match Status.PASS if once and monitor.startup_satisfied else monitor.status(now):
+    match Status.PASS if startup and monitor.startup_satisfied else monitor.status(now):
         case Status.PASS:
             return f"[+]{monitor.name} ok"
         case Status.WARN:

@@ -1,4 +1,4 @@
-"""What is known of a check, and how the next attempt changes it. No clock, no tasks: only rules."""
+"""What is known of a check, and how an attempt changes it. Rules only: no clock, no tasks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,40 +8,53 @@ from .options import INITIAL_RETRY_DELAY, MAX_RETRY_DELAY
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a check, as the history keeps it."""
+
+    ended_at: float
+    """Seconds of the engine's clock."""
+    duration: float
+    """Seconds."""
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CheckState:
     """The state of a check after its latest attempt. Times are seconds of the engine's clock."""
 
     status: Status = Status.FAIL
     attempts: int = 0
     failures: int = 0
-    """In a row; 0 after a pass."""
+    """Consecutive ones; 0 after a pass."""
     error: str | None = None
-    """The type's name of the latest failure, if the latest attempt failed."""
+    """The name of the exception type, if the latest attempt failed."""
     timed_out: bool = False
     permanent: bool = False
     detail: str = ""
     data: Mapping[str, object] = field(default_factory=dict)
     since: float = 0.0
-    """When the status began."""
+    """When the check last changed its status."""
     checked_at: float = 0.0
+    """When the latest attempt ended."""
     duration: float = 0.0
     """Seconds that the latest attempt took."""
     expires_at: float = float("inf")
+    """When the result becomes stale."""
 
 
 def next_state(
     previous: CheckState, outcome: CheckResult | Exception, *, permanent: bool, threshold: int
 ) -> CheckState:
-    """Return the verdict after an attempt that ended so, still without its times.
+    """Return the state after an attempt with this outcome, without its times.
 
-    A pass restores at once. A failure counts: `threshold` in a row turn the check to `fail`, a
-    permanent one does so alone; until then the check keeps the status it had.
+    One pass restores the check. `threshold` consecutive failures, or one permanent failure, make it
+    fail. Until then it keeps its status.
     """
     attempts = previous.attempts + 1
     if isinstance(outcome, CheckResult):
         return CheckState(outcome.status, attempts, detail=outcome.detail, data=outcome.data)
     failures = previous.failures + 1
-    verdict = CheckState(
+    state = CheckState(
         Status.FAIL if permanent or failures >= threshold else previous.status,
         attempts,
         failures,
@@ -50,19 +63,20 @@ def next_state(
         permanent=permanent,
     )
     if isinstance(outcome, CheckFailed):
-        return replace(verdict, detail=outcome.detail, data=outcome.data)
-    return verdict
+        return replace(state, detail=outcome.detail, data=outcome.data)
+    return state
 
 
-def next_attempt_in(verdict: CheckState, *, interval: float, base_interval: float) -> float:
-    """Return the seconds to wait after this verdict: the one retry policy of the service.
+def next_delay(state: CheckState, *, interval: float, base_interval: float) -> float:
+    """Return the seconds until the next attempt. This is the only retry policy of the engine.
 
-    interval: the cadence while all is well; base_interval: the same without load.
+    interval: between attempts of a passing check, under the current load.
+    base_interval: the same without load.
     """
-    if not verdict.failures:
+    if not state.failures:
         return interval
-    if verdict.permanent:
+    if state.permanent:
         return base_interval
-    if verdict.status is Status.FAIL:
+    if state.status is Status.FAIL:
         return MAX_RETRY_DELAY
-    return min(INITIAL_RETRY_DELAY * 2.0 ** (verdict.failures - 1), MAX_RETRY_DELAY)
+    return min(INITIAL_RETRY_DELAY * 2.0 ** (state.failures - 1), MAX_RETRY_DELAY)

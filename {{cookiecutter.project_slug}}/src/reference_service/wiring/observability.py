@@ -34,7 +34,7 @@ def _trace(service: Assembly, settings: TraceSettings) -> None:
         "tracer_provider": provider,
         "operation_spans": False,  # the dear part, and handlers are not what one waits for
     }
-    service.registry.around = suppress_tracing
+    service.registry.attempt_context = suppress_tracing
     tracer = tracing.provider(HealthTraceSampler()).get_tracer(TRACER)
     service.trace = HealthTraces(tracer, service.registry, settings.semconv_stability_opt_in)
     service.closing.append(tracing.close)

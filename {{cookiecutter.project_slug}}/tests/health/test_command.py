@@ -1,4 +1,4 @@
-"""The command that asks a probe: only an answer from 200 to 299 is healthy."""
+"""`python -m reference_service.health`: only a response of 200 to 299 is healthy."""
 
 import os
 import socket
@@ -14,8 +14,8 @@ PACKAGE = "reference_service.health"
 
 
 @contextmanager
-def listening(answer: bytes | None) -> Iterator[tuple[int, list[bytes]]]:
-    """Give each client the answer, or silence; yield the port, and the requests as they come."""
+def listening(response: bytes | None) -> Iterator[tuple[int, list[bytes]]]:
+    """Send each client the response, or nothing. Yield the port and the requests received."""
     requests: list[bytes] = []
     stopped = threading.Event()
 
@@ -26,10 +26,10 @@ def listening(answer: bytes | None) -> Iterator[tuple[int, list[bytes]]]:
                 if stopped.is_set():
                     return
                 requests.append(connection.recv(1000))
-                if answer is None:
+                if response is None:
                     connection.recv(1)  # until the client gives up
                 else:
-                    connection.sendall(answer)
+                    connection.sendall(response)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -43,9 +43,9 @@ def listening(answer: bytes | None) -> Iterator[tuple[int, list[bytes]]]:
             thread.join()
 
 
-def ask(port: int, *arguments: str) -> tuple[int, str]:
-    """Run the command, and return its exit status and what it said."""
-    ended = subprocess.run(
+def run_command(port: int, *arguments: str) -> tuple[int, str]:
+    """Return the exit status and the output of the command."""
+    completed = subprocess.run(
         [sys.executable, "-m", PACKAGE, *arguments],
         env={**os.environ, "SERVICE_PORT": str(port)},
         capture_output=True,
@@ -53,8 +53,8 @@ def ask(port: int, *arguments: str) -> tuple[int, str]:
         timeout=20,
         check=False,
     )
-    assert not ended.stderr
-    return ended.returncode, ended.stdout.strip()
+    assert not completed.stderr
+    return completed.returncode, completed.stdout.strip()
 
 
 @pytest.mark.parametrize(
@@ -69,30 +69,30 @@ def ask(port: int, *arguments: str) -> tuple[int, str]:
         ("504 Gateway Timeout", 1),
     ],
 )
-def test_only_success_is_healthy_and_the_answer_is_told(line: str, status: int) -> None:
+def test_exit_status_is_0_only_for_2xx_and_status_line_is_printed(line: str, status: int) -> None:
     with listening(f"HTTP/1.1 {line}\r\n\r\n".encode()) as (port, _):
-        assert ask(port) == (status, f"HTTP/1.1 {line.splitlines()[0]}")
+        assert run_command(port) == (status, f"HTTP/1.1 {line.splitlines()[0]}")
 
 
-@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 20", b"220 mail.example ESMTP\r\n"])
-def test_silence_half_an_answer_and_another_protocol_are_not_healthy(answer: bytes | None) -> None:
-    with listening(answer) as (port, _):
-        assert ask(port)[0] == 1
+@pytest.mark.parametrize("response", [None, b"", b"HTTP/1.1 20", b"220 mail.example ESMTP\r\n"])
+def test_missing_or_malformed_response_exits_with_1(response: bytes | None) -> None:
+    with listening(response) as (port, _):
+        assert run_command(port)[0] == 1
 
 
-def test_nobody_there_is_not_healthy() -> None:
+def test_connection_refused_exits_with_1() -> None:
     with socket.socket() as bound:  # and does not listen
         bound.bind(("127.0.0.1", 0))
-        status, said = ask(bound.getsockname()[1])
+        status, output = run_command(bound.getsockname()[1])
     assert status == 1
-    assert "refused" in said
+    assert "refused" in output
 
 
 @pytest.mark.parametrize("probe", ["startup", "ready", "live"])
-def test_the_probe_that_is_named_is_asked(probe: str) -> None:
+def test_named_probe_is_requested_and_live_by_default(probe: str) -> None:
     with listening(b"HTTP/1.1 200 OK\r\n\r\n") as (port, requests):
-        ask(port, probe)
-        ask(port)
+        run_command(port, probe)
+        run_command(port)
     assert [request.split(b" ")[1].decode() for request in requests] == [
         f"/health/{probe}",
         "/health/live",
@@ -100,8 +100,8 @@ def test_the_probe_that_is_named_is_asked(probe: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["reday"], ["ready", "live"]])
-def test_another_name_is_not_healthy_and_asks_nobody(arguments: list[str]) -> None:
+def test_invalid_arguments_print_usage_and_send_no_request(arguments: list[str]) -> None:
     with listening(b"HTTP/1.1 200 OK\r\n\r\n") as (port, requests):
-        status, said = ask(port, *arguments)
+        status, output = run_command(port, *arguments)
     assert (status, requests) == (1, [])
-    assert said == f"usage: python -m {PACKAGE} [startup|ready|live]"
+    assert output == f"usage: python -m {PACKAGE} [startup|ready|live]"

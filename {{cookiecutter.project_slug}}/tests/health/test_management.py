@@ -1,4 +1,4 @@
-"""The management port tells what the probes keep to themselves, and no secret."""
+"""`ManagementApp`: the details that the probes withhold, and no secrets."""
 
 import asyncio
 import json
@@ -48,8 +48,8 @@ async def get(registry: Registry, url: str, method: str = "GET") -> tuple[int, s
     return start["status"], headers[b"content-type"].decode(), body["body"].decode()
 
 
-def ask(url: str, *, method: str = "GET", drain: bool = False) -> tuple[int, str, str]:
-    """Ask a service whose database passes, whose cache is read-only, whose pool is full."""
+def request(url: str, *, method: str = "GET", drain: bool = False) -> tuple[int, str, str]:
+    """Send a request to a service with a passing, a failing and a warning check."""
 
     async def scenario() -> tuple[int, str, str]:
         database, cache, pool = Dependency(), Dependency(), Dependency()
@@ -60,7 +60,7 @@ def ask(url: str, *, method: str = "GET", drain: bool = False) -> tuple[int, str
         )
         async with running(*checks) as registry:
             database.result = CheckResult(data={"read_only": False})
-            pool.result = CheckResult(Status.WARN, "all lent", {"in_use": 5})
+            pool.result = CheckResult(Status.WARN, "all in use", {"in_use": 5})
             await asyncio.sleep(1)
             cache.error = ReadOnly("the server refuses writes", since="noon")
             await asyncio.sleep(7)
@@ -71,13 +71,13 @@ def ask(url: str, *, method: str = "GET", drain: bool = False) -> tuple[int, str
     return run(scenario())
 
 
-def test_every_check_is_told_in_full() -> None:
-    code, media_type, body = ask("/health")
+def test_health_reports_every_check() -> None:
+    code, media_type, body = request("/health")
     assert (code, media_type) == (503, "application/health+json")
-    told = json.loads(body)
-    assert told["status"] == "fail"
-    assert told["probes"] == {"startup": 200, "ready": 503, "live": 200}
-    assert told["checks"]["cache"] == [
+    report = json.loads(body)
+    assert report["status"] == "fail"
+    assert report["probes"] == {"startup": 200, "ready": 503, "live": 200}
+    assert report["checks"]["cache"] == [
         {
             "status": "fail",
             "impact": "fail",
@@ -101,7 +101,7 @@ def test_every_check_is_told_in_full() -> None:
             ],
         }
     ]
-    assert told["checks"]["database.pool"][0]["status"] == "warn"
+    assert report["checks"]["database.pool"][0]["status"] == "warn"
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,14 @@ def test_every_check_is_told_in_full() -> None:
         ("/health/ready?exclude=nope", 503, '{"status": "fail", "unknown": ["nope"]}'),
     ],
 )
-def test_a_probe_answers_as_on_the_service_port(url: str, code: int, body: str) -> None:
-    assert ask(url) == (code, "application/health+json", body)
+def test_probe_on_management_port_answers_as_on_service_port(
+    url: str, code: int, body: str
+) -> None:
+    assert request(url) == (code, "application/health+json", body)
 
 
 @pytest.mark.parametrize(
-    ("url", "graceful-shutdown", "code", "lines"),
+    ("url", "drain", "code", "lines"),
     [
         (
             "/health/ready?verbose",
@@ -159,32 +161,34 @@ def test_a_probe_answers_as_on_the_service_port(url: str, code: int, body: str) 
         ),
     ],
 )
-def test_verbose_gives_one_line_a_check(url: str, drain: bool, code: int, lines: list[str]) -> None:
-    told = ask(url, drain=drain)
-    assert told[:2] == (code, "text/plain; charset=utf-8")
-    assert told[2].splitlines() == lines
+def test_verbose_has_one_line_per_check(url: str, drain: bool, code: int, lines: list[str]) -> None:
+    response = request(url, drain=drain)
+    assert response[:2] == (code, "text/plain; charset=utf-8")
+    assert response[2].splitlines() == lines
 
 
 @pytest.mark.parametrize(
     ("check", "code", "status"),
     [("database", 200, "pass"), ("cache", 503, "fail"), ("database.pool", 200, "warn")],
 )
-def test_one_check_can_be_asked_alone(check: str, code: int, status: str) -> None:
-    told = ask(f"/health/ready/{check}")
-    assert (told[0], json.loads(told[2])["status"]) == (code, status)
+def test_path_of_one_check_reports_that_check(check: str, code: int, status: str) -> None:
+    response = request(f"/health/ready/{check}")
+    assert (response[0], json.loads(response[2])["status"]) == (code, status)
 
 
 @pytest.mark.parametrize(
     ("method", "url", "code"),
     [("GET", "/", 404), ("GET", "/health/ready/nope", 404), ("POST", "/health", 405)],
 )
-def test_what_is_not_there_is_refused_with_a_hint(method: str, url: str, code: int) -> None:
-    told = ask(url, method=method)
-    assert told[:2] == (code, "application/problem+json")
-    assert json.loads(told[2])["detail"]
+def test_unknown_path_or_method_gets_a_problem_with_a_hint(
+    method: str, url: str, code: int
+) -> None:
+    response = request(url, method=method)
+    assert response[:2] == (code, "application/problem+json")
+    assert json.loads(response[2])["detail"]
 
 
-def test_the_history_has_the_latest_attempts_and_forgets_the_others() -> None:
+def test_history_has_the_latest_60_attempts() -> None:
     async def scenario() -> list[list[float]]:
         check = Check("db", Dependency().check, interval=1)
         async with running(check) as registry:
@@ -198,7 +202,7 @@ def test_the_history_has_the_latest_attempts_and_forgets_the_others() -> None:
     assert ages == [59.5 - second for second in range(60)]
 
 
-def test_a_drivers_message_is_shown_nowhere() -> None:
+def test_message_of_a_driver_is_not_shown() -> None:
     async def scenario() -> list[str]:
         dependency = Dependency()
         dependency.error = OSError("cannot reach db.internal as admin:hunter2")
