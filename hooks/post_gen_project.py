@@ -1,11 +1,11 @@
-"""Turn the copy of the reference service into the service that was asked for: delete, then rename.
+"""Turn the copy of the reference service into the requested service: delete, then rename.
 
-cookiecutter copies the template folder as it stands. What was declined is removed first: the files
-in FEATURES, and every line that ends in a tag naming only declined features. Then the words that
-stand for answers become the answers. Nothing is added, and nothing outside the folder is touched.
+cookiecutter copies the template folder unchanged. This hook first deletes the declined features:
+the files in FEATURES, and every line with a tag that names only declined features. Then it replaces
+the placeholders with the answers. It adds nothing, and it touches nothing outside the new folder.
 
-cookiecutter renders this file before it runs it, so no two opening braces may stand side by side
-here except around the answers at the end.
+cookiecutter renders this file before it runs it. Two adjacent opening braces must therefore not
+occur here, except around the answers at the end.
 """
 
 import json
@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-# Each feature's whole files and folders, globs allowed, as the template folder calls them. A path
-# that needs several features stands under each of them. Single lines are tagged where they stand.
+# The files and folders of each feature, as glob patterns in the template folder. A path that needs
+# several features is listed under each of them. Single lines are tagged in their files.
 FEATURES: dict[str, list[str]] = {
     "postgres": [
         "deploy/chart/templates/migration.yaml",
@@ -121,66 +121,81 @@ FEATURES: dict[str, list[str]] = {
     "github": [
         ".github",
     ],
+    "part_tests": [
+        "dev/standby.py",
+        "tests/dependencies",
+        "tests/dev",
+        "tests/health",
+        "tests/observability",
+        "tests/resilience",
+        "tests/server",
+        "tests/service/test_postgres_replication.py",
+        "tests/telemetry",
+        "tests/tools.py",
+    ],
+    "patterns": [
+        "docs/patterns",
+    ],
 }
 TIERS = ("core", "edge")
-TAG = re.compile(r"[ \t]*(?:# feature: ([a-z, +]+)|<!-- feature: ([a-z, +]+) -->)$")
+TAG = re.compile(r"[ \t]*(?:# feature: ([a-z_, +]+)|<!-- feature: ([a-z_, +]+) -->)$")
 
-# JSON has no comments to tag: there `"$comment": "feature: …"` tags the object that it stands in.
+# JSON has no comments. There, `"$comment": "feature: …"` tags the object that contains it.
 COMMENT = "$comment"
 
-# Folders that are one and the same in two places: cookiecutter copies what a link points to.
+# Symbolic links in the template folder: cookiecutter replaces each by a copy of its target.
 LINKS = {
     "deploy/chart/dashboards": "../grafana",
     "deploy/chart/rules": "../prometheus/rules",
 }
 
-# What building and running in the template folder leaves there; a clone of it has none of these.
-LEFTOVERS = (".*_cache", ".data", ".env", ".uv", ".venv", "__pycache__", "dist", "uv.lock")
+# Files that building and running create in the template folder. A clone has none of them.
+BUILD_ARTIFACTS = (".*_cache", ".data", ".env", ".uv", ".venv", "__pycache__", "dist", "uv.lock")
 
-# The words that stand for answers. Names are safe wherever they stand, sentences need escaping.
-NAMES = {"reference_service": "package_name", "reference-service": "project_slug"}
-SENTENCES = {
+# The placeholders, each with its question. Names are valid in every file; sentences are escaped.
+NAME_PLACEHOLDERS = {"reference_service": "package_name", "reference-service": "project_slug"}
+ESCAPED_PLACEHOLDERS = {
     "Reference Service": "project_name",
     "A FastAPI service whose health checks tell the truth.": "description",
     "Reference Author": "author",
 }
-WORD = re.compile("|".join(map(re.escape, NAMES | SENTENCES)))
+PLACEHOLDER = re.compile("|".join(map(re.escape, NAME_PLACEHOLDERS | ESCAPED_PLACEHOLDERS)))
 
 
 class TemplateError(SystemExit):
-    """The template contradicts itself; the hook ends with the sentence that says where."""
+    """The template is inconsistent. The hook exits with a sentence that names the place."""
 
 
-def quoted(text: str) -> str:
-    """Escape `text` for the inside of a double-quoted string of JSON, TOML, YAML or Python."""
+def escape_quoted(text: str) -> str:
+    """Escape `text` for the inside of a double-quoted string of JSON, TOML or YAML."""
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
-def python(text: str) -> str:
-    """Escape `text` for Python, where a formatter would change the quotes around an escaped one."""
-    return quoted(text).replace(r"\"", r"\x22")
+def escape_python(text: str) -> str:
+    r"""Escape `text` for Python. `\x22` keeps the formatter from changing the outer quotes."""
+    return escape_quoted(text).replace(r"\"", r"\x22")
 
 
-def markdown(text: str) -> str:
-    """Escape `text` so that Markdown shows it as it is, also at the start of a line."""
+def escape_markdown(text: str) -> str:
+    """Escape `text` so that Markdown shows it literally, also at the start of a line."""
     inline = re.sub(r"[\\`*_\[\]<>&~|$]", r"\\\g<0>", text)
     return re.sub(r"^(\d*)([-+#=.)])", r"\1\\\2", inline)
 
 
 ESCAPES: dict[str, Callable[[str], str]] = {
-    **dict.fromkeys((".json", ".toml", ".yaml", ".yml"), quoted),
-    ".md": markdown,
-    ".py": python,
+    **dict.fromkeys((".json", ".toml", ".yaml", ".yml"), escape_quoted),
+    ".md": escape_markdown,
+    ".py": escape_python,
 }
 
 
-def files(root: Path) -> Iterator[Path]:
+def all_files(root: Path) -> Iterator[Path]:
     """Yield every file below `root`."""
     return (path for path in sorted(root.rglob("*")) if path.is_file())
 
 
 def remove(paths: list[Path]) -> None:
-    """Delete the files, folders and links that still exist."""
+    """Delete files, folders and links. A path that does not exist is skipped."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -188,8 +203,8 @@ def remove(paths: list[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def link(root: Path) -> None:
-    """Make the copies of linked folders links again."""
+def restore_links(root: Path) -> None:
+    """Replace the copies of linked folders by symbolic links."""
     for name, target in LINKS.items():
         if (root / name).is_dir():
             remove([root / name])
@@ -197,7 +212,10 @@ def link(root: Path) -> None:
 
 
 def declined_paths(root: Path, chosen: set[str]) -> list[Path]:
-    """Find what the manifest says goes, holding it to name only what there is."""
+    """Return the paths of the declined features.
+
+    Raises TemplateError if FEATURES lists a path that does not exist.
+    """
     declined = []
     for feature, patterns in FEATURES.items():
         for pattern in patterns:
@@ -210,10 +228,10 @@ def declined_paths(root: Path, chosen: set[str]) -> list[Path]:
 
 
 def is_chosen(tag: str, chosen: set[str], place: str) -> bool:
-    """Tell whether any of the features that a tag names were chosen.
+    """Return whether the features that a tag names were chosen.
 
-    A tag names alternatives, `redis, kafka`; one that needs several features joins them with `+`.
-    `template` is a feature that nobody can choose: it lives in the template folder alone.
+    `redis, kafka` needs one of the two, `redis+kafka` needs both. Nobody can choose `template`: it
+    marks lines that exist only in the template folder. `place` is named in the error.
     """
     named = [set(each.split("+")) for each in re.split(", *", tag)]
     if unknown := set().union(*named) - {"template", *TIERS, *FEATURES}:
@@ -222,7 +240,7 @@ def is_chosen(tag: str, chosen: set[str], place: str) -> bool:
 
 
 def keep_chosen(text: str, chosen: set[str], path: Path) -> str:
-    """Drop the lines whose tag names nothing that was chosen, and the tags of all others."""
+    """Delete the lines of declined features, and the tags of the remaining lines."""
     if path.suffix == ".json" and f'"{COMMENT}": "feature: ' in text:
         return keep_chosen_objects(text, chosen, path)
     kept = []
@@ -237,12 +255,12 @@ def keep_chosen(text: str, chosen: set[str], path: Path) -> str:
 
 
 def keep_chosen_objects(text: str, chosen: set[str], path: Path) -> str:
-    """Drop the objects of a JSON document that are tagged with nothing that was chosen."""
+    """Delete the objects of declined features from a JSON document."""
     declined: dict[str, Any] = {}
 
     def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         kept = {name: value for name, value in pairs if value is not declined}
-        if {"properties", "required"} <= kept.keys():  # a schema requires nothing that is declined
+        if {"properties", "required"} <= kept.keys():  # a JSON schema
             kept["required"] = [name for name in kept["required"] if name in kept["properties"]]
         tag = re.fullmatch("feature: (.*)", str(kept.get(COMMENT)))
         if tag is None:
@@ -254,38 +272,55 @@ def keep_chosen_objects(text: str, chosen: set[str], path: Path) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def fill_in(text: str, answers: dict[str, Any], path: Path) -> str:
-    """Put the answers where their words stand, in one pass: no answer is searched for words."""
+def substitute(text: str, answers: dict[str, Any], path: Path) -> str:
+    """Replace the placeholders with the answers in one pass: answers are not searched again."""
 
-    def answer(word: re.Match[str]) -> str:
-        if name := NAMES.get(word[0]):
-            return str(answers[name])
+    def answer(placeholder: re.Match[str]) -> str:
+        if question := NAME_PLACEHOLDERS.get(placeholder[0]):
+            return str(answers[question])
         if escape := ESCAPES.get(path.suffix):
-            return escape(answers[SENTENCES[word[0]]])
-        raise TemplateError(f"{path} says {word[0]!r}, but nothing is known of escaping in it.")
+            return escape(answers[ESCAPED_PLACEHOLDERS[placeholder[0]]])
+        raise TemplateError(f"{path} contains {placeholder[0]!r}, but ESCAPES lacks its file type.")
 
-    return WORD.sub(answer, text)
+    return PLACEHOLDER.sub(answer, text)
+
+
+def rename(root: Path, answers: dict[str, Any]) -> None:
+    """Replace the placeholders in the names of files and folders, and delete empty folders."""
+    for path in sorted(root.rglob("*"), reverse=True):  # a folder's content before the folder
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+            continue
+        name = PLACEHOLDER.sub(lambda found: answers[NAME_PLACEHOLDERS[found[0]]], path.name)
+        if name != path.name:
+            path.rename(path.with_name(name))
+
+
+def print_next_steps(folder: Path) -> None:
+    """Print what to do next, unless cruft generates the service only to compare it."""
+    if re.fullmatch(r"tmp\w{8}", folder.parent.name):  # the temporary folder of `cruft update`
+        return
+    print(f"Next:    cd {folder.name} && make dev")
+    print("Test:    make test")
+    print("Update:  cruft update (if cruft did not create the service: cruft link first)")
 
 
 def main(answers: dict[str, Any], root: Path) -> None:
-    """Make the copy in `root` the project that the answers describe."""
+    """Turn the copy in `root` into the project that the answers describe."""
     chosen = {answers["slo_tier"], *(feature for feature in FEATURES if answers[feature])}
-    remove([path for pattern in LEFTOVERS for path in root.rglob(pattern)])
-    link(root)
+    remove([path for pattern in BUILD_ARTIFACTS for path in root.rglob(pattern)])
+    restore_links(root)
     remove(declined_paths(root, chosen))
-    for path in files(root):
+    for path in all_files(root):
         content = path.read_bytes()
         try:
             text = content.decode()
         except UnicodeDecodeError:
-            continue  # a picture or the like
-        path.write_bytes(fill_in(keep_chosen(text, chosen, path), answers, path).encode())
-    for path in sorted(root.rglob("*"), reverse=True):  # a folder's content before the folder
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
-        elif (name := WORD.sub(lambda word: answers[NAMES[word[0]]], path.name)) != path.name:
-            path.rename(path.with_name(name))
+            continue  # a binary file, for example a picture
+        path.write_bytes(substitute(keep_chosen(text, chosen, path), answers, path).encode())
+    rename(root, answers)
 
 
 if __name__ == "__main__":
     main(json.loads(r"""{{ cookiecutter | tojson }}"""), Path())
+    print_next_steps(Path.cwd())

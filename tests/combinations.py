@@ -1,9 +1,9 @@
-"""Which services are generated: a few by `make test`, each two features by `make test-all`."""
+"""Which services the tests generate: a few with `make test`, every pair with `make test-all`."""
 
 from itertools import combinations, cycle
 
 from hooks.post_gen_project import FEATURES, TIERS
-from hooks.pre_gen_project import NEEDS
+from hooks.pre_gen_project import REQUIRES
 
 Answers = dict[str, object]
 
@@ -13,14 +13,17 @@ FEW: dict[str, Answers] = {
     "everything": dict.fromkeys(FEATURES, True),
     "postgres": NOTHING | {"postgres": True},
     "sentinel": NOTHING | {"redis": True, "sentinel": True},
-    "events": NOTHING | {"kafka": True, "grpc": True, "observability": True},
+    "events": NOTHING | {"kafka": True, "grpc": True, "observability": True, "part_tests": True},
     "observability": NOTHING | {"observability": True},
-    "nothing": NOTHING | {"slo_tier": "edge"},
+    "part_tests": NOTHING | {"part_tests": True, "slo_tier": "edge"},
 }
+ADDITIONS = ("part_tests", "patterns")
+"""The features that add only tests or documents. They are not combined with each other feature."""
+PAIRED = [feature for feature in FEATURES if feature not in ADDITIONS]
 IN_CODE = {
     name for name, files in FEATURES.items() if any(file.startswith("src/") for file in files)
 }
-# Names that are hard to write, to sort or to fit in.
+# Names that are hard to escape, to sort or to fit into a line.
 NAMES: list[Answers] = [
     {"project_name": "Orders"},
     {"project_name": 'Сервис "Заказы" \\', "project_slug": "s", "package_name": "a"},
@@ -29,25 +32,31 @@ NAMES: list[Answers] = [
 ]
 
 
-def with_needs(*features: str) -> frozenset[str]:
-    """Return features, and what they cannot do without."""
-    return frozenset({*features, *(NEEDS[each] for each in features if each in NEEDS)})
+def with_required(*features: str) -> frozenset[str]:
+    """Return the features and what they require."""
+    return frozenset({*features, *(REQUIRES[each] for each in features if each in REQUIRES)})
+
+
+def few_features() -> list[frozenset[str]]:
+    """Return no feature, each feature alone and each pair."""
+    few = (with_required(*some) for count in (0, 1, 2) for some in combinations(PAIRED, count))
+    return [*dict.fromkeys(few)]
 
 
 def every_pair() -> dict[str, Answers]:
-    """Return each feature alone, each two together and all, with names and tiers in turn.
+    """Return each feature alone, each pair and all features, with names and tiers in turn.
 
-    Those that have the same code have the same names, so that they are the same.
+    All have the part tests, so that these are linted with each pair. Services with the same code
+    get the same names: their tests then run once.
     """
-    few = (with_needs(*some) for count in (0, 1, 2) for some in combinations(FEATURES, count))
     others = zip(cycle(NAMES), cycle(TIERS), strict=False)
     of_code: dict[frozenset[str], Answers] = {}
     pairs: dict[str, Answers] = {}
-    for features in [*dict.fromkeys(few), frozenset(FEATURES)]:
+    for features in [*few_features(), frozenset(PAIRED)]:
         code = features & IN_CODE
         if code not in of_code:
             names, tier = next(others)
-            of_code[code] = names | {"slo_tier": tier}
-        name = "+".join(feature for feature in FEATURES if feature in features) or "none"
+            of_code[code] = names | {"slo_tier": tier, "part_tests": True}
+        name = "+".join(feature for feature in PAIRED if feature in features) or "none"
         pairs[name] = NOTHING | dict.fromkeys(features, True) | of_code[code]
     return pairs

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
-from hooks.post_gen_project import LEFTOVERS
+from hooks.post_gen_project import BUILD_ARTIFACTS
 from tools.generate import ROOT, generate
 
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
@@ -23,7 +23,7 @@ def files(root: Path) -> list[Path]:
 
     def is_left(path: Path) -> bool:
         parts = path.relative_to(root).parts
-        return any(fnmatch(part, pattern) for part in parts for pattern in LEFTOVERS)
+        return any(fnmatch(part, pattern) for part in parts for pattern in BUILD_ARTIFACTS)
 
     return [path for path in sorted(root.rglob("*")) if path.is_file() and not is_left(path)]
 

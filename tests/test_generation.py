@@ -1,18 +1,24 @@
-"""What comes out for any combination of features: what was asked for, and no trace of the rest."""
+"""Every combination of features: the result has what was chosen, and no trace of the rest."""
 
 import re
 import shutil
 from collections.abc import Iterator
-from itertools import combinations, cycle
+from itertools import cycle, product
 from pathlib import Path
 
 import pytest
-from combinations import with_needs
+from combinations import ADDITIONS, PAIRED, few_features, with_required
 from project import files, fingerprint, generate_in
 
-from hooks.post_gen_project import FEATURES, LEFTOVERS, NAMES, SENTENCES, TIERS
+from hooks.post_gen_project import (
+    BUILD_ARTIFACTS,
+    ESCAPED_PLACEHOLDERS,
+    FEATURES,
+    NAME_PLACEHOLDERS,
+    TIERS,
+)
 
-# The words by which a feature would be noticed in a service that declined it, in any case.
+# Words that betray a feature in a service that declined it, in any case.
 TRACES = {
     "postgres": r"postgres|pgserver|asyncpg|sqlalchemy|alembic|greenlet|database_|migrations",
     "redis": r"redis|valkey",
@@ -23,19 +29,21 @@ TRACES = {
     "observability": r"prometheus|grafana|alertmanager|opentelemetry-sdk|otlp|runbook",
     "docker": r"(?<!no )docker|compose\.yaml|hadolint",
     "github": r"github",
+    "part_tests": r"tests/(dependencies|dev|health|observability|resilience|server|telemetry)",
+    "patterns": r"docs/patterns|patterns/[a-z]",
 }
 MARKS = r"(?i:cookiecutter)|\{%|feature: *[a-z]"
-# What a tag may join: each feature and each two, and all but those.
-FEW = [with_needs(*few) for count in range(3) for few in combinations(FEATURES, count)]
-CHOSEN = [*dict.fromkeys([*FEW, *(with_needs(*(FEATURES.keys() - few)) for few in FEW)])]
+# A tag can join two features. These cover each pair, chosen and declined.
+CHOSEN = [*few_features(), *(with_required(*({*PAIRED} - few)) for few in few_features())]
+ADDED = [dict(zip(ADDITIONS, chosen, strict=True)) for chosen in product((True, False), repeat=2)]
 COMBINATIONS: list[dict[str, object]] = [
-    {"slo_tier": tier, **{feature: feature in chosen for feature in FEATURES}}
-    for chosen, tier in zip(CHOSEN, cycle(TIERS), strict=False)
+    {"slo_tier": tier, **{feature: feature in chosen for feature in PAIRED}, **added}
+    for chosen, tier, added in zip(dict.fromkeys(CHOSEN), cycle(TIERS), cycle(ADDED), strict=False)
 ]
 
 
 def name_of(answers: dict[str, object]) -> str:
-    """Name a combination by what was chosen."""
+    """Return the name of a combination: its tier and its features."""
     return "-".join(
         str(answers[name]) if name == "slo_tier" else name for name in answers if answers[name]
     )
@@ -50,7 +58,7 @@ def answers(request: pytest.FixtureRequest) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def made(answers: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Generate the combination, under names that are not the template's, and forget it again."""
+    """Generate the combination with names that differ from the placeholders; delete it later."""
     folder = tmp_path_factory.mktemp("made")
     yield generate_in(
         folder,
@@ -63,33 +71,33 @@ def made(answers: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -
     shutil.rmtree(folder)
 
 
-def test_nothing_is_left_of_the_template_or_of_what_was_declined(
+def test_placeholders_and_declined_features_leave_no_trace(
     made: Path, answers: dict[str, object]
 ) -> None:
-    unwanted = [MARKS, *map(re.escape, NAMES | SENTENCES)]
+    unwanted = [MARKS, *map(re.escape, NAME_PLACEHOLDERS | ESCAPED_PLACEHOLDERS)]
     unwanted += [f"(?i:{TRACES[feature]})" for feature in FEATURES if not answers[feature]]
     pattern = re.compile("|".join(unwanted))
     found = [trace for path in files(made) if (trace := first_trace(pattern, path, made))]
     assert not found, "\n".join(found)
 
 
-def test_no_folder_is_empty_and_nothing_is_left_of_building(made: Path) -> None:
+def test_generated_folders_are_not_empty_and_have_no_build_artifacts(made: Path) -> None:
     assert [path for path in made.rglob("*") if path.is_dir() and not any(path.iterdir())] == []
-    assert [path for pattern in LEFTOVERS for path in made.rglob(pattern)] == []
+    assert [path for pattern in BUILD_ARTIFACTS for path in made.rglob(pattern)] == []
 
 
 def first_trace(pattern: re.Pattern[str], path: Path, root: Path) -> str:
-    """Find the first place where a file's path or text shows what it should not."""
+    """Return the first unwanted match in the path or the text of a file, or an empty string."""
     name = str(path.relative_to(root))
     lines = [name, *path.read_text("utf-8").splitlines()]
     found = [f"{name}:{n}: {line}" for n, line in enumerate(lines) if pattern.search(line)]
     return f"{found[0]} (and {len(found) - 1} more)" if found else ""
 
 
-def test_the_same_answers_make_the_same_bytes_and_modes(tmp_path: Path) -> None:
+def test_same_answers_give_same_bytes_and_modes(tmp_path: Path) -> None:
     one, two = (generate_in(tmp_path / name, postgres=False) for name in ("one", "two"))
     assert fingerprint(one) == fingerprint(two)
 
 
-def test_every_feature_is_a_question_and_can_be_traced() -> None:
+def test_every_feature_has_traces() -> None:
     assert list(FEATURES) == list(TRACES)

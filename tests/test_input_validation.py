@@ -23,15 +23,15 @@ LONG = "x" * 80
     ("question", "answer", "sentence"),
     [
         ("project_name", "", 'project_name "" is empty: write at least one word.'),
-        ("project_name", " Orders", "begins or ends with white space: remove it."),
-        ("project_name", "Two\nlines", "holds the invisible character U+000A: write one line"),
+        ("project_name", " Orders", "starts or ends with white space: remove it."),
+        ("project_name", "Two\nlines", "contains the invisible character U+000A: write one line"),
         ("project_name", "Tab\tbed", "U+0009"),
         ("project_name", "Ends \x7f here", "U+007F"),
         ("project_name", "ab\u202egnp.exe", "U+202E"),
         ("project_name", "Zero\u200bwidth", "U+200B"),
         ("project_name", "half \ud83d of a pair", "U+D83D"),
         ("project_name", LONG + "y", "has 81 characters: use at most 80."),
-        ("project_name", "{% raw %}{{ x }}{% endraw %}", 'holds "{{", which cookiecutter runs'),
+        ("project_name", "{% raw %}{{ x }}{% endraw %}", 'contains "{{", which cookiecutter runs'),
         ("description", "One.\r\nTwo.", "U+000A"),
         ("description", "Page\u2028break", "U+2028"),
         ("description", "", 'description "" is empty'),
@@ -49,7 +49,7 @@ LONG = "x" * 80
         ("project_slug", "fastapi", "is the name of a package that the service depends on"),
         ("project_slug", "python-dotenv", "is the name of a package that the service depends on"),
         ("project_slug", "hatchling", "is the name of a package that the service depends on"),
-        ("project_slug", "off", "means something other than text in YAML"),
+        ("project_slug", "off", "is a boolean or null in YAML"),
         ("package_name", "", f'package_name "" {MODULE}'),
         ("package_name", "Orders", MODULE),
         ("package_name", "or-ders", MODULE),
@@ -58,8 +58,8 @@ LONG = "x" * 80
         ("package_name", "größe", MODULE),
         ("package_name", "orders.api", MODULE),
         ("package_name", LONG, "has 80 characters: use at most 40."),
-        ("package_name", "class", "is a word of the Python language"),
-        ("package_name", "match", "is a word of the Python language"),
+        ("package_name", "class", "is a keyword of Python"),
+        ("package_name", "match", "is a keyword of Python"),
         ("package_name", "json", "is a module of Python's standard library"),
         ("package_name", "fastapi", "is a package that the service imports"),
         ("package_name", "dotenv", "is a package that the service imports"),
@@ -88,7 +88,7 @@ def test_a_feature_without_what_it_needs_is_refused(
     with pytest.raises(FailedHookException):
         generate(sentinel=True, redis=False)
     assert (
-        "sentinel needs redis: answer true to redis, or false to sentinel."
+        "sentinel requires redis: set redis to true, or sentinel to false."
         in capfd.readouterr().err.splitlines()
     )
     assert list((tmp_path / "out").iterdir()) == []
@@ -201,9 +201,14 @@ def test_answers_on_the_command_line_are_templates_to_cookiecutter_itself(tmp_pa
 def test_answers_that_are_typed_are_not_but_an_update_would_run_them(tmp_path: Path) -> None:
     ended = cookiecutter_command(tmp_path, typed="Version {{ 6 * 7 }}" + "\n" * 20)
     assert ended.returncode == 1
-    assert 'project_name "Version {{ 6 * 7 }}" holds "{{", which cookiecutter runs' in ended.stderr
+    assert (
+        'project_name "Version {{ 6 * 7 }}" contains "{{", which cookiecutter runs' in ended.stderr
+    )
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_the_answers_of_the_defaults_have_no_fault() -> None:
-    assert list(pre_gen_project.faults({"project_name": "A", "redis": True, "_template": ""})) == []
+    assert (
+        list(pre_gen_project.find_errors({"project_name": "A", "redis": True, "_template": ""}))
+        == []
+    )

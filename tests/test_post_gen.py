@@ -213,7 +213,9 @@ def shown(text: str, answer: str = "x") -> list[tuple[str, str]]:
 
 
 def test_a_sentence_in_a_file_without_known_escaping_stops_the_hook(grow: Grow) -> None:
-    with pytest.raises(TemplateError, match="Makefile says 'Reference Service', but nothing is"):
+    with pytest.raises(
+        TemplateError, match="Makefile contains 'Reference Service', but ESCAPES lacks"
+    ):
         grow({"Makefile": "help:\n\techo Reference Service\n"})
 
 

@@ -9,12 +9,20 @@ from pathlib import Path
 import pytest
 from project import TEMPLATE, files
 
-from hooks.post_gen_project import ESCAPES, FEATURES, LEFTOVERS, NAMES, SENTENCES, TAG, TIERS
-from hooks.pre_gen_project import LONGEST, LONGEST_TITLE
+from hooks.post_gen_project import (
+    BUILD_ARTIFACTS,
+    ESCAPED_PLACEHOLDERS,
+    ESCAPES,
+    FEATURES,
+    NAME_PLACEHOLDERS,
+    TAG,
+    TIERS,
+)
+from hooks.pre_gen_project import MAX_LENGTH, MAX_TITLE_LENGTH
 from tools.generate import ROOT
 
 FILES = files(TEMPLATE)
-SENTENCE = re.compile("|".join(map(re.escape, SENTENCES)))
+SENTENCE = re.compile("|".join(map(re.escape, ESCAPED_PLACEHOLDERS)))
 
 every_file = pytest.mark.parametrize(
     "path", FILES, ids=lambda path: str(path.relative_to(TEMPLATE))
@@ -59,7 +67,10 @@ def test_what_stands_for_a_sentence_stands_where_its_answer_is_escaped(path: Pat
 def test_every_line_has_room_for_the_longest_names(path: Path) -> None:
     if path.suffix == ".py":
         text = path.read_text("utf-8")
-        longest = {**dict.fromkeys(NAMES, "x" * LONGEST), "Reference Service": "x" * LONGEST_TITLE}
+        longest = {
+            **dict.fromkeys(NAME_PLACEHOLDERS, "x" * MAX_LENGTH),
+            "Reference Service": "x" * MAX_TITLE_LENGTH,
+        }
         for word, name in longest.items():
             text = text.replace(word, name)
         lines = [
@@ -71,7 +82,7 @@ def test_every_line_has_room_for_the_longest_names(path: Path) -> None:
 def test_what_git_ignores_in_the_template_folder_is_not_generated() -> None:
     lines = (TEMPLATE / ".gitignore").read_text("utf-8").splitlines()
     ignored = {line.strip("/") for line in lines if line and not line.startswith("#")}
-    assert ignored <= set(LEFTOVERS)
+    assert ignored <= set(BUILD_ARTIFACTS)
 
 
 def test_every_feature_and_tier_is_asked_for() -> None:
@@ -86,5 +97,5 @@ def test_every_feature_and_tier_is_asked_for() -> None:
 
 def test_no_default_is_a_word_that_stands_for_an_answer_but_the_description() -> None:
     questions = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))
-    assert questions["description"] in SENTENCES
-    assert not {questions["project_name"], questions["author"]} & SENTENCES.keys()
+    assert questions["description"] in ESCAPED_PLACEHOLDERS
+    assert not {questions["project_name"], questions["author"]} & ESCAPED_PLACEHOLDERS.keys()

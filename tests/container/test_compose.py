@@ -14,7 +14,7 @@ import yaml
 from project import TEMPLATE, generate_in
 
 from hooks.post_gen_project import FEATURES
-from hooks.pre_gen_project import NEEDS
+from hooks.pre_gen_project import REQUIRES
 from tools.generate import ROOT
 
 from .compose import Composition
@@ -27,7 +27,7 @@ NAMES = {"project_name": "Orders", "package_name": "orders_api"}
 def chosen() -> Iterator[frozenset[str]]:
     """Yield none of the features, each alone, each pair, and all, with what they need."""
     for few in [*(some for n in range(3) for some in combinations(COMPOSED, n)), COMPOSED]:
-        yield frozenset(few) | {NEEDS[feature] for feature in few if feature in NEEDS}
+        yield frozenset(few) | {REQUIRES[feature] for feature in few if feature in REQUIRES}
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pipeline.repository import commit, run
 from project import TEMPLATE
 
-from hooks.post_gen_project import LEFTOVERS
+from hooks.post_gen_project import BUILD_ARTIFACTS
 from tools.generate import ROOT
 
 # A file of the template that teams delete.
@@ -48,7 +48,7 @@ def lay(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name in ("hooks", TEMPLATE.name):
         shutil.rmtree(folder / name, ignore_errors=True)
-        ignored = shutil.ignore_patterns(*LEFTOVERS)
+        ignored = shutil.ignore_patterns(*BUILD_ARTIFACTS)
         shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=ignored)
     shutil.copy(ROOT / "cookiecutter.json", folder)
 

@@ -1,0 +1,56 @@
+"""A default service is small: its team owns every line of it."""
+
+from pathlib import Path
+
+import pytest
+from project import Generate, files
+
+MAX_PYTHON_LINES = 9_500
+MAX_FILES = 200
+CODE = ("dev", "migrations", "src", "tests")
+PART_TESTS = {
+    "dependencies",
+    "dev",
+    "health",
+    "observability",
+    "resilience",
+    "server",
+    "telemetry",
+}
+
+
+@pytest.fixture
+def default_service(generate: Generate) -> Path:
+    """Generate a service with the default answers."""
+    return generate()
+
+
+def test_default_service_stays_within_its_size_limits(default_service: Path) -> None:
+    lines = {
+        folder: sum(
+            len(file.read_text("utf-8").splitlines())
+            for file in files(default_service / folder)
+            if file.suffix == ".py"
+        )
+        for folder in CODE
+    }
+    assert sum(lines.values()) <= MAX_PYTHON_LINES, lines
+    found = [file for file in files(default_service) if not is_linked(file, default_service)]
+    assert len(found) <= MAX_FILES, len(found)
+
+
+def is_linked(file: Path, root: Path) -> bool:
+    """Return whether a file is below a symbolic link, and so counted elsewhere."""
+    return any(parent.is_symlink() for parent in file.parents if parent.is_relative_to(root))
+
+
+def test_default_service_has_tests_of_its_own_code_only(default_service: Path) -> None:
+    folders = {path.name for path in (default_service / "tests").iterdir() if path.is_dir()}
+    assert folders == {"items", "service"}
+
+
+def test_part_tests_and_patterns_come_with_their_answers(generate: Generate) -> None:
+    service = generate(part_tests=True, patterns=True)
+    folders = {path.name for path in (service / "tests").iterdir() if path.is_dir()}
+    assert folders == {"items", "service", *PART_TESTS}
+    assert (service / "docs" / "patterns" / "README.md").exists()
