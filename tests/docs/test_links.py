@@ -23,7 +23,7 @@ COMBINATIONS: dict[str, dict[str, object]] = {
     "delivery": NOTHING | {"docker": True, "github": True, "kubernetes": True},
     "others": NOTHING | {"redis": True, "sentinel": True, "kafka": True, "grpc": True},
 }
-OURS = sorted([*ROOT.glob("*.md"), *(ROOT / "tests").rglob("*.md")])
+OURS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "tests").rglob("*.md")])
 SUFFIXES = r"\.(?:json|md|py|toml|yaml|yml)"
 EXAMPLES = {"main.py", "production.yaml", "sbom.json"}
 """Files that a reader has or makes."""

@@ -33,7 +33,7 @@ def test_the_table_of_settings_is_that_of_the_settings_classes() -> None:
 def test_the_readme_tells_of_every_question_and_its_default() -> None:
     questions = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))
     told: dict[str, str] = {}
-    for names, default, _ in rows(ROOT / "README.md", "Generate a service"):
+    for names, default, _ in rows(ROOT / "README.md", "Options"):
         told |= dict.fromkeys(re.findall(r"`(\w+)`", names), default.strip("`"))
     assert list(told) == [name for name in questions if not name.startswith("_")]
     for name, default in told.items():
