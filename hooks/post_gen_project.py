@@ -116,6 +116,7 @@ FEATURES: dict[str, list[str]] = {
         "Dockerfile",
         "compose.yaml",
         "deploy/compose",
+        "docs/container.md",
         "docs/decisions/*image*.md",
     ],
     "github": [

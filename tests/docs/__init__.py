@@ -1,1 +1,1 @@
-"""What a stranger reads: that it is true, complete, and leads somewhere."""
+"""Tests of the documents: they are true, they are complete, and their links work."""

@@ -1,4 +1,4 @@
-"""Where the Markdown documents of a project lead, and what they name."""
+"""Reads Markdown documents: their links, their code, and the anchors of their headings."""
 
 import re
 from collections import Counter
@@ -13,13 +13,13 @@ PARSER = MarkdownIt("commonmark").enable("table")
 
 
 def tokens(document: Path) -> Iterator[Token]:
-    """Yield what a document consists of, without what holds other things."""
+    """Yield the tokens of a document, without those that only contain others."""
     for token in PARSER.parse(document.read_text("utf-8")):
         yield from token.children or [token]
 
 
 def links(document: Path) -> Iterator[str]:
-    """Yield what it links to and shows, in Markdown or in HTML."""
+    """Yield the targets of its links and images, in Markdown or in HTML."""
     for token in tokens(document):
         if token.type in {"link_open", "image"}:
             yield str(token.attrs.get("href") or token.attrs["src"])
@@ -28,12 +28,12 @@ def links(document: Path) -> Iterator[str]:
 
 
 def code(document: Path) -> Iterator[str]:
-    """Yield what stands between back-ticks in its prose."""
+    """Yield the text between back-ticks in its prose."""
     return (token.content for token in tokens(document) if token.type == "code_inline")
 
 
 def anchors(document: Path) -> set[str]:
-    """Return the anchors of its headings, as GitHub makes them."""
+    """Return the anchors that GitHub creates for its headings."""
     parsed = PARSER.parse(document.read_text("utf-8"))
     headings = [
         following.content for token, following in pairwise(parsed) if token.type == "heading_open"

@@ -1,4 +1,4 @@
-"""Every link in a document leads somewhere, and every file that is named in prose exists."""
+"""Every link in a document works, and every file that a document names exists."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from hooks.post_gen_project import FEATURES
 from tools.generate import ROOT
 
 from . import markdown
-from .tutorial import NewFile, steps
+from .walkthrough import NewFile, steps
 
 NOTHING: dict[str, object] = dict.fromkeys(FEATURES, False)
 COMBINATIONS: dict[str, dict[str, object]] = {
@@ -23,20 +23,22 @@ COMBINATIONS: dict[str, dict[str, object]] = {
     "delivery": NOTHING | {"docker": True, "github": True, "kubernetes": True},
     "others": NOTHING | {"redis": True, "sentinel": True, "kafka": True, "grpc": True},
 }
-OURS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "tests").rglob("*.md")])
+TEMPLATE_DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")]
+)
 SUFFIXES = r"\.(?:json|md|py|toml|yaml|yml)"
 EXAMPLES = {"main.py", "production.yaml", "sbom.json"}
-"""Files that a reader has or makes."""
+"""Files that a reader has or creates."""
 
 
 @pytest.fixture(scope="module", params=COMBINATIONS)
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Generate one service a combination, for all of the tests."""
+    """Generate one service per combination, for all tests."""
     return generate_in(tmp_path_factory.mktemp(request.param), **COMBINATIONS[request.param])
 
 
 def dead_links(documents: Iterable[Path]) -> list[str]:
-    """Find the links to files and headings that are not there; other sites are not asked."""
+    """Find links to missing files and headings. Links to other sites are not followed."""
     dead = []
     for document in documents:
         for link in markdown.links(document):
@@ -50,7 +52,7 @@ def dead_links(documents: Iterable[Path]) -> list[str]:
 
 
 def missing_files(documents: Iterable[Path], root: Path) -> list[str]:
-    """Find what looks like a file or a folder of the project between back-ticks, and is none."""
+    """Find text between back-ticks that looks like a file or folder of the project and is none."""
     top = [each for each in root.iterdir() if each.name not in {".build", ".git"}]
     names = {path.name for each in top for path in (files(each) if each.is_dir() else [each])}
     folders = "|".join(re.escape(each.name) for each in top if each.is_dir())
@@ -69,27 +71,30 @@ def missing_files(documents: Iterable[Path], root: Path) -> list[str]:
     return missing
 
 
-def test_every_link_in_a_service_leads_somewhere(service: Path) -> None:
+def test_links_of_a_service_work(service: Path) -> None:
     assert dead_links(service.rglob("*.md")) == []
 
 
-def test_every_file_that_a_service_names_exists(service: Path) -> None:
-    tutorial = service / "docs" / "tutorial.md"
-    for step in steps(tutorial.read_text("utf-8")):
-        if isinstance(step, NewFile):
-            (service / step.path).touch()
-    assert missing_files(service.rglob("*.md"), service) == []
+def test_files_that_a_service_names_exist(service: Path) -> None:
+    documents = list(service.rglob("*.md"))
+    for document in [service / "docs/tutorial.md", *(service / "docs/how-to").glob("*.md")]:
+        for step in steps(document.read_text("utf-8")):
+            if isinstance(step, NewFile):
+                file = service / step.path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+    assert missing_files(documents, service) == []
 
 
-def test_every_link_in_the_template_leads_somewhere() -> None:
-    assert dead_links([*OURS, *TEMPLATE.rglob("*.md")]) == []
+def test_links_of_the_template_work() -> None:
+    assert dead_links([*TEMPLATE_DOCUMENTS, *TEMPLATE.rglob("*.md")]) == []
 
 
-def test_every_file_that_the_template_names_exists() -> None:
-    assert missing_files(OURS, ROOT) == []
+def test_files_that_the_template_names_exist() -> None:
+    assert missing_files(TEMPLATE_DOCUMENTS, ROOT) == []
 
 
-def test_what_leads_nowhere_is_found(tmp_path: Path) -> None:
+def test_dead_links_and_missing_files_are_found(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     document = tmp_path / "README.md"
     document.write_text(

@@ -1,7 +1,7 @@
-"""What the description of the API says holds for whatever a client sends.
+"""The OpenAPI document of a new service is true for every request.
 
-Schemathesis reads the description of a new service with the defaults, makes requests of it that are
-right, wrong, and in a row, and holds every answer to it: status, headers, body.
+Schemathesis reads the document and sends valid and invalid requests, alone and in sequences. It
+compares the status, headers and body of each response with the document.
 """
 
 import subprocess
@@ -14,18 +14,18 @@ from project import generate_in
 from tools.generate import environment
 
 from .ports import free_ports
-from .tutorial import SERVE, Command, Reader
+from .walkthrough import SERVE, Command, Reader
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 READY = Command("curl -s localhost:8000/health/ready", ('{"status": "pass"}',))
 
 
 @pytest.mark.service
-def test_every_answer_is_as_the_api_describes_it_whatever_is_sent(tmp_path: Path) -> None:
+def test_every_response_conforms_to_the_openapi_document(tmp_path: Path) -> None:
     ports = free_ports()
     with Reader(generate_in(tmp_path), environment(), ports) as reader:
-        reader.do(Command(SERVE, ()))
-        reader.do(READY)
+        reader.perform(Command(SERVE, ()))
+        reader.perform(READY)
         ended = subprocess.run(
             [
                 SCHEMATHESIS,
