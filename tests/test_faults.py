@@ -1,37 +1,34 @@
-"""The truth table in small: one fault of each kind. `make faults` plays them all."""
+"""The truth table in its short form: one fault from each group. `make faults` runs all of them."""
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
+from supervised import run_supervised
 
 from tools.generate import ROOT, environment
 
 pytestmark = pytest.mark.service
 
 
-@pytest.mark.skipif("CI" in os.environ, reason="`.ci/run` plays all faults: make faults")
-def test_every_probe_told_the_truth_in_time(tmp_path: Path) -> None:
-    ended = subprocess.run(
+@pytest.mark.skipif("CI" in os.environ, reason="`.ci/run` runs all faults: make faults")
+def test_quick_run_of_the_truth_table_passes(tmp_path: Path) -> None:
+    status, output = run_supervised(
         [
             "make",
             "--no-print-directory",
             "-C",
-            str(ROOT),
+            ROOT.as_posix(),
             "faults",
             f"ARGS=--quick --to {tmp_path}",
         ],
         env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
+        timeout=1800,
     )
-    assert ended.returncode == 0, ended.stdout
+    assert status == 0, output
     results = json.loads((tmp_path / "faults.json").read_text("utf-8"))
     assert {result["group"] for result in results} >= {"PostgreSQL", "Redis", "Kafka", "Service"}
-    assert [result["name"] for result in results if result["shortfalls"]] == []
+    assert [result["name"] for result in results if result["errors"]] == []
     page = (tmp_path / "faults.html").read_text("utf-8")
-    assert all(result["name"].split(" (")[0].replace("'", "&#x27;") in page for result in results)
+    assert all(result["name"].replace("'", "&#x27;") in page for result in results)

@@ -1,13 +1,13 @@
-"""The least that could do the same: `python -m bench.baseline WHAT PORT`.
+"""Minimal applications for comparison: `python -m bench.baseline NAME PORT`.
 
-asgi      the shortest ASGI application that answers what a probe does
-fastapi   the service's routes, on the same stores, in a FastAPI application and nothing else
-probed    the same behind the shortest probe that there could be
-sink      a collector of traces, which takes all and keeps nothing
+asgi            the shortest ASGI application that returns the response of a probe
+fastapi         the service's routes and stores in a FastAPI application without middleware
+fastapi-probed  the same, behind the shortest possible probe
+collector       a trace collector that discards everything
 """
 
 # mypy: ignore-errors
-# It runs where its packages are, in the generated service's environment.
+# It runs with the packages of the generated service.
 
 import sys
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from measured_service.items.postgres import PostgresItems
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-SETTINGS = {
+UVICORN_OPTIONS = {
     "loop": "uvloop",
     "http": "httptools",
     "access_log": False,
@@ -30,10 +30,9 @@ SETTINGS = {
     "proxy_headers": False,
     "server_header": False,
 }
-"""uvicorn's, as quick as it can be."""
+"""The fastest options."""
 
-# A probe's own, to the byte.
-ANSWER = (
+PROBE_RESPONSE = (
     {
         "type": "http.response.start",
         "status": 200,
@@ -45,17 +44,18 @@ ANSWER = (
     },
     {"type": "http.response.body", "body": b'{"status": "pass"}'},
 )
+"""The same bytes as the response of the service's probes."""
 
 
 async def asgi(scope: Scope, _: Receive, send: Send) -> None:
-    """Answer everything alike."""
+    """Send the same response to every request."""
     if scope["type"] == "http":
-        for message in ANSWER:
+        for message in PROBE_RESPONSE:
             await send(message)
 
 
-async def sink(scope: Scope, receive: Receive, send: Send) -> None:
-    """Take whatever is brought."""
+async def collector(scope: Scope, receive: Receive, send: Send) -> None:
+    """Read and discard every request."""
     if scope["type"] == "http":
         while (await receive()).get("more_body"):
             pass
@@ -64,19 +64,19 @@ async def sink(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.body"})
 
 
-def application(layers: Iterable[Middleware] = ()) -> FastAPI:
-    """Return a FastAPI application, without its own telemetry, which costs even when unused."""
+def create_app(middleware: Iterable[Middleware] = ()) -> FastAPI:
+    """Return a FastAPI application without its own telemetry, which costs time even if unused."""
     off = TelemetryConfig(tracing=False, metrics=False, logs=False)
-    return FastAPI(middleware=list(layers), telemetry=off)
+    return FastAPI(middleware=list(middleware), telemetry=off)
 
 
-def in_memory() -> APIRouter:
-    """Return the routes of items over memory: what a service does without a database."""
+def memory_router() -> APIRouter:
+    """Return the routes of items on a store in memory, to measure a service without a database."""
     return items_router(MemoryItems())
 
 
-def add_routes(app: FastAPI, memory: APIRouter) -> FastAPI:
-    """Add what the service has not: routes over memory, and a probe that is a route."""
+def add_comparison_routes(app: FastAPI, memory: APIRouter) -> FastAPI:
+    """Add what the service lacks: routes on a store in memory, and a probe that is a route."""
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -87,24 +87,30 @@ def add_routes(app: FastAPI, memory: APIRouter) -> FastAPI:
 
 
 def fastapi() -> FastAPI:
-    """Return the service's routes and its engine, and nothing else of it."""
-    app = application()
+    """Return the service's routes and database engine in a FastAPI application."""
+    app = create_app()
     app.include_router(items_router(PostgresItems(Postgres(PostgresSettings()).engine)))
-    return add_routes(app, in_memory())
+    return add_comparison_routes(app, memory_router())
 
 
-def probed() -> ASGIApp:
-    """Return the same, and answer a probe before it without a look at anything."""
+def fastapi_probed() -> ASGIApp:
+    """Return the same application behind a probe that reads no state."""
     app = fastapi()
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        probes = scope["type"] == "http" and scope["path"] == "/health/ready"
-        await (asgi if probes else app)(scope, receive, send)
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        is_probe = scope["type"] == "http" and scope["path"] == "/health/ready"
+        await (asgi if is_probe else app)(scope, receive, send)
 
-    return answer
+    return respond
 
 
 if __name__ == "__main__":
-    what, port = sys.argv[1:]
-    app = {"asgi": asgi, "sink": sink}.get(what) or {"fastapi": fastapi, "probed": probed}[what]()
-    uvicorn.run(app, port=int(port), **SETTINGS)
+    name, port = sys.argv[1:]
+    applications = {
+        "asgi": lambda: asgi,
+        "collector": lambda: collector,
+        "fastapi": fastapi,
+        "fastapi-probed": fastapi_probed,
+    }
+    app = applications[name]()
+    uvicorn.run(app, port=int(port), **UVICORN_OPTIONS)

@@ -1,20 +1,21 @@
-"""Compares servers fairly: in turns, again and again, and by the median of what each turn says.
+"""Compare servers fairly: in alternating rounds, and by the median of the ratios of each round.
 
-A machine's speed changes while one looks. What two servers did within a second of each other can be
-compared all the same; so a ratio is taken a round, and the median of those is what is told.
+The speed of a machine changes during a measurement. Two servers that ran within a second of each
+other can still be compared. Therefore a ratio is taken per round, and the median of the ratios is
+reported.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from .load import Stream, run
-from .measured_process import Subject
+from .load import RequestStream, send
+from .measured_process import MeasuredProcess
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One thing that was measured. target: what it should be at most, or at least."""
+class Measurement:
+    """One measured value. target: the maximum, or the minimum if `at_least` is set."""
 
     topic: str
     name: str
@@ -24,8 +25,8 @@ class Figure:
     at_least: bool = False
 
     @property
-    def met(self) -> bool | None:
-        """Whether it is as it should be; None where nothing was promised."""
+    def meets_target(self) -> bool | None:
+        """Whether the value meets its target; None without a target."""
         if self.target is None:
             return None
         return self.value >= self.target if self.at_least else self.value <= self.target
@@ -33,82 +34,80 @@ class Figure:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to look. seconds: of a round. long: of what is looked at once, and not in turns."""
+    """How long to measure.
+
+    round_seconds: duration of a round. long_seconds: duration of a measurement without rounds.
+    requests: how many the service serves while its memory is measured.
+    """
 
     rounds: int
-    seconds: float
-    long: float
+    round_seconds: float
+    long_seconds: float
     requests: int
-    """That the service is to serve while its memory is watched."""
     fault_minutes: float
 
 
-FULL = Plan(rounds=11, seconds=1.0, long=15.0, requests=100_000, fault_minutes=10.0)
-QUICK = Plan(rounds=1, seconds=0.05, long=0.2, requests=100, fault_minutes=0.0)
+FULL = Plan(rounds=11, round_seconds=1.0, long_seconds=15.0, requests=100_000, fault_minutes=10.0)
+QUICK = Plan(rounds=1, round_seconds=0.05, long_seconds=0.2, requests=100, fault_minutes=0.0)
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one turn of one contestant gave. cpu: seconds of the server's, a request."""
+    """The result of one round of one workload. cpu: seconds of the server process per request."""
 
     cpu: float
     rate: float
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """A request to a server, and how it is answered."""
+class Workload:
+    """A request to a server, and the status code of its response."""
 
-    subject: Subject
+    server: MeasuredProcess
     request: bytes
-    code: int = 200
+    status_code: int = 200
 
 
-class Contest:
-    """The rounds of some contestants, by their names."""
+class Comparison:
+    """Run workloads in alternating rounds, and compare them by name."""
 
-    def __init__(self, contestants: Mapping[str, Contestant], plan: Plan) -> None:
-        self.rounds: dict[str, list[Round]] = {name: [] for name in contestants}
-        names = list(contestants)
-        for number in range(-1, plan.rounds):  # one before, which warms everything up
+    def __init__(self, workloads: Mapping[str, Workload], plan: Plan) -> None:
+        self.rounds: dict[str, list[Round]] = {name: [] for name in workloads}
+        names = list(workloads)
+        for number in range(-1, plan.rounds):  # one additional round, as a warm-up
             for name in names if number % 2 else reversed(names):
-                result = play(contestants[name], plan.seconds)
+                result = run_round(workloads[name], plan.round_seconds)
                 if number >= 0:
                     self.rounds[name].append(result)
 
     def cpu(self, name: str) -> float:
-        """Return the median of microseconds a request."""
+        """Return the median microseconds of CPU per request."""
         return 1e6 * median(each.cpu for each in self.rounds[name])
 
     def rate(self, name: str) -> float:
-        """Return the median of requests a second."""
+        """Return the median requests per second."""
         return median(each.rate for each in self.rounds[name])
 
-    def ratio(self, one: str, other: str, of: Callable[[Round], float]) -> float:
-        """Return how many times one has what the other has, as the median of the rounds' ratios."""
-        pairs = zip(self.rounds[one], self.rounds[other], strict=True)
-        return median(of(a) / of(b) for a, b in pairs)
-
-    def difference(self, one: str, other: str) -> float:
-        """Return the microseconds a request that one takes more than the other."""
-        pairs = zip(self.rounds[one], self.rounds[other], strict=True)
-        return 1e6 * median(a.cpu - b.cpu for a, b in pairs)
+    def ratio(self, numerator: str, denominator: str, value: Callable[[Round], float]) -> float:
+        """Return the median of the ratios of each round."""
+        pairs = zip(self.rounds[numerator], self.rounds[denominator], strict=True)
+        return median(value(a) / value(b) for a, b in pairs)
 
 
-def play(contestant: Contestant, seconds: float) -> Round:
-    """Keep a server busy, and look at what it took."""
-    subject = contestant.subject
-    stream = Stream(subject.port, contestant.request)
-    before = subject.cpu()
-    run([stream], seconds)
-    used = subject.cpu() - before
-    subject.forget_log()
-    require(stream, {contestant.code})
-    return Round(used / stream.answered, stream.answered / stream.seconds)
+def run_round(workload: Workload, seconds: float) -> Round:
+    """Keep a server busy, and return the CPU time and the rate."""
+    server = workload.server
+    stream = RequestStream(server.port, workload.request)
+    before = server.cpu_seconds()
+    send([stream], seconds)
+    used = server.cpu_seconds() - before
+    server.truncate_log()
+    require_status_codes(stream, {workload.status_code})
+    return Round(used / stream.response_count, stream.response_count / stream.duration)
 
 
-def require(stream: Stream, codes: set[int]) -> None:
-    """Raise RuntimeError unless there were answers, and only with these status codes."""
-    if not stream.answered or not codes >= set(stream.codes):
-        asked = stream.request.split(b"\r\n")[0].decode()
-        raise RuntimeError(f"{asked} was answered {dict(stream.codes)}")
+def require_status_codes(stream: RequestStream, codes: set[int]) -> None:
+    """Raise RuntimeError if there were no responses, or responses with other status codes."""
+    if not stream.response_count or not codes >= set(stream.status_codes):
+        request = stream.request.split(b"\r\n")[0].decode()
+        raise RuntimeError(f"{request} returned {dict(stream.status_codes)}")

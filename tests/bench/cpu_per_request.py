@@ -1,82 +1,87 @@
-"""What a request costs: probes beside the shortest answer, routes beside bare ones, each layer."""
+"""The CPU time per request: probes, routes and each layer, compared with minimal applications."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 
-from .compare import Contest, Contestant, Figure, Plan, Round
-from .environment import Stage, sampled
+from .compare import Comparison, Measurement, Plan, Round, Workload
+from .environment import Environment, one_percent_traced
 from .load import get, post
-from .measured_process import Subject
+from .measured_process import MeasuredProcess
 
 ITEM = b'{"name": "Lamp"}'
-MEMORY = "/memory/items"
-BATCHES = 5
-"""Looks at each layer a round: they are short."""
+MEMORY_ITEMS = "/memory/items"
+BATCHES_PER_ROUND = 5
+"""Batches are short, so a round has several of them."""
 
 
-def probes(stage: Stage, plan: Plan) -> Iterator[Figure]:
-    """Probes, a bare ASGI application, and a probe that is a route under the same layers."""
-    with stage.service() as service, stage.bare("asgi") as asgi:
-        service.until("/health/ready")
-        asgi.until("/")
-        contest = Contest(
+def probes(env: Environment, plan: Plan) -> Iterator[Measurement]:
+    """Compare probes with a minimal ASGI application, and with a probe that is a route."""
+    with env.service() as service, env.baseline("asgi") as asgi:
+        service.wait_until_ready("/health/ready")
+        asgi.wait_until_ready("/")
+        comparison = Comparison(
             {
-                "bare ASGI": Contestant(asgi, get("/")),
-                "live": Contestant(service, get("/health/live")),
-                "ready": Contestant(service, get("/health/ready")),
-                "a route": Contestant(service, get("/healthz")),
+                "bare ASGI": Workload(asgi, get("/")),
+                "live": Workload(service, get("/health/live")),
+                "ready": Workload(service, get("/health/ready")),
+                "a route": Workload(service, get("/healthz")),
             },
             plan,
         )
-    for name in contest.rounds:
-        yield from _absolute("probes", contest, name)
+    for name in comparison.rounds:
+        yield from _cpu_and_rate("probes", comparison, name)
     for name in ("live", "ready", "a route"):
         target = None if name == "a route" else 0.92
-        by_cpu = contest.ratio("bare ASGI", name, _cpu)
+        by_cpu = comparison.ratio("bare ASGI", name, _cpu)
+        by_rate = comparison.ratio(name, "bare ASGI", _rate)
         title = f"{name} / bare ASGI"
-        yield Figure("probes", f"{title}, by CPU", by_cpu, "", target, at_least=True)
-        yield Figure("probes", f"{title}, by rate", contest.ratio(name, "bare ASGI", _rate), "")
+        yield Measurement("probes", f"{title}, by CPU", by_cpu, "", target, at_least=True)
+        yield Measurement("probes", f"{title}, by rate", by_rate, "")
 
 
-def routes(stage: Stage, plan: Plan) -> Iterator[Figure]:
-    """The same routes bare, under the whole stack, and with one request in a hundred traced."""
+def routes(env: Environment, plan: Plan) -> Iterator[Measurement]:
+    """Compare routes of bare FastAPI, of the service, and of the service with 1 % traced."""
     with ExitStack() as stack:
-        sink = stack.enter_context(stage.bare("sink", core=-1)).until("/")
-        subjects = {
-            "bare": stack.enter_context(stage.bare("fastapi")).until("/healthz"),
-            "stack": stack.enter_context(stage.service()).until("/health/ready"),
-            "traced": stack.enter_context(stage.service(**sampled(sink))).until("/health/ready"),
+        collector = stack.enter_context(env.baseline("collector", core=-1)).wait_until_ready("/")
+        traced = env.service(**one_percent_traced(collector))
+        servers = {
+            "bare": stack.enter_context(env.baseline("fastapi")).wait_until_ready("/healthz"),
+            "service": stack.enter_context(env.service()).wait_until_ready("/health/ready"),
+            "traced": stack.enter_context(traced).wait_until_ready("/health/ready"),
         }
-        work: dict[str, tuple[Callable[[Subject], bytes], int]] = {
-            "no database": (lambda subject: get(stage.item(subject, MEMORY)), 200),
-            "one row read": (lambda subject: get(stage.item(subject)), 200),
+        requests: dict[str, tuple[Callable[[MeasuredProcess], bytes], int]] = {
+            "no database": (lambda server: get(env.create_item(server, MEMORY_ITEMS)), 200),
+            "one row read": (lambda server: get(env.create_item(server)), 200),
             "one row written": (lambda _: post("/items", ITEM), 201),
         }
-        for what, (request, code) in work.items():
-            contest = Contest(
-                {name: Contestant(s, request(s), code=code) for name, s in subjects.items()}, plan
-            )
-            for name in contest.rounds:
-                yield from _absolute(what, contest, name)
-            for name, target in (("stack", 1.3), ("traced", 1.9)):
-                by_cpu, by_rate = (contest.ratio(name, "bare", of) for of in (_cpu, _rate))
-                yield Figure(what, f"{name} / bare, by CPU", by_cpu, "", target)
-                yield Figure(what, f"{name} / bare, by rate", by_rate, "")
+        for topic, (request, code) in requests.items():
+            workloads = {
+                name: Workload(server, request(server), code) for name, server in servers.items()
+            }
+            comparison = Comparison(workloads, plan)
+            for name in comparison.rounds:
+                yield from _cpu_and_rate(topic, comparison, name)
+            for name, target in (("service", 1.3), ("traced", 1.9)):
+                by_cpu, by_rate = (comparison.ratio(name, "bare", of) for of in (_cpu, _rate))
+                yield Measurement(topic, f"{name} / bare, by CPU", by_cpu, "", target)
+                yield Measurement(topic, f"{name} / bare, by rate", by_rate, "")
 
 
-def layers(stage: Stage, plan: Plan) -> Iterator[Figure]:
-    """Each layer's own cost: a request through it, less one through those within it."""
-    with stage.bare("sink", core=-1) as sink:
-        costs = stage.layers(BATCHES * plan.rounds, **sampled(sink.until("/")))
-    yield Figure("layers", next(iter(costs)), next(iter(costs.values())), "µs")
-    for (_, inner), (name, outer) in pairwise(costs.items()):
-        yield Figure("layers", f"+ {name}", outer - inner, "µs")
+def layers(env: Environment, plan: Plan) -> Iterator[Measurement]:
+    """Measure each layer: a request through it, minus a request through the layers inside it."""
+    with env.baseline("collector", core=-1) as collector:
+        settings = one_percent_traced(collector.wait_until_ready("/"))
+        microseconds = env.cpu_by_layer(BATCHES_PER_ROUND * plan.rounds, **settings)
+    innermost, cpu = next(iter(microseconds.items()))
+    yield Measurement("layers", innermost, cpu, "µs")
+    for (_, inner), (name, outer) in pairwise(microseconds.items()):
+        yield Measurement("layers", f"+ {name}", outer - inner, "µs")
 
 
-def _absolute(topic: str, contest: Contest, name: str) -> Iterator[Figure]:
-    yield Figure(topic, f"{name}, CPU", contest.cpu(name), "µs")
-    yield Figure(topic, f"{name}, rate", contest.rate(name), "/s")
+def _cpu_and_rate(topic: str, comparison: Comparison, name: str) -> Iterator[Measurement]:
+    yield Measurement(topic, f"{name}, CPU", comparison.cpu(name), "µs")
+    yield Measurement(topic, f"{name}, rate", comparison.rate(name), "/s")
 
 
 def _cpu(each: Round) -> float:

@@ -1,4 +1,4 @@
-"""What the scenarios play on: a PostgreSQL with the service's schema, and processes to measure."""
+"""What the scenarios run on: PostgreSQL with the service's schema, and processes to measure."""
 
 import contextlib
 import json
@@ -13,23 +13,25 @@ from typing import Any, Self
 
 from dev.postgres import Postgres
 
-from .measured_process import Subject, on_core
+from .measured_process import MeasuredProcess, pinned_to_core
 
-SERVICE = {
+SERVICE_VARIABLES = {
     "SERVICE_ENVIRONMENT": "production",
     "SERVICE_HOST": "127.0.0.1",
     "OTEL_TRACES_EXPORTER": "none",
 }
-"""As it is deployed; without traces until a scenario wants them."""
+"""The settings of a deployed service. Traces are off unless a scenario measures them."""
+LOGGED_STATEMENT = re.compile(rb"^service LOG:  (?:execute|statement)", re.MULTILINE)
+MIGRATION_TIMEOUT = 120.0
+LAYERS_TIMEOUT = 1800.0
+"""Seconds for the measurement of all layers: it takes about one minute."""
 
 
-STATEMENT = re.compile(rb"^service LOG:  (?:execute|statement)", re.MULTILINE)
+class Environment:
+    """A database for all scenarios, and servers that each scenario starts.
 
-
-class Stage:
-    """A database that lasts for all scenarios, and servers that each scenario asks for.
-
-    Client, databases and sink share the last core; what is measured has the first for itself.
+    The client, the database and the collector share the last core. The measured process has the
+    first core for itself.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,80 +41,86 @@ class Stage:
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.postgres)
-        self.environment = {**SERVICE, "DATABASE_URL": self.postgres.url}
-        migrate = [sys.executable, "-m", *self.postgres.setup]
-        environment = os.environ | self.environment
-        subprocess.run(migrate, env=environment, check=True, stderr=subprocess.DEVNULL)
+        self.variables = {**SERVICE_VARIABLES, "DATABASE_URL": self.postgres.url}
+        subprocess.run(
+            [sys.executable, "-m", *self.postgres.setup],
+            env=os.environ | self.variables,
+            check=True,
+            stderr=subprocess.DEVNULL,
+            timeout=MIGRATION_TIMEOUT,
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def bare(self, what: str, core: int = 0) -> Subject:
-        """Return a process of `baseline.py`, to be entered."""
-        return Subject(
+    def baseline(self, name: str, core: int = 0) -> MeasuredProcess:
+        """Return an application of `baseline.py`, for a `with` block."""
+        return MeasuredProcess(
             self.folder,
             "-m",
             "bench.baseline",
-            what,
-            environment=self.environment,
-            port_at_end=True,
+            name,
+            environment=self.variables,
+            port_argument=True,
             core=core,
         )
 
-    def deployed(self) -> Subject:
-        """Return the generated service as it is, to be entered."""
-        return Subject(self.folder, "-m", "measured_service", environment=self.environment)
+    def unchanged_service(self) -> MeasuredProcess:
+        """Return the generated service without additional routes, for a `with` block."""
+        return MeasuredProcess(self.folder, "-m", "measured_service", environment=self.variables)
 
-    def service(self, **settings: object) -> Subject:
-        """Return the generated service with further routes, to be entered."""
-        return Subject(self.folder, "-m", "bench.full_service", environment=self._with(settings))
+    def service(self, **settings: object) -> MeasuredProcess:
+        """Return the generated service with additional routes, for a `with` block."""
+        variables = self._variables_with(settings)
+        return MeasuredProcess(self.folder, "-m", "bench.full_service", environment=variables)
 
-    def layers(self, batches: int, **settings: object) -> dict[str, float]:
-        """Return the microseconds of a request through each layer, the innermost first."""
-        with on_core(0), (self.folder / "layers.log").open("wb") as log:
-            ended = subprocess.run(
+    def cpu_by_layer(self, batches: int, **settings: object) -> dict[str, float]:
+        """Return the microseconds of CPU per request through each layer, innermost first."""
+        with pinned_to_core(0), (self.folder / "layers.log").open("wb") as log:
+            process = subprocess.run(
                 [sys.executable, "-m", "bench.layers", str(batches)],
-                env=os.environ | self._with(settings),
+                env=os.environ | self._variables_with(settings),
                 stdout=log,
                 stderr=subprocess.PIPE,
                 text=True,
                 check=False,
+                timeout=LAYERS_TIMEOUT,
             )
-        if ended.returncode:
-            raise RuntimeError(ended.stderr)
-        costs: dict[str, float] = json.loads(ended.stderr.splitlines()[-1])
-        return costs
+        if process.returncode:
+            raise RuntimeError(process.stderr)
+        microseconds: dict[str, float] = json.loads(process.stderr.splitlines()[-1])
+        return microseconds
 
-    def item(self, subject: Subject, path: str = "/items") -> str:
-        """Make an item, and return the path where it is read."""
-        code, body = subject.fetch(path, "POST", json.dumps({"name": "Lamp"}))
-        made: dict[str, Any] = json.loads(body)
+    def create_item(self, server: MeasuredProcess, path: str = "/items") -> str:
+        """Create an item through the API, and return its path."""
+        code, body = server.request(path, "POST", json.dumps({"name": "Lamp"}))
+        item: dict[str, Any] = json.loads(body)
         if code != 201:
-            raise RuntimeError(f"An item was answered {code}: {body!r}")
-        return f"{path}/{made['id']}"
+            raise RuntimeError(f"creating an item returned {code}: {body!r}")
+        return f"{path}/{item['id']}"
 
-    def row(self) -> str:
-        """Have an item in the database, and return the path where it is read."""
-        made = self.postgres.sql("INSERT INTO items (name) VALUES ('Lamp') RETURNING id")
-        return f"/items/{made}"
+    def insert_item(self) -> str:
+        """Insert an item into the database, and return its path."""
+        item = self.postgres.sql("INSERT INTO items (name) VALUES ('Lamp') RETURNING id")
+        return f"/items/{item}"
 
     @contextlib.contextmanager
-    def statements_logged(self) -> Iterator[None]:
-        """Have the database write down every statement."""
-        self._set("SET log_statement = 'all'")
+    def statement_log(self) -> Iterator[None]:
+        """Log every statement of the database in a `with` block."""
+        self._alter_system("SET log_statement = 'all'")
         try:
             yield
         finally:
-            self._set("RESET log_statement")
+            self._alter_system("RESET log_statement")
 
-    def statements(self) -> int:
-        """Return how many the service has sent, as far as they were logged."""
-        return len(STATEMENT.findall(self.postgres.log.read_bytes()))
+    def logged_statements(self) -> int:
+        """Return how many statements of the service are in the log."""
+        return len(LOGGED_STATEMENT.findall(self.postgres.log.read_bytes()))
 
     @contextlib.contextmanager
-    def slow_rows(self, seconds: float) -> Iterator[None]:
-        """Have each row that is read take so long."""
+    def slow_reads(self, seconds: float) -> Iterator[None]:
+        """Make each read of a row take some seconds in a `with` block."""
         columns = "kept.id, kept.name, kept.description, kept.created_at, kept.updated_at"
         slow = f"SELECT {columns} FROM kept CROSS JOIN LATERAL pg_sleep({seconds})"
         self.postgres.sql(
@@ -125,19 +133,19 @@ class Stage:
         finally:
             self.postgres.sql("DROP VIEW items; ALTER TABLE kept RENAME TO items")
 
-    def _set(self, setting: str) -> None:
+    def _alter_system(self, setting: str) -> None:
         self.postgres.sql(f"ALTER SYSTEM {setting}")
         self.postgres.sql("SELECT pg_reload_conf()")
 
-    def _with(self, settings: dict[str, object]) -> dict[str, str]:
-        return self.environment | {name: str(value) for name, value in settings.items()}
+    def _variables_with(self, settings: dict[str, object]) -> dict[str, str]:
+        return self.variables | {name: str(value) for name, value in settings.items()}
 
 
-def sampled(sink: Subject) -> dict[str, object]:
+def one_percent_traced(collector: MeasuredProcess) -> dict[str, object]:
     """Return the settings that send one trace in a hundred to a collector."""
     return {
         "OTEL_TRACES_EXPORTER": "otlp",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sink.port}",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}",
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
         "OTEL_TRACES_SAMPLER_ARG": "0.01",
     }

@@ -1,7 +1,7 @@
-"""The generated service with more routes, as one process: `python -m bench.full_service`."""
+"""The generated service with the comparison routes: `python -m bench.full_service`."""
 
 # mypy: ignore-errors
-# It runs where its packages are, in the generated service's environment.
+# It runs with the packages of the generated service.
 
 from measured_service.app import SETTINGS, create_service
 from measured_service.environment import read
@@ -14,7 +14,7 @@ from . import baseline
 if __name__ == "__main__":
     settings = read(SETTINGS)
     configure_logging(json_lines=True, level="INFO")
-    made = create_service(settings)
-    baseline.add_routes(made.app.app.app, baseline.in_memory())
-    run(made.app, made.management, settings[ServiceSettings], made.tally)
+    service = create_service(settings)
+    baseline.add_comparison_routes(service.app.app.app, baseline.memory_router())
+    run(service.app, service.management, settings[ServiceSettings], service.tally)
     exit_process(0)

@@ -1,13 +1,13 @@
-"""What each layer of the service costs: `python -m bench.layers BATCHES`.
+"""Measure the CPU time of each layer of the service: `python -m bench.layers BATCHES`.
 
-Writes the service's log to stdout. Then, to stderr, microseconds of CPU a request, by the outermost
-layer of each of several applications, each with one layer more than the one before. They run in
-this process and without a server: two processes of the same program, or its clients' whims, differ
-by more than a layer costs.
+Each application has one layer more than the previous one. Prints the microseconds of CPU per
+request to stderr, by the name of the outermost layer, and the log of the service to stdout. The
+applications run in this process and without a server: two processes of the same program differ by
+more than a layer costs.
 """
 
 # mypy: ignore-errors
-# It runs where its packages are, in the generated service's environment.
+# It runs with the packages of the generated service.
 
 import asyncio
 import gc
@@ -28,29 +28,29 @@ from starlette.types import ASGIApp, Message, Scope
 
 from . import baseline
 
-BATCH = 200
-"""Requests of one layer before it is the next one's turn."""
+BATCH_SIZE = 200
+"""Requests through one layer before the next layer is measured."""
 
 
-def named_layers() -> dict[str, ASGIApp]:
-    """Return applications by the layers that the service itself names: none can be forgotten."""
-    made = create_service(read(SETTINGS))
-    memory, whole = baseline.in_memory(), made.app.app.app
-    named: dict[str, FastAPI] = {"bare FastAPI": baseline.application()}
-    for count in range(1, len(whole.user_middleware) + 1):
-        inner = whole.user_middleware[-count:]
-        named[inner[0].cls.__name__] = baseline.application(inner)
-    baseline.add_routes(whole, memory)
-    for app in named.values():
+def applications_by_layer() -> dict[str, ASGIApp]:
+    """Return one application per layer. The service itself lists its middleware."""
+    service = create_service(read(SETTINGS))
+    memory, complete_app = baseline.memory_router(), service.app.app.app
+    by_layer: dict[str, FastAPI] = {"bare FastAPI": baseline.create_app()}
+    for count in range(1, len(complete_app.user_middleware) + 1):
+        middleware = complete_app.user_middleware[-count:]
+        by_layer[middleware[0].cls.__name__] = baseline.create_app(middleware)
+    baseline.add_comparison_routes(complete_app, memory)
+    for app in by_layer.values():
         app.include_router(items_router(MemoryItems()))  # as many routes as the service has
-        baseline.add_routes(app, memory)
-    *_, layered = named.values()
-    probes = Probes(layered, made.app.registry)
-    return {**named, "Probes, Traffic": probes, "tracing, 1 % sampled": made.app}
+        baseline.add_comparison_routes(app, memory)
+    *_, all_middleware = by_layer.values()
+    probes = Probes(all_middleware, service.app.registry)
+    return {**by_layer, "Probes, Traffic": probes, "tracing, 1 % sampled": service.app}
 
 
-def request(method: str, path: str, body: bytes = b"") -> tuple[Scope, Message]:
-    """Return a request as a server hands it on."""
+def make_request(method: str, path: str, body: bytes = b"") -> tuple[Scope, Message]:
+    """Return a request as an ASGI server passes it to the application."""
     length = str(len(body)).encode()
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
     scope = {
@@ -71,42 +71,44 @@ def request(method: str, path: str, body: bytes = b"") -> tuple[Scope, Message]:
     return scope, {"type": "http.request", "body": body, "more_body": False}
 
 
-async def ask(app: ASGIApp, scope: Scope, message: Message) -> list[Message]:
-    """Return the messages of a response, which comes in a task of its own as under a server."""
-    answer: list[Message] = []
+async def respond(app: ASGIApp, scope: Scope, message: Message) -> list[Message]:
+    """Return the messages of a response. It runs in a task of its own, as under a server."""
+    response: list[Message] = []
 
     async def receive() -> Message:
         return message
 
     async def send(part: Message) -> None:
-        answer.append(part)
+        response.append(part)
 
     await asyncio.create_task(app(scope, receive, send))
-    return answer
+    return response
 
 
-async def measure(named: dict[str, ASGIApp], batches: int) -> dict[str, list[float]]:
-    """Return the microseconds of a request in each batch, in turns."""
-    made = await ask(named["bare FastAPI"], *request("POST", "/memory/items", b'{"name": "Lamp"}'))
-    path = f"/memory/items/{json.loads(made[1]['body'])['id']}"
-    costs: dict[str, list[float]] = {name: [] for name in named}
-    for number in range(batches + 1):  # one more, which warms everything up
-        for name in costs if number % 2 else reversed(costs):
-            began = time.process_time()
-            for _ in range(BATCH):
-                answer = await ask(named[name], *request("GET", path))
-                assert answer[0]["status"] == 200, answer
-            took = time.process_time() - began
+async def measure(by_layer: dict[str, ASGIApp], batches: int) -> dict[str, list[float]]:
+    """Return the microseconds per request of each batch. The layers take turns."""
+    request = make_request("POST", "/memory/items", b'{"name": "Lamp"}')
+    created = await respond(by_layer["bare FastAPI"], *request)
+    path = f"/memory/items/{json.loads(created[1]['body'])['id']}"
+    microseconds: dict[str, list[float]] = {name: [] for name in by_layer}
+    for number in range(batches + 1):  # one additional batch, as a warm-up
+        for name in microseconds if number % 2 else reversed(microseconds):
+            started = time.process_time()
+            for _ in range(BATCH_SIZE):
+                response = await respond(by_layer[name], *make_request("GET", path))
+                assert response[0]["status"] == 200, response
+            duration = time.process_time() - started
             if number:
-                costs[name].append(1e6 * took / BATCH)
-    return costs
+                microseconds[name].append(1e6 * duration / BATCH_SIZE)
+    return microseconds
 
 
 if __name__ == "__main__":
     configure_logging(json_lines=True, level="INFO")
-    named = named_layers()
+    by_layer = applications_by_layer()
     gc.collect()
     gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        costs = runner.run(measure(named, int(sys.argv[1])))
-    print(json.dumps({name: median(each) for name, each in costs.items()}), file=sys.stderr)  # noqa: T201
+        microseconds = runner.run(measure(by_layer, int(sys.argv[1])))
+    medians = {name: median(values) for name, values in microseconds.items()}
+    print(json.dumps(medians), file=sys.stderr)  # noqa: T201 - the parent process reads it

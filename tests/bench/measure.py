@@ -1,7 +1,7 @@
-"""Plays the scenarios, and prints a figure a line, as JSON: `python -m bench.measure PLAN [TEXT]`.
+"""Run the scenarios, and print each measurement as JSON: `python -m bench.measure PLAN TEXT`.
 
-It runs in the folder and the environment of the generated service. PLAN is a `Plan` as JSON; TEXT
-has to be in the name of a scenario that is to be played.
+It runs in the folder of the generated service, with the service's packages. PLAN is a `Plan` as
+JSON. Only scenarios with TEXT in their name are run.
 """
 
 import dataclasses
@@ -13,33 +13,37 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from . import cpu_per_request, overload, probe_flood, startup_memory
-from .compare import Figure, Plan
-from .environment import Stage
-from .measured_process import on_core
+from .compare import Measurement, Plan
+from .environment import Environment
+from .measured_process import pinned_to_core
 
-SCENARIOS: dict[str, Callable[[Stage, Plan], Iterator[Figure]]] = {
+SCENARIOS: dict[str, Callable[[Environment, Plan], Iterator[Measurement]]] = {
     "probes": cpu_per_request.probes,
     "routes": cpu_per_request.routes,
     "layers": cpu_per_request.layers,
-    "storm of probes": probe_flood.storm,
+    "probe flood": probe_flood.probe_flood,
     "overload of a slow database": overload.slow_database,
     "overload of a busy service": overload.busy_service,
-    "start": startup_memory.start,
-    "memory after requests": startup_memory.requests,
-    "memory after faults": startup_memory.faults,
+    "startup": startup_memory.startup,
+    "memory after requests": startup_memory.memory_after_requests,
+    "memory after faults": startup_memory.memory_after_faults,
 }
 
 
 def main(plan: Plan, text: str) -> None:
-    """Play those scenarios, one after the other."""
-    chosen = {name: play for name, play in SCENARIOS.items() if text in name}
-    with on_core(-1), tempfile.TemporaryDirectory(prefix="bench-") as to, Stage(Path(to)) as stage:
-        for name, play in chosen.items():
-            print(f"{name} …", file=sys.stderr, flush=True)  # noqa: T201 - for people
-            for figure in play(stage, plan):
-                print(json.dumps(dataclasses.asdict(figure)), flush=True)  # noqa: T201
+    """Run the matching scenarios in sequence."""
+    selected = {name: scenario for name, scenario in SCENARIOS.items() if text in name}
+    with (
+        pinned_to_core(-1),
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        Environment(Path(folder)) as env,
+    ):
+        for name, scenario in selected.items():
+            print(f"{name} …", file=sys.stderr, flush=True)  # noqa: T201 - output for people
+            for measurement in scenario(env, plan):
+                print(json.dumps(dataclasses.asdict(measurement)), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # and clear up behind it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # `with` blocks stop the servers
     main(Plan(**json.loads(sys.argv[1])), sys.argv[2])

@@ -1,4 +1,4 @@
-"""A process that is measured: on a core of its own, away from client and databases."""
+"""Run and measure a process on its own core, apart from the client and the databases."""
 
 import contextlib
 import http.client
@@ -12,14 +12,14 @@ from typing import Self
 from dev.ports import free_port
 from dev.process import Process, wait_until
 
-PATIENCE = 60.0
+START_TIMEOUT = 60.0
 """Seconds that a start may take on a busy machine."""
-MEGABYTE = 1024 * 1024
+BYTES_PER_MB = 1024 * 1024
 
 
 @contextlib.contextmanager
-def on_core(number: int) -> Iterator[None]:
-    """Have what is started meanwhile run on one core; where the system cannot, on any."""
+def pinned_to_core(number: int) -> Iterator[None]:
+    """Run new processes on one core; on any core if the system cannot restrict them."""
     if not hasattr(os, "sched_setaffinity"):  # macOS
         yield
         return
@@ -32,11 +32,11 @@ def on_core(number: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-class Subject:
-    """`python` with these arguments, from `with` to its end, with a port of its own.
+class MeasuredProcess:
+    """Run `python` with these arguments in a `with` block, with a port of its own.
 
-    The port, and one for management, stand in the variables of the service; with `port_at_end` the
-    first follows the arguments. `log` receives what it writes: in production a line a request.
+    The ports are in the environment variables of the service. With `port_argument`, the service
+    port is also the last argument. `log` receives the output: in production, one line per request.
     """
 
     def __init__(
@@ -44,20 +44,23 @@ class Subject:
         folder: Path,
         *arguments: str,
         environment: Mapping[str, str],
-        port_at_end: bool = False,
+        port_argument: bool = False,
         core: int = 0,
     ) -> None:
-        self.port, self.management = free_port(), free_port()
+        self.port, self.management_port = free_port(), free_port()
         self.log = folder / f"{self.port}.log"
-        self._arguments = [*arguments, *([str(self.port)] if port_at_end else [])]
-        ours = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-        own = {"SERVICE_PORT": str(self.port), "SERVICE_MANAGEMENT_PORT": str(self.management)}
-        self._environment = {**ours, **environment, **own}
+        self._arguments = [*arguments, *([str(self.port)] if port_argument else [])]
+        path = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+        ports = {
+            "SERVICE_PORT": str(self.port),
+            "SERVICE_MANAGEMENT_PORT": str(self.management_port),
+        }
+        self._environment = {**path, **environment, **ports}
         self._core = core
         self._process: Process | None = None
 
     def __enter__(self) -> Self:
-        with on_core(self._core), self.log.open("ab") as log:
+        with pinned_to_core(self._core), self.log.open("ab") as log:
             self._process = Process(
                 [sys.executable, *self._arguments], output=log, environment=self._environment
             )
@@ -66,68 +69,71 @@ class Subject:
     def __exit__(self, *_: object) -> None:
         process, self._process = self._process, None
         if process:
-            process.kill()  # a drain would take seconds, and is not what is measured
+            process.kill()  # a graceful shutdown takes seconds and is not measured
 
-    def until(self, path: str) -> Self:
-        """Wait until a path is answered 200. Raises RuntimeError, with the log, if it never is."""
+    def wait_until_ready(self, path: str) -> Self:
+        """Wait until a path is answered with 200. Raises RuntimeError, with the end of the log."""
         try:
-            wait_until(lambda: self.status(path) == http.client.OK or self._is_gone(), PATIENCE)
+            wait_until(
+                lambda: self.status_code(path) == http.client.OK or self._has_ended(),
+                START_TIMEOUT,
+            )
         except TimeoutError:
             raise RuntimeError(self.log.read_text(errors="replace")[-2000:]) from None
-        if self._is_gone():
+        if self._has_ended():
             raise RuntimeError(self.log.read_text(errors="replace")[-2000:])
         return self
 
-    def status(self, path: str) -> int:
-        """Return the status code of a path, or 0 when nobody answers."""
-        return self.fetch(path)[0]
+    def status_code(self, path: str) -> int:
+        """Return the status code of a GET request, or 0 without a response."""
+        return self.request(path)[0]
 
-    def fetch(self, path: str, method: str = "GET", body: str = "") -> tuple[int, bytes]:
-        """Return a status code and a body, or 0 when nobody answers."""
-        return ask(self.port, path, method, body)
+    def request(self, path: str, method: str = "GET", body: str = "") -> tuple[int, bytes]:
+        """Return a status code and a body, or 0 without a response."""
+        return send_request(self.port, path, method, body)
 
-    def cpu(self) -> float:
-        """Return the seconds of CPU that it has used so far, by all of its threads."""
-        if sys.platform == "linux":  # its CPU clock, in nanoseconds: see clock_getcpuclockid(3)
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds that all threads of the process have used so far."""
+        if sys.platform == "linux":  # the CPU clock of the process: see clock_getcpuclockid(3)
             return time.clock_gettime((~self.pid << 3) | 2)
-        import psutil  # type: ignore[import-untyped,unused-ignore] # noqa: PLC0415 - elsewhere alone
+        import psutil  # type: ignore[import-untyped,unused-ignore] # noqa: PLC0415 - not on Linux
 
         times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
 
-    def memory(self) -> float:
-        """Return its resident megabytes, shared or not."""
-        return self._resident("Rss")
+    def resident_megabytes(self) -> float:
+        """Return the resident memory, shared or not."""
+        return self._megabytes("Rss")
 
-    def heap(self) -> float:
-        """Return its own: on Linux without what is mapped from files, which others share or not."""
-        return self._resident("Anonymous")
+    def heap_megabytes(self) -> float:
+        """Return the memory without mapped files, which other processes may share (on Linux)."""
+        return self._megabytes("Anonymous")
 
-    def _resident(self, kind: str) -> float:
+    def _megabytes(self, kind: str) -> float:
         rollup = Path(f"/proc/{self.pid}/smaps_rollup")
         if rollup.exists():
             fields = (line.split() for line in rollup.read_text().splitlines())
             return next(int(words[1]) / 1024 for words in fields if words[0] == f"{kind}:")
-        import psutil  # type: ignore[import-untyped,unused-ignore] # noqa: PLC0415 - elsewhere alone
+        import psutil  # type: ignore[import-untyped,unused-ignore] # noqa: PLC0415 - not on Linux
 
-        return float(psutil.Process(self.pid).memory_info().rss) / MEGABYTE
+        return float(psutil.Process(self.pid).memory_info().rss) / BYTES_PER_MB
 
-    def forget_log(self) -> None:
-        """Empty its log: a line a request soon fills a disk."""
+    def truncate_log(self) -> None:
+        """Empty the log. One line per request would soon fill the disk."""
         os.truncate(self.log, 0)
 
     @property
     def pid(self) -> int:
-        """The id of its process."""
+        """The id of the process."""
         assert self._process
         return self._process.pids[0]
 
-    def _is_gone(self) -> bool:
+    def _has_ended(self) -> bool:
         return self._process is None or self._process.status is not None
 
 
-def ask(port: int, path: str, method: str = "GET", body: str = "") -> tuple[int, bytes]:
-    """Return a status code and a body, or 0 when nobody answers."""
+def send_request(port: int, path: str, method: str = "GET", body: str = "") -> tuple[int, bytes]:
+    """Return a status code and a body, or 0 without a response."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request(method, path, body, {"content-type": "application/json"})

@@ -1,72 +1,82 @@
-"""Twice what the service can do: what it still does, and how soon.
+"""Send twice as many requests as the service can serve: measure throughput and latency.
 
-SERVICE_CONCURRENCY_LIMIT is twice the pool: those that hold a connection, and as many that wait for
-theirs. So nobody who was accepted waits for more than one other, and no connection is ever idle.
+SERVICE_CONCURRENCY_LIMIT is twice the pool size: one request per connection, and one that waits for
+it. So an accepted request waits for at most one other, and no connection is idle.
 """
 
 from collections.abc import Iterator
 from statistics import median
 
-from .compare import Figure, Plan, require
-from .environment import Stage
-from .load import Stream, get, percentile, run
-from .measured_process import Subject
+from .compare import Measurement, Plan, require_status_codes
+from .environment import Environment
+from .load import RequestStream, get, percentile, send
+from .measured_process import MeasuredProcess
 
 POOL = 15
 """Connections: the service's default, with the overflow."""
-BOUND = 2 * POOL
+CONCURRENCY_LIMIT = 2 * POOL
 CLIENTS = 200
-PROBES = 50
-"""A second, each on a connection of its own: many orchestrators' and proxies' worth."""
+PROBES_PER_SECOND = 50
+"""Each probe has a connection of its own. Many orchestrators and proxies together send so many."""
 READY = get("/health/ready")
-ROW = 0.05
-"""Seconds that the slow database takes for a row."""
+READ_DURATION = 0.05
+"""Seconds that the slow database takes to read a row."""
 
 
-def slow_database(stage: Stage, plan: Plan) -> Iterator[Figure]:
-    """The database is what there is too little of, as mostly; the service has time to refuse."""
-    row = stage.row()
-    with stage.slow_rows(ROW):
-        yield from _overload(stage, plan, "overload, slow database", row)
+def slow_database(env: Environment, plan: Plan) -> Iterator[Measurement]:
+    """Overload the database, which is the usual bottleneck. The service has CPU time to reject."""
+    path = env.insert_item()
+    with env.slow_reads(READ_DURATION):
+        yield from _overload(env, plan, "overload, slow database", path)
 
 
-def busy_service(stage: Stage, plan: Plan) -> Iterator[Figure]:
-    """The service's own core is what there is too little of, and refusals take some of it too."""
-    yield from _overload(stage, plan, "overload, busy core", stage.row())
+def busy_service(env: Environment, plan: Plan) -> Iterator[Measurement]:
+    """Overload the CPU of the service. Rejections need some of it too."""
+    yield from _overload(env, plan, "overload, busy core", env.insert_item())
 
 
-def _overload(stage: Stage, plan: Plan, topic: str, path: str) -> Iterator[Figure]:
-    """Measure in turns what it can do, and what it does when twice that is asked."""
+def _overload(env: Environment, plan: Plan, topic: str, path: str) -> Iterator[Measurement]:
+    """Measure the capacity, and then the behavior under twice that load, in each round."""
     request = get(path)
-    capacities, shares, refused = [], [], []
-    latencies: dict[str, list[float]] = {"those accepted": [], "those refused": [], "a probe": []}
-    with stage.service(SERVICE_CONCURRENCY_LIMIT=BOUND) as service:
-        service.until("/health/ready")
-        for number in range(-1, plan.rounds):  # one before, which opens the pool
-            capacity = _capacity(service, request, plan)
-            work = Stream(service.port, request, connections=CLIENTS, rate=2 * capacity)
-            probes = Stream(service.port, READY, connections=PROBES, rate=PROBES)
-            run([work, probes], 2 * plan.seconds)
-            require(work, {200, 503})
-            require(probes, {200})
+    capacities, shares, rejected = [], [], []
+    accepted_latencies: list[float] = []
+    rejected_latencies: list[float] = []
+    probe_latencies: list[float] = []
+    with env.service(SERVICE_CONCURRENCY_LIMIT=CONCURRENCY_LIMIT) as service:
+        service.wait_until_ready("/health/ready")
+        for number in range(-1, plan.rounds):  # one additional round opens the pool's connections
+            capacity = _measure_capacity(service, request, plan)
+            requests = RequestStream(service.port, request, connections=CLIENTS, rate=2 * capacity)
+            probes = RequestStream(
+                service.port, READY, connections=PROBES_PER_SECOND, rate=PROBES_PER_SECOND
+            )
+            send([requests, probes], 2 * plan.round_seconds)
+            require_status_codes(requests, {200, 503})
+            require_status_codes(probes, {200})
             if number >= 0:
                 capacities.append(capacity)
-                shares.append(100 * work.codes[200] / work.seconds / capacity)
-                refused.append(100 * work.codes[503] / work.answered)
-                latencies["those accepted"] += work.latencies[200]
-                latencies["those refused"] += work.latencies.get(503, [])
-                latencies["a probe"] += probes.latencies[200]
-    yield Figure(topic, "capacity", median(capacities), "/s")
-    yield Figure(topic, "of it under twice the load", median(shares), "%", 95, at_least=True)
-    yield Figure(topic, "refused at once", median(refused), "%")
-    for whose, seconds in latencies.items():
-        yield Figure(topic, f"p99 of {whose}", 1000 * percentile(seconds, 0.99), "ms")
+                shares.append(100 * requests.status_codes[200] / requests.duration / capacity)
+                rejected.append(100 * requests.status_codes[503] / requests.response_count)
+                accepted_latencies += requests.latencies[200]
+                rejected_latencies += requests.latencies.get(503, [])
+                probe_latencies += probes.latencies[200]
+    yield Measurement(topic, "capacity", median(capacities), "/s")
+    yield Measurement(
+        topic, "throughput under twice the load", median(shares), "%", 95, at_least=True
+    )
+    yield Measurement(topic, "rejected requests", median(rejected), "%")
+    for name, latencies in (
+        ("p99 of accepted requests", accepted_latencies),
+        ("p99 of rejected requests", rejected_latencies),
+        ("p99 of probes", probe_latencies),
+    ):
+        yield Measurement(topic, name, 1000 * percentile(latencies, 0.99), "ms")
 
 
-def _capacity(service: Subject, request: bytes, plan: Plan) -> float:
-    """Return the requests a second when as many are in flight as may be."""
-    stream = Stream(service.port, request, connections=BOUND)
-    run([stream], plan.seconds)
-    service.forget_log()
-    require(stream, {200})
-    return stream.answered / stream.seconds
+def _measure_capacity(service: MeasuredProcess, request: bytes, plan: Plan) -> float:
+    """Return the requests per second with as many in flight as the limit allows."""
+    stream = RequestStream(service.port, request, connections=CONCURRENCY_LIMIT)
+    send([stream], plan.round_seconds)
+    service.truncate_log()
+    require_status_codes(stream, {200})
+    return stream.response_count / stream.duration

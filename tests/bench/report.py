@@ -1,4 +1,4 @@
-"""Tells what was measured: lines for a terminal, a document for programs, and a picture."""
+"""Format the measurements: rows for a terminal, a JSON document, and a chart."""
 
 import dataclasses
 import json
@@ -6,70 +6,77 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from .compare import Figure
+from .compare import Measurement
 
-WIDTH, ROW, LEFT, SCALE = 860, 24, 320, 220
-BARS = {True: "#2da44e", False: "#cf222e", None: "#8c959f"}
-
-
-def row(figure: Figure) -> str:
-    """Return a figure in a line, with its target beside it, and marked if it misses that."""
-    mark = {True: "ok", False: "MISSED", None: ""}[figure.met]
-    what = f"{figure.topic}: {figure.name}"
-    return f"{what:56} {_value(figure):>12}  {_target(figure):9} {mark}".rstrip()
+WIDTH, ROW_HEIGHT, BAR_LEFT, TARGET_LENGTH = 860, 24, 320, 220
+COLORS = {True: "#2da44e", False: "#cf222e", None: "#8c959f"}
 
 
-def totals(figures: Sequence[Figure]) -> str:
-    """Return what it comes to, in a line."""
-    aims = [figure for figure in figures if figure.met is not None]
-    return f"{sum(figure.met is True for figure in aims)} of {len(aims)} targets met"
+def table_row(measurement: Measurement) -> str:
+    """Return a row with the value and its target, marked if it misses the target."""
+    mark = {True: "ok", False: "MISSED", None: ""}[measurement.meets_target]
+    title = f"{measurement.topic}: {measurement.name}"
+    return f"{title:56} {_value(measurement):>12}  {_target(measurement):9} {mark}".rstrip()
 
 
-def document(about: dict[str, Any], figures: Sequence[Figure]) -> str:
+def summary_line(measurements: Sequence[Measurement]) -> str:
+    """Return how many targets are met."""
+    with_target = [each for each in measurements if each.meets_target is not None]
+    met = sum(each.meets_target is True for each in with_target)
+    return f"{met} of {len(with_target)} targets met"
+
+
+def json_document(conditions: dict[str, Any], measurements: Sequence[Measurement]) -> str:
     """Return everything as JSON."""
-    listed = [dataclasses.asdict(figure) | {"met": figure.met} for figure in figures]
-    return json.dumps({**about, "figures": listed}, indent=1, ensure_ascii=False) + "\n"
+    listed = [
+        dataclasses.asdict(each) | {"meets_target": each.meets_target} for each in measurements
+    ]
+    document = {**conditions, "measurements": listed}
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def picture(figures: Sequence[Figure]) -> str:
-    """Return the figures that have a target as bars, each beside the line that it should not pass.
+def svg_chart(measurements: Sequence[Measurement]) -> str:
+    """Return a chart with one bar per measurement that has a target.
 
-    All targets stand at the same place, so that one look tells what misses its own.
+    The bars are scaled so that all targets lie on the same line.
     """
-    aims = [figure for figure in figures if figure.target]
-    height = ROW * (len(aims) + 1)
+    with_target = [each for each in measurements if each.target]
+    height = ROW_HEIGHT * (len(with_target) + 1)
     rows = []
-    for number, figure in enumerate(aims):
-        assert figure.target
-        share = max(figure.value / figure.target, 0)
-        length = min(SCALE * share, WIDTH - LEFT - 150)
-        y = ROW * number + ROW // 2
-        words = escape(f"{figure.topic}: {figure.name}")
-        said = escape(f"{_value(figure)} ({_target(figure)})")
+    for number, measurement in enumerate(with_target):
+        assert measurement.target
+        share = max(measurement.value / measurement.target, 0)
+        length = min(TARGET_LENGTH * share, WIDTH - BAR_LEFT - 150)
+        y = ROW_HEIGHT * number + ROW_HEIGHT // 2
+        title = escape(f"{measurement.topic}: {measurement.name}")
+        label = escape(f"{_value(measurement)} ({_target(measurement)})")
         rows.append(
-            f'<text x="{LEFT - 8}" y="{y + 14}" text-anchor="end">{words}</text>'
-            f'<rect x="{LEFT}" y="{y + 3}" width="{length:.0f}" height="14" rx="2"'
-            f' fill="{BARS[figure.met]}"/>'
-            f'<text x="{LEFT + max(length, SCALE) + 8:.0f}" y="{y + 14}">{said}</text>'
+            f'<text x="{BAR_LEFT - 8}" y="{y + 14}" text-anchor="end">{title}</text>'
+            f'<rect x="{BAR_LEFT}" y="{y + 3}" width="{length:.0f}" height="14" rx="2"'
+            f' fill="{COLORS[measurement.meets_target]}"/>'
+            f'<text x="{BAR_LEFT + max(length, TARGET_LENGTH) + 8:.0f}" y="{y + 14}">{label}</text>'
         )
-    line = LEFT + SCALE
+    line = BAR_LEFT + TARGET_LENGTH
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}"'
         ' font-family="system-ui, sans-serif" font-size="12" fill="#57606a" role="img"'
-        f' aria-label="Figures of the benchmark beside their targets">{"".join(rows)}'
+        f' aria-label="Benchmark measurements and their targets">{"".join(rows)}'
         f'<path d="M{line} 4V{height - 4}" stroke="#57606a" stroke-dasharray="3"/></svg>\n'
     )
 
 
-def _value(figure: Figure) -> str:
-    """Round to what a machine tells twice."""
-    size = abs(figure.value)
-    whole = size >= 1000 or size == round(size)
-    digits = 0 if whole else 1 if size >= 10 else 2 if size >= 1 else 3
-    return f"{figure.value:,.{digits}f} {figure.unit}".strip()
+def _value(measurement: Measurement) -> str:
+    """Return the value with as many digits as are reproducible."""
+    size = abs(measurement.value)
+    if size >= 1000 or size == round(size):
+        digits = 0
+    else:
+        digits = 1 if size >= 10 else 2 if size >= 1 else 3
+    return f"{measurement.value:,.{digits}f} {measurement.unit}".strip()
 
 
-def _target(figure: Figure) -> str:
-    if figure.target is None:
+def _target(measurement: Measurement) -> str:
+    if measurement.target is None:
         return ""
-    return f"{'≥' if figure.at_least else '≤'} {figure.target:g} {figure.unit}".strip()
+    sign = "≥" if measurement.at_least else "≤"
+    return f"{sign} {measurement.target:g} {measurement.unit}".strip()

@@ -1,98 +1,100 @@
-"""The start and the memory of the service, and of the same routes bare."""
+"""Measure the startup and the memory of the service, compared with the same routes in FastAPI."""
 
 import time
 from collections.abc import Callable, Iterator
 from statistics import median
 
-from .compare import Figure, Plan, require
-from .environment import Stage
-from .load import Stream, get, post, run
-from .measured_process import Subject
+from .compare import Measurement, Plan, require_status_codes
+from .environment import Environment
+from .load import RequestStream, get, post, send
+from .measured_process import MeasuredProcess
 
 STARTS = 5
 
 
-def start(stage: Stage, plan: Plan) -> Iterator[Figure]:
-    """From nothing to the first answer, and what it then takes."""
-    contestants: dict[str, tuple[Callable[[], Subject], tuple[str, ...]]] = {
-        "service": (stage.deployed, ("/health/live", "/health/ready")),
-        "bare FastAPI": (lambda: stage.bare("fastapi"), ("/healthz",)),
+def startup(env: Environment, plan: Plan) -> Iterator[Measurement]:
+    """Measure the time from the start to the first response, and the memory at that moment."""
+    servers: dict[str, tuple[Callable[[], MeasuredProcess], tuple[str, ...]]] = {
+        "service": (env.unchanged_service, ("/health/live", "/health/ready")),
+        "bare FastAPI": (lambda: env.baseline("fastapi"), ("/healthz",)),
     }
-    seen: dict[tuple[str, str], list[float]] = {}
+    values: dict[tuple[str, str], list[float]] = {}
     for _ in range(min(STARTS, plan.rounds)):
-        for name, (make, paths) in contestants.items():
-            began = time.perf_counter()
-            with make() as subject:
+        for name, (create, paths) in servers.items():
+            started = time.perf_counter()
+            with create() as server:
                 for path in paths:
-                    subject.until(path)
-                    took = time.perf_counter() - began
-                    seen.setdefault((f"{name}, {path} is 200", "s"), []).append(took)
-                seen.setdefault((f"{name}, memory then", "MB"), []).append(subject.memory())
-    for (name, unit), values in seen.items():
-        yield Figure("start", name, median(values), unit)
+                    server.wait_until_ready(path)
+                    seconds = time.perf_counter() - started
+                    values.setdefault((f"{name}, {path} is 200", "s"), []).append(seconds)
+                memory = server.resident_megabytes()
+                values.setdefault((f"{name}, memory after startup", "MB"), []).append(memory)
+    for (name, unit), samples in values.items():
+        yield Measurement("startup", name, median(samples), unit)
 
 
-def requests(stage: Stage, plan: Plan) -> Iterator[Figure]:
-    """The memory after many requests, beside that after the first tenth of them."""
-    with stage.service() as service:
-        service.until("/health/ready")
-        read, write = get(stage.item(service)), post("/items", b'{"name": "Lamp"}')
+def memory_after_requests(env: Environment, plan: Plan) -> Iterator[Measurement]:
+    """Measure the memory after many requests. The first tenth of them is a warm-up."""
+    with env.service() as service:
+        service.wait_until_ready("/health/ready")
+        read, write = get(env.create_item(service)), post("/items", b'{"name": "Lamp"}')
         memory, served = [], 0
         while served < plan.requests:
             streams = [
-                Stream(service.port, request, connections=4)
+                RequestStream(service.port, request, connections=4)
                 for request in (read, write, get("/items"), get("/nowhere"))
             ]
-            run(streams, plan.seconds)
+            send(streams, plan.round_seconds)
             for stream, code in zip(streams, (200, 201, 200, 404), strict=True):
-                require(stream, {code})
-                served += stream.answered
-            service.forget_log()
-            memory += [service.heap()] * (served > plan.requests / 10)
-    yield Figure("memory", "requests served", served, "")
-    yield from _growth("after the requests", memory)
+                require_status_codes(stream, {code})
+                served += stream.response_count
+            service.truncate_log()
+            if served > plan.requests / 10:
+                memory.append(service.heap_megabytes())
+    yield Measurement("memory", "requests served", served, "")
+    yield from _growth("after requests", memory)
 
 
-def faults(stage: Stage, plan: Plan) -> Iterator[Figure]:
-    """The memory after minutes in which the database is frozen, killed and brought back."""
-    postgres = stage.postgres
-    with stage.service(SERVICE_REQUEST_TIMEOUT=1) as service:
-        service.until("/health/ready")
-        request = get(stage.item(service))
+def memory_after_faults(env: Environment, plan: Plan) -> Iterator[Measurement]:
+    """Measure the memory after minutes in which the database is frozen, killed and restarted."""
+    postgres = env.postgres
+    with env.service(SERVICE_REQUEST_TIMEOUT=1) as service:
+        service.wait_until_ready("/health/ready")
+        request = get(env.create_item(service))
         memory: list[float] = []
         end = time.monotonic() + 60 * plan.fault_minutes
         while not memory or time.monotonic() < end:
             postgres.pause()
             try:
-                _ask(service, request, plan)
+                _send_requests_and_probes(service, request, plan)
             finally:
                 postgres.resume()
-            _ask(service, request, plan)
+            _send_requests_and_probes(service, request, plan)
             postgres.kill()
-            _ask(service, request, plan)
+            _send_requests_and_probes(service, request, plan)
             postgres.start()
-            _ask(service, request, plan)
-            service.until("/health/ready")
-            service.forget_log()
-            memory.append(service.heap())
-    yield Figure("memory", "minutes of faults", max(plan.fault_minutes, 0.01), "min")
-    yield Figure("memory", "faults", 2 * len(memory), "")
-    yield from _growth("after the faults", memory[min(2, len(memory) - 1) :])
+            _send_requests_and_probes(service, request, plan)
+            service.wait_until_ready("/health/ready")
+            service.truncate_log()
+            memory.append(service.heap_megabytes())
+    yield Measurement("memory", "minutes of faults", max(plan.fault_minutes, 0.01), "min")
+    yield Measurement("memory", "faults", 2 * len(memory), "")
+    yield from _growth("after faults", memory[min(2, len(memory) - 1) :])
 
 
-def _growth(when: str, memory: list[float]) -> Iterator[Figure]:
-    """Compare the last third with the first."""
+def _growth(name: str, memory: list[float]) -> Iterator[Measurement]:
+    """Compare the last third of the samples with the first third."""
     third = -(-len(memory) // 3)
     first, last = median(memory[:third]), median(memory[-third:])
-    yield Figure("memory", f"{when}, the first third", first, "MB")
-    yield Figure("memory", f"{when}, the last third", last, "MB")
-    yield Figure("memory", f"{when}, last / first", last / first, "", 1.05)
+    yield Measurement("memory", f"{name}, first third", first, "MB")
+    yield Measurement("memory", f"{name}, last third", last, "MB")
+    yield Measurement("memory", f"{name}, last / first", last / first, "", 1.05)
 
 
-def _ask(service: Subject, request: bytes, plan: Plan) -> None:
-    """Keep asking the service and its probes for a while, whatever they answer."""
+def _send_requests_and_probes(service: MeasuredProcess, request: bytes, plan: Plan) -> None:
+    """Send requests and probes for a while, and accept any response."""
     streams = [
-        Stream(service.port, request, rate=50),
-        Stream(service.port, get("/health/ready"), rate=20),
+        RequestStream(service.port, request, rate=50),
+        RequestStream(service.port, get("/health/ready"), rate=20),
     ]
-    run(streams, 7 * plan.seconds)
+    send(streams, 7 * plan.round_seconds)

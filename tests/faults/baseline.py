@@ -1,5 +1,7 @@
-"""What most services have: a `/healthz` that checks itself, and a `/readyz` that pings, without
-a bound in time, by each library's ordinary call. Beside ours, so that a reader sees the difference.
+"""The health checks that most services have, as a baseline for comparison.
+
+`/healthz` always returns 200. `/readyz` pings each dependency with the usual call of its client
+library, without a timeout.
 
     python -m faults.baseline PORT
 """
@@ -19,44 +21,43 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 app = FastAPI()
-environment = os.environ
 engine = create_async_engine(
     "postgresql+asyncpg://",
     async_creator=lambda: asyncpg.connect(
-        environment["DATABASE_URL"], server_settings={"application_name": "naive"}
+        os.environ["DATABASE_URL"], server_settings={"application_name": "baseline"}
     ),
 )
 
 
-def connect_to_redis() -> Any:
-    """Return a client, through Sentinel where there is one."""
-    if not environment.get("REDIS_SENTINELS"):
-        return Redis.from_url(environment["REDIS_URL"])
-    nodes = [node.split(":") for node in environment["REDIS_SENTINELS"].split(",")]
+def create_redis_client() -> Any:
+    """Return a client. It uses Sentinel if sentinels are configured."""
+    if not os.environ.get("REDIS_SENTINELS"):
+        return Redis.from_url(os.environ["REDIS_URL"])
+    nodes = [node.split(":") for node in os.environ["REDIS_SENTINELS"].split(",")]
     return Sentinel(nodes).master_for("mymaster")
 
 
-redis = connect_to_redis()
+redis = create_redis_client()
 clients: dict[str, Any] = {}
 
 
 @app.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Say that there is a process."""
+    """Return 200 if the process can respond."""
     return {"status": "ok"}
 
 
 @app.get("/readyz")
 async def readyz() -> dict[str, str]:
-    """Ping everything."""
+    """Ping each dependency."""
     async with engine.connect() as connection:
         await connection.execute(text("SELECT 1"))
     await redis.ping()
     if "kafka" not in clients:
-        admin = AIOKafkaAdminClient(bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])
+        admin = AIOKafkaAdminClient(bootstrap_servers=os.environ["KAFKA_BOOTSTRAP_SERVERS"])
         await admin.start()
         clients["kafka"] = admin
-        target = environment["GRPC_TARGETS"].split("=")[1].split("/")[0]
+        target = os.environ["GRPC_TARGETS"].split("=")[1].split("/")[0]
         clients["grpc"] = grpc.aio.insecure_channel(target)
     await clients["kafka"].list_topics()
     await clients["grpc"].channel_ready()

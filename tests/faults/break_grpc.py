@@ -1,56 +1,56 @@
-"""A downstream gRPC service broken: what it says of itself, and that it says nothing."""
+"""Break the gRPC service that the service calls: its health status, its process, its responses."""
 
-from .environment import Rig
-from .harness import AT_ONCE, DETECTION, RECOVERY, Act, Fault
-
-
-def says(status: str) -> Act:
-    """Return what has the downstream service answer so when it is asked for its health."""
-    return lambda rig: rig.downstream.set_status(status)
+from .environment import Environment
+from .harness import DETECTION, PERMANENT_DETECTION, RECOVERY, Action, Fault
 
 
-def restart(rig: Rig) -> None:
-    """Restart it on the same port."""
-    rig.downstream.restart()
+def set_status(status: str) -> Action:
+    """Return an action that sets the status in the responses of `grpc.health.v1`."""
+    return lambda env: env.downstream.set_status(status)
+
+
+def restart(env: Environment) -> None:
+    """Restart the gRPC service on the same port."""
+    env.downstream.restart()
 
 
 GRPC = [
     Fault(
-        f"A downstream service is {status}",
-        says(status),
-        says("SERVING"),
-        blames=f"grpc.downstream: {error}",
-        within=within,
-        back=back,
+        f"gRPC service reports {status}",
+        set_status(status),
+        set_status("SERVING"),
+        failure=f"grpc.downstream: {error}",
+        detect_within=detect_within,
+        recover_within=recover_within,
     )
-    for status, error, within, back in (
+    for status, error, detect_within, recover_within in (
         ("NOT_SERVING", "NotServing", DETECTION, RECOVERY),
         ("UNKNOWN", "", DETECTION, RECOVERY),
-        ("SERVICE_UNKNOWN", "", DETECTION, AT_ONCE),
-        ("NOT_FOUND", "", AT_ONCE, AT_ONCE),
-        ("UNIMPLEMENTED", "", AT_ONCE, AT_ONCE),
-        ("PERMISSION_DENIED", "", AT_ONCE, AT_ONCE),
+        ("SERVICE_UNKNOWN", "", DETECTION, PERMANENT_DETECTION),
+        ("NOT_FOUND", "", PERMANENT_DETECTION, PERMANENT_DETECTION),
+        ("UNIMPLEMENTED", "", PERMANENT_DETECTION, PERMANENT_DETECTION),
+        ("PERMISSION_DENIED", "", PERMANENT_DETECTION, PERMANENT_DETECTION),
         ("UNAVAILABLE", "", DETECTION, RECOVERY),
     )
 ] + [
     Fault(
-        "A downstream service is frozen",
-        lambda rig: rig.downstream.pause(),
-        lambda rig: rig.downstream.resume(),
-        ready=504,
-        blames="grpc.downstream: TimeoutError",
+        "gRPC service is frozen",
+        lambda env: env.downstream.pause(),
+        lambda env: env.downstream.resume(),
+        ready_code=504,
+        failure="grpc.downstream: TimeoutError",
     ),
     Fault(
-        "A downstream service is dead",
-        lambda rig: rig.downstream.kill(),
-        lambda rig: rig.downstream.start(),
-        blames="grpc.downstream: ",
+        "gRPC service is killed",
+        lambda env: env.downstream.kill(),
+        lambda env: env.downstream.start(),
+        failure="grpc.downstream: ",
     ),
     Fault(
-        "A downstream service restarts",
+        "gRPC service restarts",
         restart,
-        ready=200,
+        ready_code=200,
         hold=RECOVERY,
-        also=frozenset({503, 504}),
+        allowed_codes=frozenset({503, 504}),
     ),
 ]

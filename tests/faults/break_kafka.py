@@ -1,64 +1,66 @@
-"""Kafka broken: its brokers, its network, its topics and their leaders."""
+"""Break Kafka: its brokers, its response times, its topics and the leaders of its partitions."""
 
-from .environment import Rig
-from .harness import AT_ONCE, DETECTION, Fault
+from .environment import Environment
+from .harness import DETECTION, PERMANENT_DETECTION, Fault
+
+TOPIC_AUTHORIZATION_FAILED = 29
 
 
-def move_and_lose_a_broker(rig: Rig) -> None:
-    """Have one broker lead all partitions, as Kafka does when another goes."""
+def stop_one_broker_after_moving_its_partitions(env: Environment) -> None:
+    """Make broker 1 the leader of all partitions, as Kafka does, and stop broker 2."""
     for partition in range(3):
-        rig.kafka.set_leader("items", partition, 1)
-    rig.kafka.brokers_down(2)
+        env.kafka.set_leader("items", partition, 1)
+    env.kafka.brokers_down(2)
 
 
 KAFKA = [
     Fault(
-        "A Kafka partition has no leader",
-        lambda rig: rig.kafka.set_leader("items", 0, None),
-        lambda rig: rig.kafka.set_leader("items", 0, 1),
-        blames="kafka: NoLeader",
+        "Kafka partition has no leader",
+        lambda env: env.kafka.set_leader("items", 0, None),
+        lambda env: env.kafka.set_leader("items", 0, 1),
+        failure="kafka: NoLeader",
     ),
     Fault(
-        "Kafka forbids the topic",
-        lambda rig: rig.kafka.set_error("items", 29),
-        lambda rig: rig.kafka.set_error("items", 0),
-        blames="kafka: ",
-        within=AT_ONCE,
-        back=AT_ONCE,
+        "Kafka denies access to the topic",
+        lambda env: env.kafka.set_error("items", TOPIC_AUTHORIZATION_FAILED),
+        lambda env: env.kafka.set_error("items", 0),
+        failure="kafka: ",
+        detect_within=PERMANENT_DETECTION,
+        recover_within=PERMANENT_DETECTION,
     ),
     Fault(
-        "Every Kafka broker is down",
-        lambda rig: rig.kafka.brokers_down(),
-        lambda rig: rig.kafka.brokers_up(),
-        blames="kafka: Connection",
+        "All Kafka brokers are down",
+        lambda env: env.kafka.brokers_down(),
+        lambda env: env.kafka.brokers_up(),
+        failure="kafka: Connection",
     ),
     Fault(
-        "One of three Kafka brokers is down, and its partitions have moved (no fault)",
-        move_and_lose_a_broker,
-        lambda rig: rig.kafka.brokers_up(2),
-        ready=200,
+        "One of three Kafka brokers is down, with its partitions moved (still ready)",
+        stop_one_broker_after_moving_its_partitions,
+        lambda env: env.kafka.brokers_up(2),
+        ready_code=200,
         hold=DETECTION,
     ),
     Fault(
-        "Kafka answers after 200 ms (no fault: it answers)",
-        lambda rig: rig.kafka.delay(200),
-        lambda rig: rig.kafka.delay(0),
-        ready=200,
+        "Kafka responds after 200 ms (still ready)",
+        lambda env: env.kafka.delay(200),
+        lambda env: env.kafka.delay(0),
+        ready_code=200,
         hold=DETECTION,
     ),
     Fault(
-        "Kafka answers after 2 s",
-        lambda rig: rig.kafka.delay(2000),
-        lambda rig: rig.kafka.delay(0),
-        ready=504,
-        blames="kafka: TimeoutError",
-        back=4,
+        "Kafka responds after 2 s",
+        lambda env: env.kafka.delay(2000),
+        lambda env: env.kafka.delay(0),
+        ready_code=504,
+        failure="kafka: TimeoutError",
+        recover_within=4,
     ),
     Fault(
         "Kafka is frozen",
-        lambda rig: rig.kafka.pause(),
-        lambda rig: rig.kafka.resume(),
-        ready=504,
-        blames="kafka: TimeoutError",
+        lambda env: env.kafka.pause(),
+        lambda env: env.kafka.resume(),
+        ready_code=504,
+        failure="kafka: TimeoutError",
     ),
 ]

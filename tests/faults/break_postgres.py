@@ -1,286 +1,302 @@
-"""PostgreSQL broken: the server, its network, its pool, its schema, and a standby of it."""
+"""Break PostgreSQL: the server, its network, the pool, the schema, and a standby."""
 
 import asyncio
 import contextlib
 
-from .environment import POOL, RECEIVER_TIMEOUT, Rig
-from .harness import AT_ONCE, DETECTION, RECOVERY, TRAFFIC, Act, Fault
+from .environment import POOL, RECEIVER_TIMEOUT, Environment, wait_until
+from .harness import (
+    DETECTION,
+    PERMANENT_DETECTION,
+    RECOVERY,
+    TRAFFIC_DETECTION,
+    Action,
+    Fault,
+    do_nothing,
+)
 
 MAX_LAG = 5.0
-"""Seconds that a standby may be behind, by default."""
-TOO_LONG = 5.0
-"""Seconds for which a pool has to have been full before it counts as leaking."""
-KICK = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'service'"
+"""Default maximum lag of a standby, in seconds."""
+POOL_TIMEOUT = 5.0
+"""Seconds without a returned connection after which the check of the pool fails."""
+LOCK_TIMEOUT = 30.0
+"""Seconds until a lock must be granted: the longest request waits three seconds."""
+DISCONNECT_SERVICE = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'service'"
+)
 RELOAD = "SELECT pg_reload_conf()"
 
 
-def sql(*statements: str) -> Act:
-    """Return what runs statements as the superuser, each on its own."""
-    return lambda rig: [rig.postgres.sql(statement) for statement in statements]
+def sql(*statements: str) -> Action:
+    """Return an action that runs statements as the superuser, each in its own transaction."""
+    return lambda env: [env.postgres.sql(statement) for statement in statements]
 
 
-def rotate_back(rig: Rig) -> None:
-    """Give the role the password again that the service knows."""
-    password = rig.postgres.url.split(":")[2].split("@")[0]
-    rig.postgres.sql(f"ALTER ROLE service PASSWORD '{password}'")
+def restore_password(env: Environment) -> None:
+    """Set the password of the role back to the one that the service has."""
+    password = env.postgres.url.split(":")[2].split("@")[0]
+    env.postgres.sql(f"ALTER ROLE service PASSWORD '{password}'")
 
 
-def demote(rig: Rig) -> None:
-    """Have the server come back as a standby, as after a failover."""
-    rig.postgres.stop()
-    (rig.postgres.folder / "data" / "standby.signal").touch()
-    rig.postgres.start()
+def demote(env: Environment) -> None:
+    """Restart the server as a standby, as after a failover."""
+    env.postgres.stop()
+    (env.postgres.folder / "data" / "standby.signal").touch()
+    env.postgres.start()
 
 
-async def stop_under_traffic(rig: Rig) -> None:
-    """Stop it, and let one request fail of it."""
-    await asyncio.to_thread(rig.postgres.stop)
-    await rig.service.get("/items")
+async def stop_and_fail_a_request(env: Environment) -> None:
+    """Stop the server, and send a request, which fails."""
+    await asyncio.to_thread(env.postgres.stop)
+    await env.service.get("/items")
 
 
-async def restart_under_traffic(rig: Rig) -> None:
-    """Restart it while requests go on."""
-    restarting = asyncio.create_task(asyncio.to_thread(rig.postgres.restart))
+async def restart_under_traffic(env: Environment) -> None:
+    """Restart the server while requests continue."""
+    restarting = asyncio.create_task(asyncio.to_thread(env.postgres.restart))
     while not restarting.done():
-        await asyncio.gather(*(rig.service.get("/items") for _ in range(POOL)))
+        await asyncio.gather(*(env.service.get("/items") for _ in range(POOL)))
         await asyncio.sleep(0.05)
 
 
-def fill_the_pool(seconds: float) -> Act:
-    """Return what has requests wait for a lock, with every connection of the pool in their hands.
+def fill_pool(seconds: float) -> Action:
+    """Return an action that makes requests wait for a lock and so use every pool connection.
 
-    The lock ends by itself, or by `release`.
+    The lock ends after these seconds, or with `release_lock`.
     """
     lock = f"BEGIN; LOCK TABLE items; SELECT pg_sleep({seconds}); COMMIT"
-    locked = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted"
+    count_locks = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted"
 
-    def hold(rig: Rig) -> None:
-        with contextlib.suppress(RuntimeError):  # ended by `release`
-            rig.postgres.sql(lock)
+    def hold_lock(env: Environment) -> None:
+        with contextlib.suppress(RuntimeError):  # `release_lock` ended the session
+            env.postgres.sql(lock)
 
-    async def fill(rig: Rig) -> None:
-        rig.goes_on(asyncio.to_thread(hold, rig))
-        while await asyncio.to_thread(rig.postgres.sql, locked) == "0":
-            await asyncio.sleep(0.02)
+    async def fill(env: Environment) -> None:
+        async def is_locked() -> bool:
+            return await asyncio.to_thread(env.postgres.sql, count_locks) != "0"
+
+        env.run_in_background(asyncio.to_thread(hold_lock, env))
+        await wait_until(is_locked, LOCK_TIMEOUT)
         for _ in range(2 * POOL):
-            rig.goes_on(rig.service.get("/items"))
+            env.run_in_background(env.service.get("/items"))
 
     return fill
 
 
-async def release(rig: Rig) -> None:
-    """End the lock, and wait for those who waited for it."""
-    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%'"
-    await asyncio.to_thread(rig.postgres.sql, f"{end} AND pid <> pg_backend_pid()")
+async def release_lock(env: Environment) -> None:
+    """End the session that holds the lock."""
+    terminate = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%'"
+    )
+    await asyncio.to_thread(env.postgres.sql, f"{terminate} AND pid <> pg_backend_pid()")
 
 
-async def swallow(rig: Rig) -> None:
-    """Let a query begin, and its answer vanish with everything after it."""
-    rig.proxies["postgres"].latency = 0.2
-    rig.goes_on(rig.service.get("/items"))
+async def drop_a_response(env: Environment) -> None:
+    """Let a query reach the server, then drop its response and all further traffic."""
+    env.proxies["postgres"].latency = 0.2
+    env.run_in_background(env.service.get("/items"))
     await asyncio.sleep(0.1)
-    rig.proxies["postgres"].swallow()
+    env.proxies["postgres"].drop_traffic()
 
 
-def slow_down(seconds: float) -> Act:
-    """Return what lets each answer of the database be late."""
+def delay_responses(seconds: float) -> Action:
+    """Return an action that delays each response of the database."""
 
-    async def slow(rig: Rig) -> None:
-        rig.proxies["postgres"].latency = seconds
+    async def delay(env: Environment) -> None:
+        env.proxies["postgres"].latency = seconds
 
-    return slow
-
-
-async def reset(rig: Rig) -> None:
-    """Reset every connection to the database, and each new one."""
-    rig.proxies["postgres"].refuse()
+    return delay
 
 
-async def mend(rig: Rig) -> None:
-    """Let the network be well again."""
-    rig.proxies["postgres"].heal()
+async def reset_connections(env: Environment) -> None:
+    """Reset every connection to the database, including new ones."""
+    env.proxies["postgres"].reset_connections()
 
 
-def write(rig: Rig) -> None:
-    """Change something on the primary, for a standby to miss."""
-    rig.postgres.sql("INSERT INTO items (name) VALUES ('written')")
+async def repair_network(env: Environment) -> None:
+    """Pass all traffic again, without delay."""
+    env.proxies["postgres"].repair()
 
 
-def pause_replay(rig: Rig) -> None:
-    """Let the standby receive and not replay."""
-    rig.standby.sql("SELECT pg_wal_replay_pause()")
-    write(rig)
+def insert_row(env: Environment) -> None:
+    """Write on the primary, so that a standby has something to replay."""
+    env.postgres.sql("INSERT INTO items (name) VALUES ('written')")
 
 
-PLAIN = [
+def pause_replay(env: Environment) -> None:
+    """Pause replay on the standby, which still receives."""
+    env.standby.sql("SELECT pg_wal_replay_pause()")
+    insert_row(env)
+
+
+DIRECT = [
     Fault(
         "PostgreSQL is frozen",
-        lambda rig: rig.postgres.pause(),
-        lambda rig: rig.postgres.resume(),
-        ready=504,
-        blames="postgres: TimeoutError",
+        lambda env: env.postgres.pause(),
+        lambda env: env.postgres.resume(),
+        ready_code=504,
+        failure="postgres: TimeoutError",
     ),
     Fault(
         "PostgreSQL is stopped",
-        lambda rig: rig.postgres.stop(),
-        lambda rig: rig.postgres.start(),
-        blames="postgres: Connection",
+        lambda env: env.postgres.stop(),
+        lambda env: env.postgres.start(),
+        failure="postgres: Connection",
     ),
     Fault(
         "PostgreSQL is killed",
-        lambda rig: rig.postgres.kill(),
-        lambda rig: rig.postgres.start(),
-        blames="postgres: Connection",
+        lambda env: env.postgres.kill(),
+        lambda env: env.postgres.start(),
+        failure="postgres: Connection",
     ),
     Fault(
-        "PostgreSQL is stopped, and a request fails, while checks are a minute apart",
-        stop_under_traffic,
-        lambda rig: rig.postgres.start(),
-        blames="postgres: Connection",
-        within=TRAFFIC,
+        "PostgreSQL is stopped and a request fails, with a check interval of 60 s",
+        stop_and_fail_a_request,
+        lambda env: env.postgres.start(),
+        failure="postgres: Connection",
+        detect_within=TRAFFIC_DETECTION,
         settings={"HEALTH_CHECK_INTERVAL": "60"},
     ),
     Fault(
         "PostgreSQL restarts under traffic",
         restart_under_traffic,
-        ready=200,
+        ready_code=200,
         hold=RECOVERY,
-        also=frozenset({503}),
+        allowed_codes=frozenset({503}),
     ),
     Fault(
-        "PostgreSQL has no connections left for the service",
-        sql("ALTER ROLE service CONNECTION LIMIT 0", KICK),
+        "PostgreSQL accepts no more connections from the service",
+        sql("ALTER ROLE service CONNECTION LIMIT 0", DISCONNECT_SERVICE),
         sql("ALTER ROLE service CONNECTION LIMIT -1"),
-        blames="postgres: TooManyConnectionsError",
+        failure="postgres: TooManyConnectionsError",
     ),
     Fault(
-        "PostgreSQL's password is changed, and rotated back",
-        sql("ALTER ROLE service PASSWORD 'other'", KICK),
-        rotate_back,
-        blames="postgres: InvalidPasswordError",
-        within=AT_ONCE,
-        back=AT_ONCE,
+        "PostgreSQL password is changed, then restored",
+        sql("ALTER ROLE service PASSWORD 'other'", DISCONNECT_SERVICE),
+        restore_password,
+        failure="postgres: InvalidPasswordError",
+        detect_within=PERMANENT_DETECTION,
+        recover_within=PERMANENT_DETECTION,
     ),
     Fault(
         "PostgreSQL is demoted to a standby",
         demote,
         sql("SELECT pg_promote()"),
-        blames="postgres: InRecovery",
+        failure="postgres: InRecovery",
     ),
     Fault(
-        "PostgreSQL takes no writes",
+        "PostgreSQL is read-only",
         sql("ALTER SYSTEM SET default_transaction_read_only = on", RELOAD),
         sql("ALTER SYSTEM RESET default_transaction_read_only", RELOAD),
-        blames="postgres: ReadOnly",
+        failure="postgres: ReadOnly",
     ),
     Fault(
-        "PostgreSQL grants the service too little",
+        "PostgreSQL role lacks a privilege",
         sql("ALTER TABLE alembic_version OWNER TO postgres"),
         sql("ALTER TABLE alembic_version OWNER TO service"),
-        blames="postgres.schema: InsufficientPrivilegeError",
-        within=AT_ONCE,
-        back=AT_ONCE,
+        failure="postgres.schema: InsufficientPrivilegeError",
+        detect_within=PERMANENT_DETECTION,
+        recover_within=PERMANENT_DETECTION,
     ),
     Fault(
-        "The schema is behind the code",
+        "Schema is behind the code",
         sql("ALTER TABLE alembic_version RENAME TO gone"),
         sql("ALTER TABLE gone RENAME TO alembic_version"),
-        blames="postgres.schema: SchemaBehind",
+        failure="postgres.schema: SchemaBehind",
     ),
     Fault(
-        "The schema is ahead of the code (no fault: a rolling deploy)",
+        "Schema is ahead of the code, as in a rolling deployment (still ready)",
         sql(
-            "CREATE TABLE before AS TABLE alembic_version",
+            "CREATE TABLE previous AS TABLE alembic_version",
             "UPDATE alembic_version SET version_num = 'from_the_future'",
         ),
         sql(
-            "UPDATE alembic_version SET version_num = (SELECT version_num FROM before)",
-            "DROP TABLE before",
+            "UPDATE alembic_version SET version_num = (SELECT version_num FROM previous)",
+            "DROP TABLE previous",
         ),
-        ready=200,
+        ready_code=200,
         hold=DETECTION,
     ),
     Fault(
-        "The pool is full for three seconds (no fault: a burst)",
-        fill_the_pool(3),
-        ready=200,
-        warns=True,
+        "Pool is full for 3 s (still ready)",
+        fill_pool(3),
+        ready_code=200,
+        must_warn=True,
         hold=DETECTION,
     ),
     Fault(
-        "The pool leaks",
-        fill_the_pool(30),
-        release,
-        blames="postgres.pool: PoolExhausted",
-        within=TOO_LONG + 1,
+        "Pool leaks connections",
+        fill_pool(30),
+        release_lock,
+        failure="postgres.pool: PoolExhausted",
+        detect_within=POOL_TIMEOUT + 1,
     ),
 ]
 
 PROXIED = [
     Fault(
-        "The network swallows a query to PostgreSQL, and all after it",
-        swallow,
-        mend,
-        ready=504,
-        blames="postgres: TimeoutError",
+        "Network drops all traffic to PostgreSQL during a query",
+        drop_a_response,
+        repair_network,
+        ready_code=504,
+        failure="postgres: TimeoutError",
     ),
     Fault(
-        "PostgreSQL answers after 400 ms (no fault: it answers)",
-        slow_down(0.4),
-        mend,
-        ready=200,
+        "PostgreSQL responds after 400 ms (still ready)",
+        delay_responses(0.4),
+        repair_network,
+        ready_code=200,
         hold=2 * DETECTION,
     ),
     Fault(
-        "PostgreSQL answers after 2 s",
-        slow_down(2),
-        mend,
-        ready=504,
-        blames="postgres: TimeoutError",
+        "PostgreSQL responds after 2 s",
+        delay_responses(2),
+        repair_network,
+        ready_code=504,
+        failure="postgres: TimeoutError",
     ),
     Fault(
-        "The network resets every connection to PostgreSQL",
-        reset,
-        mend,
-        blames="postgres: Connection",
+        "Network resets every connection to PostgreSQL",
+        reset_connections,
+        repair_network,
+        failure="postgres: Connection",
     ),
 ]
 
 STANDBY = [
     Fault(
-        "A standby receives and does not replay",
+        "Standby receives WAL but does not replay it",
         pause_replay,
-        lambda rig: rig.standby.sql("SELECT pg_wal_replay_resume()"),
-        blames="postgres.replication: ReplicationLag",
-        within=MAX_LAG + 2,
+        lambda env: env.standby.sql("SELECT pg_wal_replay_resume()"),
+        failure="postgres.replication: ReplicationLag",
+        detect_within=MAX_LAG + 2,
     ),
     Fault(
-        "A standby with nothing to replay (no fault: it is idle)",
-        lambda _: None,
-        ready=200,
+        "Standby is idle because nothing was written (still ready)",
+        do_nothing,
+        ready_code=200,
         hold=2 * DETECTION,
     ),
     Fault(
-        "The standby's WAL sender is frozen",
-        lambda rig: rig.postgres.freeze("walsender"),
-        lambda rig: rig.postgres.resume(),
-        blames="postgres.replication: PrimaryUnresponsive",
-        within=RECEIVER_TIMEOUT / 2 + 2 + 2,
+        "WAL sender of the primary is frozen",
+        lambda env: env.postgres.freeze("walsender"),
+        lambda env: env.postgres.resume(),
+        failure="postgres.replication: PrimaryUnresponsive",
+        detect_within=RECEIVER_TIMEOUT / 2 + 2 + 2,
         settings={"DATABASE_MAX_LAG": "2"},
     ),
     Fault(
-        "A standby's primary is stopped",
-        lambda rig: rig.postgres.stop(),
-        lambda rig: rig.postgres.start(),
-        blames="postgres.replication: NotStreaming",
-        within=MAX_LAG + 2,
+        "Primary of the standby is stopped",
+        lambda env: env.postgres.stop(),
+        lambda env: env.postgres.start(),
+        failure="postgres.replication: NotStreaming",
+        detect_within=MAX_LAG + 2,
     ),
     Fault(
-        "The service may not read the standby's figures",
+        "Service lacks the grant to read replication statistics",
         sql("REVOKE pg_read_all_stats FROM service"),
         sql("GRANT pg_read_all_stats TO service"),
-        blames="postgres.replication: MissingGrant",
-        within=AT_ONCE,
-        back=AT_ONCE,
+        failure="postgres.replication: MissingGrant",
+        detect_within=PERMANENT_DETECTION,
+        recover_within=PERMANENT_DETECTION,
     ),
 ]

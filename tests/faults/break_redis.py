@@ -1,288 +1,294 @@
-"""Redis broken: the server, its network, a replica of it, and a group watched by Sentinel."""
+"""Break Redis: the server, its network, a replica, and a group that Sentinel monitors."""
 
 import asyncio
 import secrets
+import time
 
 from dev.sentinel_nodes import DataNode
 
-from .environment import Rig
-from .harness import AT_ONCE, DETECTION, RECOVERY, Act, Fault
+from .environment import Environment
+from .harness import DETECTION, PERMANENT_DETECTION, RECOVERY, Action, Fault, do_nothing
 
 PING_PERIOD = 10.0
-"""Seconds between a primary's pings to its replicas, `repl-ping-replica-period`, by default."""
+"""Seconds between two pings of a primary to its replicas: `repl-ping-replica-period`."""
 FAILOVER = 10.0
-"""Seconds that the sentinels may take to notice, agree, and have another primary."""
+"""Maximum seconds until the sentinels have detected a failure and promoted another primary."""
+SAVE_TIMEOUT = 30.0
+"""Seconds for Redis to rewrite 600 keys to its append-only file."""
 
 
-def ask(*command: str) -> Act:
-    """Return what gives Redis a command."""
-    return lambda rig: rig.valkey.ask(*command)
+def send_command(*command: str) -> Action:
+    """Return an action that sends a command to Redis."""
+    return lambda env: env.valkey.ask(*command)
 
 
-def rotate(rig: Rig) -> None:
-    """Ask for a password that the service does not know, also of those who are connected."""
-    rig.valkey.ask("CONFIG", "SET", "requirepass", "other")
-    rig.valkey.settings["requirepass"] = "other"
-    rig.valkey.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+def change_password(env: Environment) -> None:
+    """Require a password that the service does not have, and disconnect all clients."""
+    env.valkey.ask("CONFIG", "SET", "requirepass", "other")
+    env.valkey.settings["requirepass"] = "other"
+    env.valkey.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
 
-def rotate_back(rig: Rig) -> None:
-    """Ask for no password any more."""
-    rig.valkey.ask("CONFIG", "SET", "requirepass", "")
-    del rig.valkey.settings["requirepass"]
+def remove_password(env: Environment) -> None:
+    """Accept clients without a password again."""
+    env.valkey.ask("CONFIG", "SET", "requirepass", "")
+    del env.valkey.settings["requirepass"]
 
 
-def load_slowly(rig: Rig) -> None:
-    """Have it come back with so much to load that it says so for ten seconds."""
+def save_and_slow_down_loading(env: Environment) -> None:
+    """Save so much data, and set such a delay, that the next start loads for ten seconds."""
     for number in range(600):
-        rig.valkey.ask("SET", f"loaded-{number}", secrets.token_hex(1024))
-    rig.valkey.ask("BGREWRITEAOF")
-    while "aof_rewrite_in_progress:0" not in rig.valkey.ask("INFO", "persistence"):
-        pass
-    rig.valkey.stop()
-    rig.valkey.settings |= {
+        env.valkey.ask("SET", f"loaded-{number}", secrets.token_hex(1024))
+    env.valkey.ask("BGREWRITEAOF")
+    deadline = time.monotonic() + SAVE_TIMEOUT
+    while "aof_rewrite_in_progress:0" not in env.valkey.ask("INFO", "persistence"):
+        if time.monotonic() > deadline:
+            raise TimeoutError("Redis did not rewrite its append-only file in time.")
+        time.sleep(0.02)
+    env.valkey.stop()
+    env.valkey.settings |= {
         "key-load-delay": "20000",
         "loading-process-events-interval-bytes": "1024",
     }
 
 
-async def load(rig: Rig) -> None:
-    """Restart it, and do not wait until it has loaded."""
-    await asyncio.to_thread(load_slowly, rig)
-    rig.goes_on(asyncio.to_thread(rig.valkey.start))
+async def restart_with_slow_loading(env: Environment) -> None:
+    """Restart Redis, and do not wait until it has loaded its data."""
+    await asyncio.to_thread(save_and_slow_down_loading, env)
+    env.run_in_background(asyncio.to_thread(env.valkey.start))
 
 
-def loaded(rig: Rig) -> None:
-    """Load as fast as ever from now on."""
+def load_at_full_speed(env: Environment) -> None:
+    """Remove the delay for the next start."""
     for name in ("key-load-delay", "loading-process-events-interval-bytes"):
-        del rig.valkey.settings[name]
+        del env.valkey.settings[name]
 
 
-def slow_down(seconds: float) -> Act:
-    """Return what lets each answer of Redis be late."""
+def delay_responses(seconds: float) -> Action:
+    """Return an action that delays each response of Redis."""
 
-    async def slow(rig: Rig) -> None:
-        rig.proxies["redis"].latency = seconds
+    async def delay(env: Environment) -> None:
+        env.proxies["redis"].latency = seconds
 
-    return slow
-
-
-async def swallow(rig: Rig) -> None:
-    """Let everything vanish that is sent or on its way."""
-    rig.proxies["redis"].swallow()
+    return delay
 
 
-async def mend(rig: Rig) -> None:
-    """Let the network be well again."""
-    rig.proxies["redis"].heal()
+async def drop_traffic(env: Environment) -> None:
+    """Drop all traffic between the service and Redis."""
+    env.proxies["redis"].drop_traffic()
 
 
-def stop_two(rig: Rig) -> None:
+async def repair_network(env: Environment) -> None:
+    """Pass all traffic again, without delay."""
+    env.proxies["redis"].repair()
+
+
+def stop_two_sentinels(env: Environment) -> None:
     """Stop two of three sentinels."""
-    for sentinel in rig.sentinels.sentinels[:2]:
+    for sentinel in env.sentinels.sentinels[:2]:
         sentinel.stop()
 
 
-def start_two(rig: Rig) -> None:
-    """Start them again."""
-    for sentinel in rig.sentinels.sentinels[:2]:
+def start_two_sentinels(env: Environment) -> None:
+    """Start the two stopped sentinels."""
+    for sentinel in env.sentinels.sentinels[:2]:
         sentinel.start()
 
 
-def rotate_sentinels(rig: Rig) -> None:
-    """Have every sentinel ask for a password, also of those who are connected."""
-    for sentinel in rig.sentinels.sentinels:
+def change_sentinel_password(env: Environment) -> None:
+    """Make every sentinel require a password, and disconnect all clients."""
+    for sentinel in env.sentinels.sentinels:
         sentinel.ask("ACL", "SETUSER", "default", "resetpass", ">other")
         sentinel.settings["requirepass"] = "other"
         sentinel.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
 
-def rotate_sentinels_back(rig: Rig) -> None:
-    """Ask for no password any more."""
-    for sentinel in rig.sentinels.sentinels:
+def remove_sentinel_password(env: Environment) -> None:
+    """Accept clients of the sentinels without a password again."""
+    for sentinel in env.sentinels.sentinels:
         sentinel.ask("ACL", "SETUSER", "default", "resetpass", "nopass")
         del sentinel.settings["requirepass"]
 
 
-def the_primary(rig: Rig) -> DataNode:
-    """Return the data node that is the primary now."""
-    primary = rig.sentinels.current_primary()
+def current_primary(env: Environment) -> DataNode:
+    """Return the data node that is currently the primary."""
+    primary = env.sentinels.current_primary()
     assert primary is not None
     return primary
 
 
-def mend_nodes(rig: Rig) -> None:
-    """Start the data nodes that do not run, and let all go on."""
-    for node in (rig.sentinels.primary, *rig.sentinels.replicas):
+def repair_data_nodes(env: Environment) -> None:
+    """Start the data nodes that have ended, and resume the others."""
+    for node in (env.sentinels.primary, *env.sentinels.replicas):
         if node.runs:
             node.resume()
         else:
             node.start()
 
 
-PLAIN = [
+DIRECT = [
     Fault(
         "Redis is stopped",
-        lambda rig: rig.valkey.stop(),
-        lambda rig: rig.valkey.start(),
-        blames="redis: ConnectionError",
+        lambda env: env.valkey.stop(),
+        lambda env: env.valkey.start(),
+        failure="redis: ConnectionError",
     ),
     Fault(
         "Redis is killed",
-        lambda rig: rig.valkey.kill(),
-        lambda rig: rig.valkey.start(),
-        blames="redis: ConnectionError",
+        lambda env: env.valkey.kill(),
+        lambda env: env.valkey.start(),
+        failure="redis: ConnectionError",
     ),
     Fault(
         "Redis is frozen",
-        lambda rig: rig.valkey.pause(),
-        lambda rig: rig.valkey.resume(),
-        ready=504,
-        blames="redis: TimeoutError",
+        lambda env: env.valkey.pause(),
+        lambda env: env.valkey.resume(),
+        ready_code=504,
+        failure="redis: TimeoutError",
     ),
     Fault(
         "Redis is loading its data",
-        load,
-        loaded,
-        blames="redis: BusyLoadingError",
-        back=15,
+        restart_with_slow_loading,
+        load_at_full_speed,
+        failure="redis: BusyLoadingError",
+        recover_within=15,
     ),
     Fault(
         "Redis is out of memory",
-        ask("CONFIG", "SET", "maxmemory", "1"),
-        ask("CONFIG", "SET", "maxmemory", "0"),
-        blames="redis: OutOfMemoryError",
+        send_command("CONFIG", "SET", "maxmemory", "1"),
+        send_command("CONFIG", "SET", "maxmemory", "0"),
+        failure="redis: OutOfMemoryError",
     ),
     Fault(
-        "Redis has too few replicas to take writes",
-        ask("CONFIG", "SET", "min-replicas-to-write", "1"),
-        ask("CONFIG", "SET", "min-replicas-to-write", "0"),
-        blames="redis: TooFewReplicas",
+        "Redis has too few replicas to accept writes",
+        send_command("CONFIG", "SET", "min-replicas-to-write", "1"),
+        send_command("CONFIG", "SET", "min-replicas-to-write", "0"),
+        failure="redis: TooFewReplicas",
     ),
     Fault(
-        "Redis is demoted to a replica of nobody",
-        ask("REPLICAOF", "127.0.0.1", "1"),
-        ask("REPLICAOF", "NO", "ONE"),
-        blames="redis: LinkDown",
+        "Redis is demoted to a replica without a reachable primary",
+        send_command("REPLICAOF", "127.0.0.1", "1"),
+        send_command("REPLICAOF", "NO", "ONE"),
+        failure="redis: LinkDown",
     ),
     Fault(
-        "Redis's password is changed, and rotated back",
-        rotate,
-        rotate_back,
-        blames="redis: AuthenticationError",
-        within=AT_ONCE,
-        back=AT_ONCE,
+        "Redis password is changed, then restored",
+        change_password,
+        remove_password,
+        failure="redis: AuthenticationError",
+        detect_within=PERMANENT_DETECTION,
+        recover_within=PERMANENT_DETECTION,
     ),
 ]
 
 PROXIED = [
     Fault(
-        "The network swallows what Redis is asked",
-        swallow,
-        mend,
-        ready=504,
-        blames="redis: TimeoutError",
+        "Network drops all traffic to Redis",
+        drop_traffic,
+        repair_network,
+        ready_code=504,
+        failure="redis: TimeoutError",
     ),
     Fault(
-        "Redis answers after 100 ms (no fault: it answers)",
-        slow_down(0.1),
-        mend,
-        ready=200,
+        "Redis responds after 100 ms (still ready)",
+        delay_responses(0.1),
+        repair_network,
+        ready_code=200,
         hold=DETECTION,
     ),
     Fault(
-        "Redis answers after 2 s",
-        slow_down(2),
-        mend,
-        ready=504,
-        blames="redis: TimeoutError",
+        "Redis responds after 2 s",
+        delay_responses(2),
+        repair_network,
+        ready_code=504,
+        failure="redis: TimeoutError",
     ),
 ]
 
 REPLICA = [
     Fault(
-        "A replica's primary is stopped",
-        lambda rig: rig.valkey.stop(),
-        lambda rig: rig.valkey.start(),
-        blames="redis: LinkDown",
-        back=4,
+        "Primary of the replica is stopped",
+        lambda env: env.valkey.stop(),
+        lambda env: env.valkey.start(),
+        failure="redis: LinkDown",
+        recover_within=4,
     ),
     Fault(
-        "A replica that follows its primary (no fault: it is idle)",
-        lambda _: None,
-        ready=200,
+        "Replica is idle because nothing was written (still ready)",
+        do_nothing,
+        ready_code=200,
         hold=PING_PERIOD + DETECTION,
     ),
     Fault(
-        "A replica's primary is frozen",
-        lambda rig: rig.valkey.pause(),
-        lambda rig: rig.valkey.resume(),
-        blames="redis: LinkDown",
-        within=15 + DETECTION,
-        back=PING_PERIOD + RECOVERY,
+        "Primary of the replica is frozen",
+        lambda env: env.valkey.pause(),
+        lambda env: env.valkey.resume(),
+        failure="redis: LinkDown",
+        detect_within=15 + DETECTION,
+        recover_within=PING_PERIOD + RECOVERY,
     ),
 ]
 
 SENTINEL = [
     Fault(
-        "One of three sentinels is stopped",
-        lambda rig: rig.sentinels.sentinels[2].stop(),
-        lambda rig: rig.sentinels.sentinels[2].start(),
-        ready=200,
-        warns=True,
-        blames="redis.sentinel: ",
+        "One of three sentinels is stopped (still ready)",
+        lambda env: env.sentinels.sentinels[2].stop(),
+        lambda env: env.sentinels.sentinels[2].start(),
+        ready_code=200,
+        must_warn=True,
+        failure="redis.sentinel: ",
         hold=DETECTION,
     ),
     Fault(
-        "One of three sentinels is frozen",
-        lambda rig: rig.sentinels.sentinels[1].pause(),
-        lambda rig: rig.sentinels.sentinels[1].resume(),
-        ready=200,
-        warns=True,
-        blames="redis.sentinel: ",
+        "One of three sentinels is frozen (still ready)",
+        lambda env: env.sentinels.sentinels[1].pause(),
+        lambda env: env.sentinels.sentinels[1].resume(),
+        ready_code=200,
+        must_warn=True,
+        failure="redis.sentinel: ",
         hold=DETECTION,
     ),
     Fault(
-        "One of three sentinels is stopped, and the service is strict",
-        lambda rig: rig.sentinels.sentinels[0].stop(),
-        lambda rig: rig.sentinels.sentinels[0].start(),
-        blames="redis.sentinel: ",
+        "One of three sentinels is stopped, with REDIS_SENTINEL_STRICT",
+        lambda env: env.sentinels.sentinels[0].stop(),
+        lambda env: env.sentinels.sentinels[0].start(),
+        failure="redis.sentinel: ",
         settings={"REDIS_SENTINEL_STRICT": "true"},
     ),
     Fault(
         "Two of three sentinels are stopped",
-        stop_two,
-        start_two,
-        blames="redis.sentinel: ",
-        back=4,
+        stop_two_sentinels,
+        start_two_sentinels,
+        failure="redis.sentinel: ",
+        recover_within=4,
     ),
     Fault(
-        "The sentinels' password is changed, and rotated back",
-        rotate_sentinels,
-        rotate_sentinels_back,
-        blames="redis.sentinel: ",
-        back=AT_ONCE,
+        "Password of the sentinels is changed, then restored",
+        change_sentinel_password,
+        remove_sentinel_password,
+        failure="redis.sentinel: ",
+        recover_within=PERMANENT_DETECTION,
     ),
     Fault(
-        "The primary is frozen, and fails over",
-        lambda rig: the_primary(rig).pause(),
-        mend_nodes,
-        ready=200,
-        also=frozenset({503, 504}),
+        "Redis primary is frozen, and Sentinel fails over",
+        lambda env: current_primary(env).pause(),
+        repair_data_nodes,
+        ready_code=200,
+        allowed_codes=frozenset({503, 504}),
         hold=FAILOVER,
     ),
     Fault(
-        "The primary is killed, and fails over",
-        lambda rig: the_primary(rig).kill(),
-        mend_nodes,
-        ready=200,
-        also=frozenset({503, 504}),
+        "Redis primary is killed, and Sentinel fails over",
+        lambda env: current_primary(env).kill(),
+        repair_data_nodes,
+        ready_code=200,
+        allowed_codes=frozenset({503, 504}),
         hold=FAILOVER,
     ),
     Fault(
-        "A healthy group fails over as planned (no fault)",
-        lambda rig: rig.sentinels.failover(),
-        ready=200,
+        "Redis fails over as planned (still ready)",
+        lambda env: env.sentinels.failover(),
+        ready_code=200,
         hold=FAILOVER,
     ),
 ]

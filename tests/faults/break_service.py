@@ -1,4 +1,4 @@
-"""The service itself in trouble: its code, its clients, its start and its end; and all at once."""
+"""Break the service itself: its code, clients, start and shutdown, and all dependencies at once."""
 
 import asyncio
 import os
@@ -6,102 +6,116 @@ import signal
 import time
 from collections import Counter
 
-from .environment import POOL, Rig
-from .harness import AT_ONCE, DETECTION, OK, RECOVERY, Act, Fault
-from .probe_client import REFUSED, SILENT, ask, fetch
+from .environment import POOL, Environment, wait_until_responds
+from .harness import DETECTION, OK, PERMANENT_DETECTION, RECOVERY, Action, Fault, do_nothing
+from .probe_client import CONNECTION_FAILED, NO_RESPONSE, send_probe, send_request
 
-FAMILIES = ("ValueError", "ExceptionGroup", "SystemExit", "CancelledError")
-ROUTED = 0.6
-"""Seconds after SIGTERM for which requests still come: what it takes until all have heard of it."""
-START = 10.0
-"""Seconds that a service may take to be ready after its start on a busy machine."""
+EXCEPTIONS = ("ValueError", "ExceptionGroup", "SystemExit", "CancelledError")
+ROUTING_DELAY = 0.6
+"""Seconds after SIGTERM during which requests still arrive, because routing changes take time."""
+START_TIMEOUT = 10.0
+"""Seconds that a service may need from start to ready on a busy machine."""
+EXIT_TIMEOUT = 10.0
+"""Seconds until a process that received SIGTERM must have ended."""
 
 
 class Load:
-    """Clients that ask again and again, and count what they are answered."""
+    """Clients that send requests continuously, and count the status codes."""
 
     def __init__(self, path: str, clients: int, *, method: str = "GET", seconds: float) -> None:
         self.path, self.method = path, method
         self.clients, self.seconds = clients, seconds
         self.codes: Counter[int] = Counter()
 
-    def start(self, rig: Rig) -> None:
-        """Let the clients begin."""
+    def start(self, env: Environment) -> None:
+        """Start the clients in the background."""
         self.codes.clear()
-        until = time.monotonic() + self.seconds
+        end = time.monotonic() + self.seconds
         for _ in range(self.clients):
-            rig.goes_on(self._client(rig, until))
+            env.run_in_background(self._run_client(env, end))
 
-    async def _client(self, rig: Rig, until: float) -> None:
+    async def _run_client(self, env: Environment, end: float) -> None:
         body = b'{"name": "under load"}' if self.method == "POST" else b""
-        while time.monotonic() < until:
-            code, _ = await fetch(rig.service.port, self.path, self.method, body)
+        while time.monotonic() < end:
+            code, _ = await send_request(env.service.port, self.path, self.method, body)
             self.codes[code] += 1
 
-    def only(self, *codes: int) -> list[str]:
-        """Return a sentence if there were answers other than these, or none at all."""
-        others = {code: times for code, times in self.codes.items() if code not in codes}
-        return [f"requests were answered {dict(self.codes)}"] if others or not self.codes else []
+    def unexpected_codes(self, *expected: int) -> list[str]:
+        """Return one sentence if there were other status codes, or no responses."""
+        others = any(code not in expected for code in self.codes)
+        return [f"requests returned {dict(self.codes)}"] if others or not self.codes else []
 
 
-async def block(rig: Rig) -> None:
-    """Have a handler block the event loop for three seconds."""
-    rig.goes_on(rig.service.get("/faults/block/3"))
+async def block_event_loop(env: Environment) -> None:
+    """Block the event loop in a handler for three seconds."""
+    env.run_in_background(env.service.get("/faults/block/3"))
 
 
-async def names_the_culprit(rig: Rig) -> list[str]:
-    """Hold the log to showing the stack that blocked the loop."""
-    shown = "block_the_loop" in rig.service.log.read_text()
-    return [] if shown else ["the log does not show the stack that blocked the loop"]
+async def blocking_stack_is_logged(env: Environment) -> list[str]:
+    """Check that the log contains the stack that blocked the loop."""
+    logged = "block_the_loop" in env.service.log.read_text()
+    return [] if logged else ["the log lacks the stack that blocked the loop"]
 
 
-def panic(family: str) -> Fault:
-    """Return the fault of a handler that raises."""
-    load = Load(f"/faults/raise/{family}", 5, seconds=2)
+def handler_raises(exception: str) -> Fault:
+    """Return the fault of a handler that raises an exception for every request."""
+    load = Load(f"/faults/raise/{exception}", 5, seconds=2)
 
-    async def raise_often(rig: Rig) -> None:
-        load.start(rig)
+    async def start_load(env: Environment) -> None:
+        load.start(env)
 
-    async def answered(_: Rig) -> list[str]:
-        return load.only(500)
+    async def all_return_500(_: Environment) -> list[str]:
+        return load.unexpected_codes(500)
 
-    name = f"A handler raises {family}, again and again"
-    return Fault(name, raise_often, ready=200, hold=3, examine=answered)
-
-
-def under_load(name: str, load: Load, *codes: int, **settings: str) -> Fault:
-    """Return what is no fault: load, under which `ready` must stay 200."""
-
-    async def begin(rig: Rig) -> None:
-        load.start(rig)
-
-    async def answered(_: Rig) -> list[str]:
-        missing = [f"no request was answered {code}" for code in codes if not load.codes[code]]
-        return missing + load.only(*codes)
-
-    return Fault(name, begin, ready=200, hold=load.seconds + 1, examine=answered, settings=settings)
+    return Fault(
+        f"Handler raises {exception} repeatedly (still ready)",
+        start_load,
+        ready_code=200,
+        hold=3,
+        verify=all_return_500,
+    )
 
 
-async def leak(rig: Rig) -> None:
-    """Leak ten thousand tasks."""
-    await rig.service.get("/faults/leak/10000")
+def high_load(name: str, load: Load, *codes: int, **settings: str) -> Fault:
+    """Return a load during which `ready` must stay 200. codes: all must occur, and no others."""
+
+    async def start_load(env: Environment) -> None:
+        load.start(env)
+
+    async def exactly_these_codes(_: Environment) -> list[str]:
+        missing = [f"no request returned {code}" for code in codes if not load.codes[code]]
+        return missing + load.unexpected_codes(*codes)
+
+    return Fault(
+        name,
+        start_load,
+        ready_code=200,
+        hold=load.seconds + 1,
+        verify=exactly_these_codes,
+        settings=settings,
+    )
 
 
-async def unleak(rig: Rig) -> None:
-    """End them."""
-    await rig.service.get("/faults/leak/0")
+async def leak_tasks(env: Environment) -> None:
+    """Start ten thousand tasks that do not end."""
+    await env.service.get("/faults/leak/10000")
 
 
-async def open_slowly(rig: Rig) -> None:
-    """Have 500 clients hold a connection with half of a request, as slowloris does."""
-    rig.goes_on(_hold_open(rig, 500, seconds=6))
+async def end_leaked_tasks(env: Environment) -> None:
+    """Cancel the leaked tasks."""
+    await env.service.get("/faults/leak/0")
+
+
+async def start_slow_clients(env: Environment) -> None:
+    """Open 500 connections with an incomplete request, as in a slowloris attack."""
+    env.run_in_background(_send_headers_slowly(env, 500, seconds=6))
     await asyncio.sleep(2)
 
 
-async def _hold_open(rig: Rig, clients: int, seconds: float) -> None:
+async def _send_headers_slowly(env: Environment, clients: int, seconds: float) -> None:
     writers = []
     for _ in range(clients):
-        _, writer = await asyncio.open_connection("127.0.0.1", rig.service.port)
+        _, writer = await asyncio.open_connection("127.0.0.1", env.service.port)
         writer.write(b"GET /items HTTP/1.1\r\nhost: x\r\nx-slow: ")
         writers.append(writer)
     for _ in range(int(seconds)):
@@ -112,192 +126,210 @@ async def _hold_open(rig: Rig, clients: int, seconds: float) -> None:
         writer.transport.abort()
 
 
-async def still_serves(rig: Rig) -> list[str]:
-    """Hold the service to answering its API."""
-    code = await rig.service.get("/items")
-    return [] if code == OK else [f"/items was answered {code}"]
+async def items_are_served(env: Environment) -> list[str]:
+    """Check that the API still responds."""
+    code = await env.service.get("/items")
+    return [] if code == OK else [f"/items returned {code}"]
 
 
-def start_without(break_it: Act, **settings: str) -> Act:
-    """Return what breaks something, and starts the service anew on it."""
+def restart_after(break_something: Action, **settings: str) -> Action:
+    """Return an action that breaks something while the service is stopped, and then starts it."""
 
-    def start_broken(rig: Rig) -> None:
-        rig.service.stop()
-        break_it(rig)
-        rig.service.serve(rig.environment | settings)
+    def restart_broken(env: Environment) -> None:
+        env.service.stop()
+        break_something(env)
+        env.service.start_service(env.variables | settings)
 
-    async def start(rig: Rig) -> None:
-        await asyncio.to_thread(start_broken, rig)
-        while (await ask(rig.service.port, "/health/live")).code != OK:
-            await asyncio.sleep(0.05)
+    async def restart(env: Environment) -> None:
+        await asyncio.to_thread(restart_broken, env)
+        await wait_until_responds(env.service, "/health/live")
 
-    return start
-
-
-async def waits(rig: Rig) -> list[str]:
-    """Hold a service that cannot start yet to being alive, and saying so."""
-    port = rig.service.port
-    codes = {name: (await ask(port, f"/health/{name}")).code for name in ("live", "startup")}
-    return [] if codes == {"live": 200, "startup": 503} else [f"it answered {codes}"]
+    return restart
 
 
-class Leaving:
-    """A service that is told to leave. signals: how often; status: what it has to end with."""
+async def live_but_not_started(env: Environment) -> list[str]:
+    """Check that a service that waits for a dependency is live, and that startup has not passed."""
+    port = env.service.port
+    codes = {
+        name: (await send_probe(port, f"/health/{name}")).status_code
+        for name in ("live", "startup")
+    }
+    return [] if codes == {"live": 200, "startup": 503} else [f"the probes returned {codes}"]
 
-    def __init__(self, *, signals: int = 1, slow: float = 2.0, status: int = 0) -> None:
-        self.load = Load("/items", 20, method="POST", seconds=ROUTED)
-        self.signals, self.slow, self.status = signals, slow, status
-        self.running: list[asyncio.Task[int]] = []
-        self.left = 0.0
 
-    async def leave(self, rig: Rig) -> None:
-        """Send the signal while requests run, and more come, as they do until all have heard."""
-        self.running = [
-            asyncio.create_task(rig.service.get(f"/faults/sleep/{self.slow:g}")) for _ in range(5)
-        ]
-        await asyncio.sleep(0.3)  # they are on their way
-        self.load.start(rig)
+class Shutdown:
+    """A shutdown with requests in flight.
+
+    signals: how many SIGTERMs are sent. slow_request: seconds that a request in flight takes.
+    exit_status: what the process must end with.
+    """
+
+    def __init__(
+        self, *, signals: int = 1, slow_request: float = 2.0, exit_status: int = 0
+    ) -> None:
+        self.load = Load("/items", 20, method="POST", seconds=ROUTING_DELAY)
+        self.signals, self.slow_request, self.exit_status = signals, slow_request, exit_status
+        self.in_flight: list[asyncio.Task[int]] = []
+
+    async def send_signals(self, env: Environment) -> None:
+        """Send SIGTERM while requests are in flight and more arrive."""
+        path = f"/faults/sleep/{self.slow_request:g}"
+        self.in_flight = [asyncio.create_task(env.service.get(path)) for _ in range(5)]
+        await asyncio.sleep(0.3)  # the service has now received them
+        self.load.start(env)
         for _ in range(self.signals):
-            os.kill(rig.service.pid, signal.SIGTERM)
+            os.kill(env.service.pid, signal.SIGTERM)
             await asyncio.sleep(0.2)
 
-    async def lost_nothing(self, rig: Rig) -> list[str]:
-        """Hold it to having answered every request, and to its exit status."""
-        codes = [await task for task in self.running]
-        said = self.load.only(201) + ([] if set(codes) == {200} else [f"slow ones got {codes}"])
-        return said + await self.ended(rig)
+    async def all_requests_complete(self, env: Environment) -> list[str]:
+        """Check that every request succeeded and that the process ended correctly."""
+        codes = [await task for task in self.in_flight]
+        slow = [] if set(codes) == {200} else [f"slow requests returned {codes}"]
+        return self.load.unexpected_codes(201) + slow + await self.process_ends(env)
 
-    async def ended(self, rig: Rig) -> list[str]:
-        """Hold it to ending in time, with its exit status."""
-        await asyncio.gather(*self.running)
-        deadline = time.monotonic() + 10
-        while rig.service.runs and time.monotonic() < deadline:
+    async def process_ends(self, env: Environment) -> list[str]:
+        """Check that the process ended in time, with the expected exit status."""
+        await asyncio.gather(*self.in_flight)
+        deadline = time.monotonic() + EXIT_TIMEOUT
+        while env.service.is_running and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
-        status = rig.service.status
-        return [] if status == self.status else [f"it ended with {status}"]
+        status = env.service.exit_status
+        return [] if status == self.exit_status else [f"the process ended with {status}"]
 
 
-def leaves(name: str, leaving: Leaving, *, loses: bool = False, **settings: str) -> Fault:
-    """Return the fault that is an end."""
+def shutdown_fault(
+    name: str, shutdown: Shutdown, *, loses_requests: bool = False, **settings: str
+) -> Fault:
+    """Return the fault of a process that shuts down."""
 
-    def start_again(rig: Rig) -> None:
-        rig.service.stop()
-        rig.service.serve(rig.environment)
+    def start_again(env: Environment) -> None:
+        env.service.stop()
+        env.service.start_service(env.variables)
 
     return Fault(
         name,
-        leaving.leave,
+        shutdown.send_signals,
         start_again,
-        within=0.5,
-        back=START,
-        also=frozenset({503, REFUSED}),
-        examine=leaving.ended if loses else leaving.lost_nothing,
+        detect_within=0.5,
+        recover_within=START_TIMEOUT,
+        allowed_codes=frozenset({503, CONNECTION_FAILED}),
+        verify=shutdown.process_ends if loses_requests else shutdown.all_requests_complete,
         settings=settings,
     )
 
 
-def everything(rig: Rig) -> None:
-    """Break four things in four ways."""
-    rig.postgres.pause()
-    rig.valkey.stop()
-    rig.kafka.brokers_down()
-    rig.downstream.kill()
+def break_four_dependencies(env: Environment) -> None:
+    """Break each of four dependencies in a different way."""
+    env.postgres.pause()
+    env.valkey.stop()
+    env.kafka.brokers_down()
+    env.downstream.kill()
 
 
-def all_mended(rig: Rig) -> None:
-    """Mend them again."""
-    rig.postgres.resume()
-    rig.valkey.start()
-    rig.kafka.brokers_up()
-    rig.downstream.start()
+def repair_four_dependencies(env: Environment) -> None:
+    """Resume or start each of them."""
+    env.postgres.resume()
+    env.valkey.start()
+    env.kafka.brokers_up()
+    env.downstream.start()
 
 
-def freeze_everything(rig: Rig) -> None:
-    """Freeze all that the service depends on."""
-    for server in (rig.postgres, rig.valkey, rig.kafka, rig.downstream):
+def freeze_every_dependency(env: Environment) -> None:
+    """Freeze all servers that the service depends on."""
+    for server in (env.postgres, env.valkey, env.kafka, env.downstream):
         server.pause()
 
 
-def thaw_everything(rig: Rig) -> None:
-    """Let it all go on."""
-    for server in (rig.postgres, rig.valkey, rig.kafka, rig.downstream):
+def resume_every_dependency(env: Environment) -> None:
+    """Resume all servers that the service depends on."""
+    for server in (env.postgres, env.valkey, env.kafka, env.downstream):
         server.resume()
 
 
 SERVICE = [
     Fault(
-        "A handler blocks the event loop for 3 s",
-        block,
-        ready=200,
+        "Handler blocks the event loop for 3 s",
+        block_event_loop,
+        ready_code=200,
         hold=5,
-        also=frozenset({SILENT}),
-        examine=names_the_culprit,
+        allowed_codes=frozenset({NO_RESPONSE}),
+        verify=blocking_stack_is_logged,
     ),
-    *(panic(family) for family in FAMILIES),
-    Fault("Ten thousand tasks are leaked", leak, unleak, ready=200, hold=DETECTION),
+    *(handler_raises(exception) for exception in EXCEPTIONS),
     Fault(
-        "500 slow clients hold a connection each (no fault)",
-        open_slowly,
-        ready=200,
-        hold=4,
-        examine=still_serves,
+        "10,000 tasks are leaked (still ready)",
+        leak_tasks,
+        end_leaked_tasks,
+        ready_code=200,
+        hold=DETECTION,
     ),
-    under_load("A storm of probes (no fault)", Load("/health/ready", 30, seconds=DETECTION), 200),
-    under_load(
-        "A burst of requests at full load (no fault)",
+    Fault(
+        "500 slow clients hold one connection each (still ready)",
+        start_slow_clients,
+        ready_code=200,
+        hold=4,
+        verify=items_are_served,
+    ),
+    high_load(
+        "30 clients send probes continuously (still ready)",
+        Load("/health/ready", 30, seconds=DETECTION),
+        200,
+    ),
+    high_load(
+        "Requests at full load (still ready)",
         Load("/items", 4 * POOL, seconds=2 * DETECTION),
         200,
     ),
-    under_load(
-        "More requests than may be in flight (no fault)",
+    high_load(
+        "More requests than the concurrency limit (still ready)",
         Load("/faults/sleep/0.5", 30, seconds=3),
         200,
         503,
         SERVICE_CONCURRENCY_LIMIT="10",
     ),
     Fault(
-        "The service starts before its database",
-        start_without(lambda rig: rig.postgres.stop()),
-        lambda rig: rig.postgres.start(),
-        within=START,
-        also=frozenset({503, REFUSED}),
-        examine=waits,
+        "Service starts before its database",
+        restart_after(lambda env: env.postgres.stop()),
+        lambda env: env.postgres.start(),
+        detect_within=START_TIMEOUT,
+        allowed_codes=frozenset({503, CONNECTION_FAILED}),
+        verify=live_but_not_started,
     ),
     Fault(
-        "The service starts before its Kafka topic",
-        start_without(lambda _: None, KAFKA_TOPICS="items,orders"),
-        lambda rig: rig.kafka.create_topic("orders"),
-        blames="kafka: TopicMissing",
-        within=START,
-        back=AT_ONCE,
-        also=frozenset({503, REFUSED}),
-        examine=waits,
+        "Service starts before its Kafka topic",
+        restart_after(do_nothing, KAFKA_TOPICS="items,orders"),
+        lambda env: env.kafka.create_topic("orders"),
+        failure="kafka: TopicMissing",
+        detect_within=START_TIMEOUT,
+        recover_within=PERMANENT_DETECTION,
+        allowed_codes=frozenset({503, CONNECTION_FAILED}),
+        verify=live_but_not_started,
     ),
-    leaves("SIGTERM under load", Leaving()),
-    leaves(
-        "A request outlives the drain",
-        Leaving(slow=20),
-        loses=True,
+    shutdown_fault("SIGTERM under load", Shutdown()),
+    shutdown_fault(
+        "Request takes longer than the shutdown timeout",
+        Shutdown(slow_request=20),
+        loses_requests=True,
         SERVICE_SHUTDOWN_TIMEOUT="1",
     ),
-    leaves(
-        "A second SIGTERM",
-        Leaving(signals=2, slow=20, status=128 + signal.SIGTERM),
-        loses=True,
+    shutdown_fault(
+        "Second SIGTERM during the shutdown",
+        Shutdown(signals=2, slow_request=20, exit_status=128 + signal.SIGTERM),
+        loses_requests=True,
         SERVICE_DRAIN_DELAY="60",
     ),
     Fault(
-        "Four dependencies are broken at once",
-        everything,
-        all_mended,
-        blames="redis: ConnectionError",
-        back=RECOVERY + 2,
+        "Four dependencies fail at the same time",
+        break_four_dependencies,
+        repair_four_dependencies,
+        failure="redis: ConnectionError",
+        recover_within=RECOVERY + 2,
     ),
     Fault(
-        "Every dependency is frozen",
-        freeze_everything,
-        thaw_everything,
-        ready=504,
-        blames="postgres: TimeoutError",
+        "All dependencies are frozen",
+        freeze_every_dependency,
+        resume_every_dependency,
+        ready_code=504,
+        failure="postgres: TimeoutError",
     ),
 ]

@@ -1,4 +1,4 @@
-"""A generated service, the servers that it depends on, and two naive apps beside it: all real."""
+"""A generated service, the servers that it depends on, and the baseline service: all real."""
 
 import asyncio
 import contextlib
@@ -7,9 +7,9 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dev.grpc import Downstream
 from dev.kafka import Kafka
@@ -21,13 +21,13 @@ from dev.server import Server
 from dev.standby import Standby
 from dev.valkey import Valkey
 
-from .probe_client import Probe, ask, fetch
+from .probe_client import Probe, send_probe, send_request
 from .proxy import Proxy
 
 POOL = 3
-"""Connections of the service's pool: few, so that filling it takes few requests."""
+"""Connections of the service's pool, with the overflow. A small pool fills with few requests."""
 RECEIVER_TIMEOUT = 12
-"""Seconds of silence after which a standby connects anew; after half of them it asks."""
+"""Seconds of silence after which a standby reconnects. After half of them it sends a request."""
 DEFAULTS = {
     "SERVICE_ENVIRONMENT": "production",
     "SERVICE_HOST": "127.0.0.1",
@@ -36,22 +36,27 @@ DEFAULTS = {
     "DATABASE_POOL_SIZE": str(POOL - 1),
     "DATABASE_MAX_OVERFLOW": "1",
 }
-PATIENCE = 30.0
-"""Seconds for what takes a moment, unless the machine is very busy."""
+READY_TIMEOUT = 30.0
+"""Seconds for the service to become ready: it takes one second unless the machine is very busy."""
+BACKGROUND_TIMEOUT = 60.0
+"""Seconds for background work to end after a fault. No fault lasts longer than 30 seconds."""
+
+Layout = Literal["direct", "proxied", "standby", "replica", "sentinel"]
 
 
-class Rig:
+class Environment:
     """What a fault is injected into.
 
-    layout: what lies between the service and its servers: `plain` nothing, `proxied` a network that
-    can be broken, `standby` and `replica` make it a reader, `sentinel` leads it to Redis.
+    layout: what is between the service and its servers. `direct`: nothing. `proxied`: a network
+    that can be broken. `standby` and `replica`: the service reads from one. `sentinel`: the service
+    finds Redis through Sentinel.
     """
 
-    def __init__(self, layout: str, folder: Path) -> None:
+    def __init__(self, layout: Layout, folder: Path) -> None:
         self.folder = folder
         self.layout = layout
         self.postgres = Postgres(folder / "postgres")
-        # At once: by default a primary waits 5 s for further replicas before it sends its data.
+        # No delay: by default a primary waits 5 s for more replicas before it sends its data.
         self.valkey = Valkey(folder / "valkey", settings={"repl-diskless-sync-delay": "0"})
         self.kafka = Kafka(folder / "kafka")
         self.downstream = Downstream(folder / "downstream")
@@ -63,14 +68,16 @@ class Rig:
         self.replica: Valkey | None = None
         self.sentinels = Sentinels(folder / "sentinels")
         self.proxies: dict[str, Proxy] = {}
-        self.environment: dict[str, str] = {}
-        self.service = Service(folder / "service.log")
-        self.naive = Service(folder / "naive.log")
-        self._going_on: list[asyncio.Task[Any]] = []
+        self.variables: dict[str, str] = {}
+        self.service = HttpProcess(folder / "service.log")
+        self.baseline = HttpProcess(folder / "baseline.log")
+        self._background: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
-        """Start everything, and wait until the service is ready."""
-        await asyncio.gather(*(asyncio.to_thread(server.start) for server in self._first()))
+        """Start the servers and the baseline service."""
+        await asyncio.gather(
+            *(asyncio.to_thread(server.start) for server in self._independent_servers())
+        )
         await asyncio.to_thread(self._migrate)
         if self.layout == "standby":
             await asyncio.to_thread(self.standby.start)
@@ -82,80 +89,80 @@ class Rig:
             for name, server in (("postgres", self.postgres), ("redis", self.valkey)):
                 self.proxies[name] = Proxy(server.port)
                 await self.proxies[name].start()
-        self.environment = DEFAULTS | self._addresses()
-        await self._start_naive()
+        self.variables = DEFAULTS | self._addresses()
+        await self._start_baseline()
 
-    async def ready(self, settings: Mapping[str, str]) -> None:
-        """Have the service run with these settings over the usual ones, and wait until it is ready.
+    async def ensure_ready(self, settings: Mapping[str, str]) -> None:
+        """Run the service with these settings over the default ones, and wait until it is ready.
 
-        Raises TimeoutError, with what it said, if it never is.
+        Raises TimeoutError, with the end of the log, if it does not become ready.
         """
-        wanted = {**self.environment, **settings}
-        if self.service.environment != wanted or not self.service.runs:
+        variables = {**self.variables, **settings}
+        if self.service.variables != variables or not self.service.is_running:
             await asyncio.to_thread(self.service.stop)
-            self.service.serve(wanted)
+            self.service.start_service(variables)
         try:
-            async with asyncio.timeout(PATIENCE):
-                while (await ask(self.service.port, "/health/ready")).code != 200:
-                    await asyncio.sleep(0.05)
+            await wait_until_responds(self.service, "/health/ready")
         except TimeoutError:
-            state = f"with status {self.service.status}, " if not self.service.runs else ""
-            log = "\n".join(self.service.remarks())
-            raise TimeoutError(f"The service is not ready, {state}and wrote:\n{log}") from None
-        async with asyncio.timeout(PATIENCE):
-            while (await ask(self.naive.port, "/readyz")).code != 200:
-                await self._start_naive()  # it does not heal by itself from everything
+            status = self.service.exit_status
+            state = "is not ready" if self.service.is_running else f"ended with status {status}"
+            log = "\n".join(self.service.logged_warnings())
+            raise TimeoutError(f"The service {state}. Its log:\n{log}") from None
+        async with asyncio.timeout(READY_TIMEOUT):
+            while (await send_probe(self.baseline.port, "/readyz")).status_code != 200:
+                await self._start_baseline()  # it does not recover from every fault by itself
         await asyncio.gather(*(self.service.get("/items") for _ in range(2 * POOL)))
 
-    def goes_on(self, what: Coroutine[Any, Any, Any]) -> None:
-        """Let something go on beside the fault, until it ends by itself."""
-        self._going_on.append(asyncio.create_task(what))
+    def run_in_background(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Start work that continues during the fault and ends by itself."""
+        self._background.append(asyncio.create_task(work))
 
-    async def quiet(self) -> None:
-        """Wait until nothing goes on any more."""
-        going_on, self._going_on = self._going_on, []
-        await asyncio.gather(*going_on)
+    async def wait_for_background_work(self) -> None:
+        """Wait until all background work has ended. Raises TimeoutError."""
+        tasks, self._background = self._background, []
+        async with asyncio.timeout(BACKGROUND_TIMEOUT):
+            await asyncio.gather(*tasks)
 
     async def stop(self) -> None:
-        """Stop everything, broken or not."""
-        for service in (self.service, self.naive):
-            await asyncio.to_thread(service.stop)
+        """Stop everything, in any state."""
+        for process in (self.service, self.baseline):
+            await asyncio.to_thread(process.stop)
         for proxy in self.proxies.values():
             await proxy.stop()
-        servers = [*self._first(), self.standby, *([self.replica] if self.replica else [])]
+        replicas = [self.replica] if self.replica else []
+        servers = [*self._independent_servers(), self.standby, *replicas]
         await asyncio.gather(*(asyncio.to_thread(server.stop) for server in servers))
 
-    async def connections(self) -> int:
+    async def database_connections(self) -> int:
         """Count the connections that the service has open to its database."""
         server = self.standby if self.layout == "standby" else self.postgres
         query = (
             "SELECT count(*) FROM pg_stat_activity"
-            " WHERE usename = 'service' AND application_name <> 'naive'"
+            " WHERE usename = 'service' AND application_name <> 'baseline'"
         )
         return int(await asyncio.to_thread(server.sql, query))
 
-    @property
-    def probes(self) -> dict[str, Probe]:
-        """The probes that are watched, ours and the naive ones."""
-        ours, naive = self.service.port, self.naive.port
+    def new_probes(self) -> dict[str, Probe]:
+        """Return the probes of the service and of the baseline, by name."""
+        service, baseline = self.service.port, self.baseline.port
         return {
-            **{name: Probe(ours, f"/health/{name}") for name in ("startup", "ready", "live")},
-            **{name: Probe(naive, f"/{name}") for name in ("healthz", "readyz")},
+            **{name: Probe(service, f"/health/{name}") for name in ("startup", "ready", "live")},
+            **{name: Probe(baseline, f"/{name}") for name in ("healthz", "readyz")},
         }
 
-    async def _start_naive(self) -> None:
-        await asyncio.to_thread(self.naive.stop)
-        self.naive.start(["-m", "faults.baseline", str(self.naive.port)], self.environment)
-        while (await ask(self.naive.port, "/healthz")).code != 200:
-            await asyncio.sleep(0.05)
+    async def _start_baseline(self) -> None:
+        await asyncio.to_thread(self.baseline.stop)
+        arguments = ["-m", "faults.baseline", str(self.baseline.port)]
+        self.baseline.start_python(arguments, self.variables)
+        await wait_until_responds(self.baseline, "/healthz")
 
-    def _first(self) -> list[Server]:
-        """The servers that need no other."""
+    def _independent_servers(self) -> list[Server]:
+        """Return the servers that need no other server."""
         redis = self.sentinels if self.layout == "sentinel" else self.valkey
         return [self.postgres, redis, self.kafka, self.downstream]
 
     def _addresses(self) -> dict[str, str]:
-        addresses = {server.variable: server.url for server in self._first()}
+        addresses = {server.variable: server.url for server in self._independent_servers()}
         if self.layout == "standby":
             addresses |= {"DATABASE_URL": self.standby.url, "DATABASE_ROLE": "standby"}
         if self.replica:
@@ -167,91 +174,110 @@ class Rig:
         return addresses
 
     def _migrate(self) -> None:
-        command = [sys.executable, "-m", *self.postgres.setup]
-        subprocess.run(command, env={"DATABASE_URL": self.postgres.url}, check=True, stderr=-3)
+        subprocess.run(
+            [sys.executable, "-m", *self.postgres.setup],
+            env={"DATABASE_URL": self.postgres.url},
+            check=True,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+        )
 
 
-class Service:
-    """A process that answers HTTP. log: where it writes."""
+class HttpProcess:
+    """A Python process that serves HTTP. log: the file that receives its output."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
-        self.environment: dict[str, str] = {}
-        self.port, self.management = free_port(), free_port()
+        self.variables: dict[str, str] = {}
+        self.port, self.management_port = free_port(), free_port()
         self._process: Process | None = None
 
-    def serve(self, environment: Mapping[str, str]) -> None:
-        """Start the generated service, with the routes that its own tests misuse."""
-        self.environment = dict(environment)
-        ports = {"SERVICE_PORT": self.port, "SERVICE_MANAGEMENT_PORT": self.management}
-        words = {name: str(port) for name, port in ports.items()}
-        self.start(["-m", "tests.faulty"], {**environment, **words})
+    def start_service(self, variables: Mapping[str, str]) -> None:
+        """Start the generated service with the extra routes of its own tests."""
+        self.variables = dict(variables)
+        ports = {"SERVICE_PORT": self.port, "SERVICE_MANAGEMENT_PORT": self.management_port}
+        self.start_python(
+            ["-m", "tests.faulty"],
+            {**variables, **{name: str(port) for name, port in ports.items()}},
+        )
 
-    def start(self, arguments: list[str], environment: Mapping[str, str]) -> None:
-        """Start Python with these arguments."""
+    def start_python(self, arguments: list[str], variables: Mapping[str, str]) -> None:
+        """Start Python with these arguments and environment variables."""
         path = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
         with self.log.open("ab") as log:
             self._process = Process(
-                [sys.executable, *arguments], output=log, environment={**path, **environment}
+                [sys.executable, *arguments], output=log, environment={**path, **variables}
             )
 
     def stop(self) -> None:
-        """End it in order, if it runs."""
+        """Shut the process down if it is running."""
         process, self._process = self._process, None
         if process is not None:
             process.stop()
 
     @property
-    def runs(self) -> bool:
-        """Whether its process lives."""
+    def is_running(self) -> bool:
+        """Whether the process is running."""
         return self._process is not None and self._process.status is None
 
     @property
-    def status(self) -> int | None:
-        """The exit status of a process that has ended by itself."""
+    def exit_status(self) -> int | None:
+        """The exit status of a process that ended by itself."""
         return self._process.status if self._process else None
 
     @property
     def pid(self) -> int:
-        """The id of its process."""
+        """The id of the process."""
         assert self._process
         return self._process.pids[0]
 
     async def get(self, path: str) -> int:
-        """Return the status code that a request gets."""
-        return (await fetch(self.port, path))[0]
+        """Send a GET request, and return the status code of the response."""
+        return (await send_request(self.port, path))[0]
 
-    async def post(self, name: str) -> int:
-        """Return the status code that creating an item gets."""
-        return (await fetch(self.port, "/items", "POST", b'{"name": "%s"}' % name.encode()))[0]
-
-    async def verbose(self) -> list[str]:
-        """Return what the management port says of each check."""
-        _, body = await fetch(self.management, "/health/ready?verbose")
+    async def verbose_report(self) -> list[str]:
+        """Return the lines of `ready?verbose` on the management port: one line per check."""
+        _, body = await send_request(self.management_port, "/health/ready?verbose")
         return body.decode().splitlines()
 
-    async def tasks(self) -> int:
-        """Return the number of tasks in its event loop."""
-        code, body = await fetch(self.port, "/faults/tasks")
+    async def task_count(self) -> int:
+        """Return the number of tasks in the event loop of the service."""
+        code, body = await send_request(self.port, "/faults/tasks")
         return int(body) if code == 200 else -1
 
-    def remarks(self) -> list[str]:
-        """Return the last warnings and errors in its log, and all that is no log line."""
+    def logged_warnings(self) -> list[str]:
+        """Return the last lines of the log that are above level info or are not JSON."""
         lines = self.log.read_text(errors="replace").splitlines()
         return [line[:1000] for line in lines if '"level": "info"' not in line][-20:]
 
-    def descriptors(self) -> int:
-        """Return the number of its open files and connections."""
+    def open_descriptors(self) -> int:
+        """Return the number of open files and connections."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
 
+async def wait_until(condition: Callable[[], Awaitable[bool]], timeout: float) -> None:  # noqa: ASYNC109 - the callers' bound
+    """Wait until a condition holds. Raises TimeoutError."""
+    async with asyncio.timeout(timeout):
+        while not await condition():
+            await asyncio.sleep(0.05)
+
+
+async def wait_until_responds(process: HttpProcess, path: str) -> None:
+    """Wait until a path is answered with 200. Raises TimeoutError."""
+
+    async def responds() -> bool:
+        return (await send_probe(process.port, path)).status_code == 200
+
+    await wait_until(responds, READY_TIMEOUT)
+
+
 @contextlib.asynccontextmanager
-async def running(layout: str) -> AsyncIterator[Rig]:
-    """Run a rig in a temporary folder."""
+async def running_environment(layout: Layout) -> AsyncIterator[Environment]:
+    """Run an environment in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        rig = Rig(layout, Path(folder))
+        env = Environment(layout, Path(folder))
         try:
-            await rig.start()
-            yield rig
+            await env.start()
+            yield env
         finally:
-            await rig.stop()
+            await env.stop()

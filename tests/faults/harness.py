@@ -1,4 +1,4 @@
-"""Injects a fault into a running service, watches the probes, heals it, and judges what it saw."""
+"""Inject a fault into a running service, poll its probes, repair it, and check the responses."""
 
 import asyncio
 import contextlib
@@ -7,56 +7,57 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from .environment import Rig
-from .probe_client import PATIENCE, SILENT, Answer, Probe
+from .environment import Environment
+from .probe_client import NO_RESPONSE, PROBE_TIMEOUT, Probe, ProbeResponse
 
 OK = 200
 DETECTION = 5 + 3 * 0.5 + 0.3
-"""Seconds in which an idle service notices: an interval, three timeouts, the back-off between."""
-TRAFFIC = 1 + 3 * 0.5 + 0.3
-"""The same where a request has failed: evidence is looked into within a second."""
-AT_ONCE = 5 + 0.5
-"""The same for what is not worth another try: an interval and one attempt."""
+"""Seconds until an idle service detects a failure: one interval, three timeouts, back-off."""
+TRAFFIC_DETECTION = 1 + 3 * 0.5 + 0.3
+"""The same after a request has failed: the next attempt then starts within one second."""
+PERMANENT_DETECTION = 5 + 0.5
+"""The same for failures that are not retried: one interval and one attempt."""
 RECOVERY = 2.0
-SLACK = 1.5
-"""Seconds by which a busy machine, and asking ten times a second, may be late."""
-SETTLED = 1.0
-"""Seconds for which an answer has to stay the same."""
+TOLERANCE = 1.5
+"""Extra seconds for a busy machine and for the poll interval."""
+STABLE = 1.0
+"""Seconds during which a response must not change again."""
 
-Act = Callable[[Rig], object]
-"""Does something to a rig: a function that may block, or one that returns an awaitable."""
+Action = Callable[[Environment], object]
+"""Changes the environment: a function that may block, or one that returns an awaitable."""
 
 
-def nothing(_: Rig) -> None:
-    """Do nothing: what was injected heals by itself, or is none."""
+def do_nothing(_: Environment) -> None:
+    """Do nothing: the fault ends by itself, or there is no fault."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is broken, how, and what the probes have to answer meanwhile.
+    """What is broken, how, and what the probes must return.
 
-    ready: its code while the fault lasts. 200 says that the service can do its work all the same,
-        and then a single other answer is a false alarm.
-    blames: what `?verbose` has to say while the fault lasts, as "postgres: TimeoutError".
-    within, back: seconds until `ready` has to have turned, and turned back after healing.
-    hold: seconds that it lasts after `ready` has turned, or in all where it must not turn.
-    also: further answers that are no shortfall while the fault lasts, as REFUSED from a process
-        that has ended.
-    examine: returns a sentence for each further thing that is not as it should be, while it lasts.
-    settings: of the service, over the rig's.
+    ready_code: what `ready` must return during the fault. 200 means that the service can still do
+        its work, and then any other response is a false alarm.
+    failure: what `?verbose` must contain during the fault, for example "postgres: TimeoutError".
+    detect_within, recover_within: seconds until `ready` must change, and until it must return 200
+        after the repair.
+    hold: seconds that the fault lasts after `ready` has changed, or in total if it must not change.
+    allowed_codes: further codes that are no error during the fault, for example CONNECTION_FAILED
+        from a process that has ended.
+    verify: returns one sentence per additional error, during the fault.
+    settings: environment variables of the service, over the default ones.
     """
 
     name: str
-    inject: Act
-    heal: Act = nothing
-    ready: int = 503
-    blames: str = ""
-    warns: bool = False
-    within: float = DETECTION
-    back: float = RECOVERY
-    hold: float = SETTLED
-    also: frozenset[int] = frozenset()
-    examine: Callable[[Rig], Awaitable[list[str]]] | None = None
+    inject: Action
+    repair: Action = do_nothing
+    ready_code: int = 503
+    failure: str = ""
+    must_warn: bool = False
+    detect_within: float = DETECTION
+    recover_within: float = RECOVERY
+    hold: float = STABLE
+    allowed_codes: frozenset[int] = frozenset()
+    verify: Callable[[Environment], Awaitable[list[str]]] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -69,165 +70,181 @@ class Resources:
     connections: int
 
     @classmethod
-    async def of(cls, rig: Rig) -> "Resources":
-        """Count them."""
-        service = rig.service
-        return cls(await service.tasks(), service.descriptors(), await rig.connections())
-
-    def within(self, other: "Resources") -> bool:
-        """Tell whether nothing has grown."""
-        return all(
-            mine <= theirs for mine, theirs in zip(*map(_values, (self, other)), strict=True)
+    async def count(cls, env: Environment) -> "Resources":
+        """Count the resources that the service holds now."""
+        service = env.service
+        return cls(
+            await service.task_count(),
+            service.open_descriptors(),
+            await env.database_connections(),
         )
+
+    def exceed(self, other: "Resources") -> bool:
+        """Return whether any count is higher than in the other resources."""
+        return any(mine > theirs for mine, theirs in zip(*map(_values, (self, other)), strict=True))
 
 
 @dataclass
 class Result:
-    """One row of the truth table. Times are seconds since the injection, durations seconds."""
+    """One row of the truth table. Times are seconds since the injection, durations are seconds."""
 
     name: str
     group: str
-    ready: int
-    blames: str
-    within: float
-    back: float
-    detected: float | None = None
-    recovered: float | None = None
-    healing: float = 0.0
-    """When mending began; recovery is counted from `healed`, when it was done."""
-    healed: float = 0.0
+    ready_code: int
+    failure: str
+    detect_within: float
+    recover_within: float
+    detected_after: float | None = None
+    recovered_after: float | None = None
+    """Counted from `repaired`."""
+    repair_started: float = 0.0
+    repaired: float = 0.0
     ended: float = 0.0
-    slowest: float = 0.0
-    before: Resources | None = None
-    after: Resources | None = None
-    said: list[str] = field(default_factory=list)
-    """What `?verbose` said while it lasted."""
+    slowest_response: float = 0.0
+    resources_before: Resources | None = None
+    resources_after: Resources | None = None
+    verbose_report: list[str] = field(default_factory=list)
+    """The lines of `?verbose` about failing checks, during the fault."""
     timelines: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
-    """For each probe the moments at which its answer changed, and to which code."""
-    shortfalls: list[str] = field(default_factory=list)
+    """For each probe: the times at which its response changed, and the new code."""
+    errors: list[str] = field(default_factory=list)
 
 
-async def run(fault: Fault, rig: Rig, group: str) -> Result:
-    """Play one fault from a service that is well to one that is well again, and judge it."""
-    result = Result(fault.name, group, fault.ready, fault.blames, fault.within, fault.back)
-    await rig.ready(fault.settings)
-    result.before = await _most(rig)
-    probes = rig.probes
-    async with _polled(probes):
-        await _until(lambda: all(len(probe.answers) > 2 for probe in probes.values()), 10)
+async def run_fault(fault: Fault, env: Environment, group: str) -> Result:
+    """Inject a fault into a ready service, repair it, wait until it is ready again, and check."""
+    result = Result(
+        fault.name,
+        group,
+        fault.ready_code,
+        fault.failure,
+        fault.detect_within,
+        fault.recover_within,
+    )
+    await env.ensure_ready(fault.settings)
+    result.resources_before = await _peak_resources(env)
+    probes = env.new_probes()
+    ready = probes["ready"]
+    async with _polling(probes):
+        await _wait_for(lambda: all(len(probe.responses) > 2 for probe in probes.values()), 10)
         injected = time.monotonic()
-        await _do(fault.inject, rig)
-        if fault.ready != OK:
-            ready = probes["ready"]
-            await _until(
-                lambda: _since(ready.answers, fault.ready, fault.also) is not None,
-                fault.within + SLACK + 1,
+        await _perform(fault.inject, env)
+        if fault.ready_code != OK:
+            await _wait_for(
+                lambda: (
+                    _start_of_last_run(ready.responses, fault.ready_code, fault.allowed_codes)
+                    is not None
+                ),
+                fault.detect_within + TOLERANCE + 1,
             )
         await asyncio.sleep(fault.hold)
-        result.said = [line for line in await rig.service.verbose() if not line.startswith("[+]")]
-        if fault.examine is not None:
-            result.shortfalls += await fault.examine(rig)
-        healing = time.monotonic()
-        await _do(fault.heal, rig)
-        healed = time.monotonic()
-        await _until(
-            lambda: _since(probes["ready"].since(healing), OK) is not None, fault.back + SLACK + 1
+        report = await env.service.verbose_report()
+        result.verbose_report = [line for line in report if not line.startswith("[+]")]
+        if fault.verify is not None:
+            result.errors += await fault.verify(env)
+        repair_started = time.monotonic()
+        await _perform(fault.repair, env)
+        repaired = time.monotonic()
+        await _wait_for(
+            lambda: _start_of_last_run(ready.responses_since(repair_started), OK) is not None,
+            fault.recover_within + TOLERANCE + 1,
         )
-        await asyncio.sleep(SETTLED)
-    await rig.quiet()
-    result.after = await _shrunk(rig, result.before)
-    _judge(fault, result, probes, (injected, healing, healed))
+        await asyncio.sleep(STABLE)
+    await env.wait_for_background_work()
+    result.resources_after = await _resources_after(env, result.resources_before)
+    _check_responses(fault, result, probes, (injected, repair_started, repaired))
     return result
 
 
-def _judge(
+def _check_responses(
     fault: Fault, result: Result, probes: Mapping[str, Probe], times: tuple[float, float, float]
 ) -> None:
-    """Write down what was seen, and each way in which it falls short."""
-    injected, healing, healed = times
+    """Fill the result in, with one error for each difference from what is expected."""
+    injected, repair_started, repaired = times
     ready = probes["ready"]
-    lasting = [each for each in ready.answers if injected <= each.at < healing]
-    turned = _since(lasting, fault.ready, fault.also)
-    back = _since(ready.since(healing), OK)
-    result.healing, result.healed = healing - injected, healed - injected
+    during = [each for each in ready.responses if injected <= each.sent_at < repair_started]
+    changed = _start_of_last_run(during, fault.ready_code, fault.allowed_codes)
+    recovered = _start_of_last_run(ready.responses_since(repair_started), OK)
+    result.repair_started, result.repaired = repair_started - injected, repaired - injected
     result.ended = time.monotonic() - injected
-    result.recovered = None if back is None else max(0.0, back - healed)
+    result.recovered_after = None if recovered is None else max(0.0, recovered - repaired)
     for name, probe in probes.items():
-        result.timelines[name] = list(_changes(probe.answers, injected))
-    ours = [answer for name in ("startup", "ready", "live") for answer in probes[name].answers]
-    result.slowest = max(answer.took for answer in ours)
-    result.shortfalls += [
-        *_false_alarms(fault, probes, times),
-        *_silence(fault, ours),
+        result.timelines[name] = list(_changes(probe.responses, injected))
+    responses = [each for name in ("startup", "ready", "live") for each in probes[name].responses]
+    result.slowest_response = max(each.duration for each in responses)
+    result.errors += [
+        *_unexpected_codes(fault, probes, injected),
+        *_missing_responses(fault, responses),
     ]
-    if fault.ready != OK:
-        result.detected = None if turned is None else turned - injected
-        if result.detected is None:
-            result.shortfalls.append(f"ready never answered {fault.ready} and kept to it")
-        elif result.detected > fault.within + SLACK:
-            result.shortfalls.append(f"ready took {result.detected:.1f} s to turn")
-    if fault.warns and not any(answer.warns for answer in ready.since(injected)):
-        result.shortfalls.append("ready did not warn")
-    check, _, error = fault.blames.partition(": ")
-    if not any(check in line and error in line for line in result.said) and fault.blames:
-        result.shortfalls.append(f"?verbose did not blame {fault.blames}, but said {result.said}")
-    if result.recovered is None:
-        result.shortfalls.append("ready did not come back")
-    elif result.recovered > fault.back + SLACK:
-        result.shortfalls.append(f"ready took {result.recovered:.1f} s to come back")
-    if result.before and result.after and not result.after.within(result.before):
-        result.shortfalls.append(f"it left something behind: {result.before} → {result.after}")
+    if fault.ready_code != OK:
+        result.detected_after = None if changed is None else changed - injected
+        if result.detected_after is None:
+            result.errors.append(f"ready did not settle on {fault.ready_code}")
+        elif result.detected_after > fault.detect_within + TOLERANCE:
+            result.errors.append(f"ready changed only after {result.detected_after:.1f} s")
+    if fault.must_warn and not any(each.warning for each in ready.responses_since(injected)):
+        result.errors.append("ready did not warn")
+    check, _, error = fault.failure.partition(": ")
+    if not any(check in line and error in line for line in result.verbose_report) and fault.failure:
+        result.errors.append(f"?verbose lacks {fault.failure}: {result.verbose_report}")
+    if result.recovered_after is None:
+        result.errors.append("ready did not recover")
+    elif result.recovered_after > fault.recover_within + TOLERANCE:
+        result.errors.append(f"ready recovered only after {result.recovered_after:.1f} s")
+    before, after = result.resources_before, result.resources_after
+    if before and after and after.exceed(before):
+        result.errors.append(f"resources leaked: {before} → {after}")
 
 
-def _false_alarms(
-    fault: Fault, probes: Mapping[str, Probe], times: tuple[float, float, float]
-) -> Iterator[str]:
-    """Yield a sentence for each probe that was red where it had no reason to be."""
-    injected = times[0]
+def _unexpected_codes(fault: Fault, probes: Mapping[str, Probe], injected: float) -> Iterator[str]:
+    """Yield one sentence for each probe that returned a code that the fault does not explain."""
     for name in ("startup", "ready", "live"):
-        answers = probes[name].answers
-        allowed = {OK, *fault.also}
-        if name == "ready" and fault.ready != OK:
+        responses = probes[name].responses
+        allowed = {OK, *fault.allowed_codes}
+        if name == "ready" and fault.ready_code != OK:
             allowed |= {503, 504}
-        lasting = [each for each in answers if injected <= each.at]
-        wrong = [each for each in answers if each.at < injected and each.code != OK]
-        wrong += [each for each in lasting if each.code not in allowed]
+        during = [each for each in responses if injected <= each.sent_at]
+        wrong = [each for each in responses if each.sent_at < injected and each.status_code != OK]
+        wrong += [each for each in during if each.status_code not in allowed]
         if wrong:
-            codes = sorted({each.code for each in wrong})
-            when = wrong[0].at - injected
-            yield f"{name} answered {codes} {len(wrong)} times, first at {when:.1f} s"
+            codes = sorted({each.status_code for each in wrong})
+            first = wrong[0].sent_at - injected
+            yield f"{name} returned {codes} {len(wrong)} times, first at {first:.1f} s"
 
 
-def _silence(fault: Fault, answers: list[Answer]) -> Iterator[str]:
-    slow = [answer for answer in answers if answer.took >= PATIENCE]
-    if slow and SILENT not in fault.also:
-        yield f"{len(slow)} probes had no answer within {PATIENCE:g} s"
+def _missing_responses(fault: Fault, responses: list[ProbeResponse]) -> Iterator[str]:
+    slow = [each for each in responses if each.duration >= PROBE_TIMEOUT]
+    if slow and NO_RESPONSE not in fault.allowed_codes:
+        yield f"{len(slow)} probes had no response within {PROBE_TIMEOUT:g} s"
 
 
-def _since(answers: list[Answer], code: int, also: frozenset[int] = frozenset()) -> float | None:
-    """Return since when a probe has answered with this code, and with none but it and `also`."""
-    since = None
-    for answer in answers:
-        if answer.code == code:
-            since = answer.at if since is None else since
-        elif answer.code not in also:
-            since = None
-    return since
+def _start_of_last_run(
+    responses: list[ProbeResponse], code: int, ignored: frozenset[int] = frozenset()
+) -> float | None:
+    """Return when a probe began to return a code without interruption, or None.
+
+    Responses with ignored codes do not interrupt.
+    """
+    start = None
+    for response in responses:
+        if response.status_code == code:
+            start = response.sent_at if start is None else start
+        elif response.status_code not in ignored:
+            start = None
+    return start
 
 
-def _changes(answers: list[Answer], zero: float) -> Iterator[tuple[float, int]]:
-    """Yield when the answers changed, and to what; a warning is told as 299."""
+def _changes(responses: list[ProbeResponse], zero: float) -> Iterator[tuple[float, int]]:
+    """Yield when the responses changed, and the new code. A warning is shown as 299."""
     last = None
-    for answer in answers:
-        code = 299 if answer.warns else answer.code
+    for response in responses:
+        code = 299 if response.warning else response.status_code
         if code != last:
-            yield round(answer.at + answer.took - zero, 2), code
+            yield round(response.sent_at + response.duration - zero, 2), code
             last = code
 
 
 @contextlib.asynccontextmanager
-async def _polled(probes: Mapping[str, Probe]) -> AsyncIterator[None]:
-    """Poll the probes meanwhile."""
+async def _polling(probes: Mapping[str, Probe]) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(probe.poll()) for probe in probes.values()]
     try:
         yield
@@ -237,33 +254,34 @@ async def _polled(probes: Mapping[str, Probe]) -> AsyncIterator[None]:
         await asyncio.wait(tasks)
 
 
-async def _do(act: Act, rig: Rig) -> None:
-    done = act(rig) if inspect.iscoroutinefunction(act) else await asyncio.to_thread(act, rig)
-    if inspect.isawaitable(done):
-        await done
+async def _perform(action: Action, env: Environment) -> None:
+    blocking = not inspect.iscoroutinefunction(action)
+    result = await asyncio.to_thread(action, env) if blocking else action(env)
+    if inspect.isawaitable(result):
+        await result
 
 
-async def _until(condition: Callable[[], bool], within: float) -> None:
-    """Wait until the condition holds, or has not come to hold in time: judging comes later."""
-    deadline = time.monotonic() + within
+async def _wait_for(condition: Callable[[], bool], timeout: float) -> None:  # noqa: ASYNC109 - see below
+    """Wait until a condition holds or the timeout is over. `_check_responses` tells which."""
+    deadline = time.monotonic() + timeout
     while not condition() and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
 
 
-async def _most(rig: Rig) -> Resources:
-    """Return the most that a service holds at rest: attempts come and go."""
-    seen = []
+async def _peak_resources(env: Environment) -> Resources:
+    """Return the highest counts of an idle service within a second: attempts come and go."""
+    samples = []
     for _ in range(10):
-        seen.append(await Resources.of(rig))
+        samples.append(await Resources.count(env))
         await asyncio.sleep(0.1)
-    return Resources(*(max(column) for column in zip(*map(_values, seen), strict=True)))
+    return Resources(*(max(column) for column in zip(*map(_values, samples), strict=True)))
 
 
-async def _shrunk(rig: Rig, before: Resources) -> Resources:
-    """Return what the service holds as soon as it is no more than before, or after a while."""
+async def _resources_after(env: Environment, before: Resources) -> Resources:
+    """Return the counts as soon as none exceeds those before, or after ten seconds."""
     for _ in range(100):
-        after = await Resources.of(rig)
-        if after.within(before):
+        after = await Resources.count(env)
+        if not after.exceed(before):
             break
         await asyncio.sleep(0.1)
     return after

@@ -1,4 +1,4 @@
-"""Asks probes as a kubelet does: on a connection each, with a second of patience."""
+"""Send probe requests as a kubelet does: a new connection for each, and a timeout of one second."""
 
 import asyncio
 import contextlib
@@ -6,58 +6,60 @@ import re
 import time
 from dataclasses import dataclass, field
 
-PERIOD = 0.1
-"""Seconds between two questions: a kubelet's few seconds would hide the timeline."""
-PATIENCE = 1.0
-"""Seconds until an answer counts as none: a kubelet's default `timeoutSeconds`."""
+POLL_INTERVAL = 0.1
+"""Seconds between two requests. A kubelet's interval of several seconds would hide the timeline."""
+PROBE_TIMEOUT = 1.0
+"""Seconds to wait for a response: a kubelet's default `timeoutSeconds`."""
 
-SILENT, REFUSED = 0, -1
-"""What stands for a code where there is none: no answer in time; no connection, or a broken one."""
+NO_RESPONSE, CONNECTION_FAILED = 0, -1
+"""Stand for a status code: no response within the timeout; connection refused or broken."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One answer to one probe. at: seconds of `time.monotonic`; took: seconds."""
+class ProbeResponse:
+    """One response to one probe request. sent_at: seconds of `time.monotonic`."""
 
-    at: float
-    code: int
-    took: float
-    warns: bool = False
+    sent_at: float
+    status_code: int
+    duration: float
+    warning: bool = False
 
 
 @dataclass
 class Probe:
-    """What one probe answered, in order."""
+    """A probe endpoint and its responses, in order."""
 
     port: int
     path: str
-    answers: list[Answer] = field(default_factory=list)
+    responses: list[ProbeResponse] = field(default_factory=list)
 
     async def poll(self) -> None:
-        """Ask for ever."""
+        """Send requests until cancelled."""
         due = time.monotonic()
         while True:
-            due = max(due + PERIOD, time.monotonic())
-            self.answers.append(await ask(self.port, self.path))
+            due = max(due + POLL_INTERVAL, time.monotonic())
+            self.responses.append(await send_probe(self.port, self.path))
             await asyncio.sleep(due - time.monotonic())
 
-    def since(self, at: float) -> list[Answer]:
-        """Return the answers to what was asked from then on."""
-        return [answer for answer in self.answers if answer.at >= at]
+    def responses_since(self, start: float) -> list[ProbeResponse]:
+        """Return the responses to requests that were sent at this time or later."""
+        return [response for response in self.responses if response.sent_at >= start]
 
 
-async def ask(port: int, path: str, patience: float = PATIENCE) -> Answer:
-    """Ask once, on a connection of its own."""
+async def send_probe(port: int, path: str, timeout: float = PROBE_TIMEOUT) -> ProbeResponse:  # noqa: ASYNC109 - it is measured, not raised
+    """Send one probe request on a new connection."""
     started = time.monotonic()
-    code, body = SILENT, b""
+    code, body = NO_RESPONSE, b""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(patience):
-            code, body = await fetch(port, path)
-    return Answer(started, code, time.monotonic() - started, warns=b'"warn"' in body)
+        async with asyncio.timeout(timeout):
+            code, body = await send_request(port, path)
+    return ProbeResponse(started, code, time.monotonic() - started, warning=b'"warn"' in body)
 
 
-async def fetch(port: int, path: str, method: str = "GET", body: bytes = b"") -> tuple[int, bytes]:
-    """Return the status code and body of a request; REFUSED where there is no whole answer."""
+async def send_request(
+    port: int, path: str, method: str = "GET", body: bytes = b""
+) -> tuple[int, bytes]:
+    """Return the status code and the body, or CONNECTION_FAILED if the response is incomplete."""
     head = f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n"
     if body:
         head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
@@ -69,9 +71,12 @@ async def fetch(port: int, path: str, method: str = "GET", body: bytes = b"") ->
         headers, _, body = rest.partition(b"\r\n\r\n")
         code = int(status.split()[1])
         length = re.search(rb"(?i)^content-length: *(\d+)", headers, re.MULTILINE)
-        return (code, body) if not length or int(length[1]) == len(body) else (REFUSED, b"")
+        if length and int(length[1]) != len(body):
+            return CONNECTION_FAILED, b""
     except (OSError, IndexError, ValueError):
-        return REFUSED, b""
+        return CONNECTION_FAILED, b""
+    else:
+        return code, body
     finally:
         if writer is not None:
             writer.transport.abort()

@@ -1,33 +1,33 @@
-"""A TCP proxy that breaks the network between a client and a server as networks break."""
+"""A TCP proxy that simulates network failures between a client and a server."""
 
 import asyncio
 import contextlib
 import socket
 import struct
 
-LINGER = struct.pack("ii", 1, 0)
-"""SO_LINGER on, for 0 s: closing sends RST instead of FIN (socket(7))."""
+LINGER_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER on, with 0 s: closing the socket sends RST instead of FIN (socket(7))."""
 
 
 class Proxy:
-    """Passes bytes on to a port of 127.0.0.1 until told otherwise.
+    """Forwards connections to a port of 127.0.0.1, unless a failure is simulated.
 
-    port: where it listens, found by `start`. latency: seconds by which each answer is late.
+    port: the port on which it listens, set by `start`. latency: seconds of delay per response.
     """
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.port = 0
         self.latency = 0.0
-        self._open = asyncio.Event()
-        self._open.set()
-        self._refusing = False
+        self._forwarding = asyncio.Event()
+        self._forwarding.set()
+        self._resetting = False
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
-        """Listen; on a free port the first time."""
+        """Listen: on a free port the first time, on the same port afterwards."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -35,33 +35,33 @@ class Proxy:
         """Close the listener and reset every connection."""
         if self._server is not None:
             self._server.close()
-        self.reset()
+        self._reset_open_connections()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def swallow(self) -> None:
-        """Be a black hole: connections stay open, and new ones are accepted, but nothing passes."""
-        self._open.clear()
+    def drop_traffic(self) -> None:
+        """Forward nothing more. Connections stay open, and new ones are accepted."""
+        self._forwarding.clear()
 
-    def refuse(self) -> None:
-        """Reset every connection, and each new one as soon as it comes."""
-        self._refusing = True
-        self.reset()
+    def reset_connections(self) -> None:
+        """Reset every connection, and each new one as soon as it is accepted."""
+        self._resetting = True
+        self._reset_open_connections()
 
-    def heal(self) -> None:
-        """Pass everything on again; what a black hole swallowed stays lost with its connection."""
-        if not self._open.is_set():
-            self.reset()
-        self.latency, self._refusing = 0.0, False
-        self._open.set()
+    def repair(self) -> None:
+        """Forward everything again. Connections whose traffic was dropped are reset."""
+        if not self._forwarding.is_set():
+            self._reset_open_connections()
+        self.latency, self._resetting = 0.0, False
+        self._forwarding.set()
 
-    def reset(self) -> None:
-        """Reset every connection, as a firewall that has lost its state does."""
+    def _reset_open_connections(self) -> None:
+        """Reset every open connection, as a firewall does after it has lost its state."""
         for writer in self._writers:
             with contextlib.suppress(OSError):
                 connection = writer.get_extra_info("socket")
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -71,15 +71,15 @@ class Proxy:
             task.add_done_callback(self._tasks.discard)
         self._writers.add(writer)
         try:
-            if self._refusing:
-                self.reset()
+            if self._resetting:
+                self._reset_open_connections()
                 return
-            await self._open.wait()
+            await self._forwarding.wait()
             upstream, up = await asyncio.open_connection("127.0.0.1", self.target)
             self._writers.add(up)
             try:
                 await asyncio.gather(
-                    self._pass(reader, up, late=False), self._pass(upstream, writer)
+                    self._forward(reader, up, delayed=False), self._forward(upstream, writer)
                 )
             finally:
                 self._writers.discard(up)
@@ -90,13 +90,13 @@ class Proxy:
             self._writers.discard(writer)
             writer.transport.abort()
 
-    async def _pass(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, late: bool = True
+    async def _forward(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, delayed: bool = True
     ) -> None:
-        """Carry one direction; latency is an answer's, so that it counts once a round trip."""
+        """Forward one direction. Only responses are delayed: one delay per round trip."""
         while data := await reader.read(65536):
-            await self._open.wait()
-            if late and self.latency:
+            await self._forwarding.wait()
+            if delayed and self.latency:
                 await asyncio.sleep(self.latency)
             writer.write(data)
             await writer.drain()

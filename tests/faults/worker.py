@@ -1,8 +1,8 @@
-"""Plays the faults of one group, one after another, and writes a line of JSON for each.
+"""Run the faults of one group in sequence, and print one line of JSON for each.
 
     python -m faults.worker GROUP NAME...
 
-It runs in the folder and the environment of the generated service.
+It runs in the folder of the generated service, with the service's packages.
 """
 
 import asyncio
@@ -10,25 +10,25 @@ import json
 import sys
 from dataclasses import asdict
 
-from .environment import running
-from .harness import run
+from .environment import running_environment
+from .harness import run_fault
 from .scenarios import GROUPS
 
 
-async def play(group: str, *names: str) -> None:
-    """Play them. After one that fell short the next begin on a rig of their own."""
+async def run_faults(group: str, *names: str) -> None:
+    """Run the named faults. After an error, continue in a new environment."""
     layout, faults = GROUPS[group]
-    waiting = [fault for fault in faults if fault.name in names]
-    while waiting:
-        async with running(layout) as rig:
-            well = True
-            while waiting and well:
-                result = await run(waiting.pop(0), rig, group)
+    remaining = [fault for fault in faults if fault.name in names]
+    while remaining:
+        async with running_environment(layout) as env:
+            passed = True
+            while remaining and passed:
+                result = await run_fault(remaining.pop(0), env, group)
                 print(json.dumps(asdict(result)), flush=True)
-                well = not result.shortfalls
-            if not well:
-                print(*rig.service.remarks(), sep="\n", file=sys.stderr)
+                passed = not result.errors
+            if not passed:
+                print(*env.service.logged_warnings(), sep="\n", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    asyncio.run(play(*sys.argv[1:]))
+    asyncio.run(run_faults(*sys.argv[1:]))

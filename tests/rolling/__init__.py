@@ -1,11 +1,11 @@
-"""A deployment without a cluster: real processes of a generated service, and Kubernetes in small.
+"""A rolling deployment without a cluster: real processes, and the parts of Kubernetes that matter.
 
     python -m rolling SCENARIO POD.json
 
-`pod.py` is a kubelet: it starts a process, asks its probes, restarts it and ends it, as the pod's
-manifest says. `deployment.py` keeps replicas and rolls them, and routes connections to those that
-are ready. `load.py` is the clients, which ask once. `__main__.py` plays a scenario on real servers
-and prints what was seen; `test_rolling.py` says what must have been seen.
+`pod.py` acts as a kubelet: it starts a process, sends its probes, and restarts and stops it as the
+pod's manifest says. `deployment.py` keeps replicas, rolls them, and routes connections to ready
+ones. `load.py` has the clients, which do not retry. `__main__.py` runs a scenario on real servers
+and prints its results, and `test_rolling.py` checks them.
 
-All that Kubernetes and the service wait for takes a fifth of its time, see `clock.py`.
+All waiting times of Kubernetes and of the service are divided by five: see `clock.py`.
 """

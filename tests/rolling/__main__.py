@@ -1,9 +1,9 @@
-"""Plays a scenario on real servers, and prints what was seen as JSON.
+"""Run a scenario on real servers, and print the results as JSON.
 
     python -m rolling SCENARIO POD.json
 
-It runs in the folder and the environment of the generated service. POD.json holds the `spec` of a
-pod, and the `settings` of the service in it.
+It runs in the folder of the generated service, with the service's packages. POD.json contains the
+`spec` of a pod, and the `settings` of the service in it.
 """
 
 import asyncio
@@ -22,26 +22,27 @@ from typing import Any
 from dev.postgres import Postgres
 from dev.servers import SERVERS
 
-from .clock import until
+from .clock import wait_until
 from .deployment import Deployment
 from .load import Load
 from .manifest import Manifest
 
 REPLICAS = 3
-ROUNDS = 7
-CALM = 1.0
-"""Seconds of load before the first and after the last pod goes."""
-SLOWNESS = """
-CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql
+ROLLS = 7
+STEADY_LOAD = 1.0
+"""Seconds of load before the first and after the last pod is deleted."""
+SETUP_TIMEOUT = 120.0
+SLOW_INSERTS = """
+CREATE FUNCTION sleep_on_insert() RETURNS trigger LANGUAGE plpgsql
     AS 'BEGIN PERFORM pg_sleep(1.5); RETURN NEW; END';
-CREATE TRIGGER be_slow BEFORE INSERT ON items FOR EACH ROW
-    WHEN (NEW.name LIKE 'slow %') EXECUTE FUNCTION be_slow();
+CREATE TRIGGER sleep_on_insert BEFORE INSERT ON items FOR EACH ROW
+    WHEN (NEW.name LIKE 'slow %') EXECUTE FUNCTION sleep_on_insert();
 """
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
-    """Where a deployment runs: its servers, and a folder for its logs."""
+class Environment:
+    """The servers that a deployment uses, and the folder for its logs."""
 
     postgres: Postgres
     addresses: dict[str, str]
@@ -49,7 +50,7 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def deployed(self, manifest: Manifest) -> AsyncIterator[Deployment]:
-        """Deploy the service, until the end of the block."""
+        """Deploy the service in a `with` block."""
         deployment = Deployment(manifest, self.addresses, self.folder)
         try:
             await deployment.start(REPLICAS)
@@ -58,85 +59,86 @@ class Stage:
             await deployment.stop()
 
 
-async def roll_safely(stage: Stage, manifest: Manifest) -> dict[str, Any]:
-    """Replace every replica under load, as the chart has it."""
-    return await _roll(stage, manifest, ROUNDS)
+async def roll_with_drain(env: Environment, manifest: Manifest) -> dict[str, Any]:
+    """Replace every replica under load, as the chart specifies."""
+    return await _roll(env, manifest, ROLLS)
 
 
-async def roll_carelessly(stage: Stage, manifest: Manifest) -> dict[str, Any]:
-    """Replace every replica as most services leave: at once."""
+async def roll_without_drain(env: Environment, manifest: Manifest) -> dict[str, Any]:
+    """Replace every replica under load, without `preStop` and without a drain delay."""
     settings = manifest.settings | {"SERVICE_DRAIN_DELAY": "0"}
-    return await _roll(stage, dataclasses.replace(manifest, pre_stop=0, settings=settings), 1)
+    return await _roll(env, dataclasses.replace(manifest, pre_stop=0, settings=settings), 1)
 
 
-async def _roll(stage: Stage, manifest: Manifest, rounds: int) -> dict[str, Any]:
+async def _roll(env: Environment, manifest: Manifest, rolls: int) -> dict[str, Any]:
     started = time.monotonic()
-    async with stage.deployed(manifest) as deployment:
+    async with env.deployed(manifest) as deployment:
         load = Load(deployment.service.connect)
         async with load.running():
-            await asyncio.sleep(CALM)
-            for _ in range(rounds):
+            await asyncio.sleep(STEADY_LOAD)
+            for _ in range(rolls):
                 await deployment.roll()
-            await deployment.settle()
-            await asyncio.sleep(CALM)
-        there = Counter(stage.postgres.sql("SELECT name FROM items").splitlines())
+            await deployment.wait_for_deletions()
+            await asyncio.sleep(STEADY_LOAD)
+        stored = Counter(env.postgres.sql("SELECT name FROM items").splitlines())
+        pods = (*deployment.deleted, *deployment.pods)
         return {
             "seconds": round(time.monotonic() - started),
-            "asked": load.asked,
-            "lost": load.lost,
-            "crossed": load.crossed,
+            "requests": load.requests,
+            "failures": load.failures,
+            "retried": load.retried,
             "created": len(load.created),
-            "missing": [name for name in load.created if name not in there],
-            "repeated": [name for name, times in there.items() if times > 1],
-            "fewest": deployment.service.fewest,
-            "statuses": [status for pod in deployment.deleted for status in pod.statuses],
-            "killed": sum(pod.killed for pod in deployment.deleted),
-            "restarts": sum(pod.restarts for pod in (*deployment.deleted, *deployment.pods)),
-            "logged": list(_remarks(stage.folder)),
+            "missing": [name for name in load.created if name not in stored],
+            "duplicates": [name for name, count in stored.items() if count > 1],
+            "min_endpoints": deployment.service.min_endpoints,
+            "exit_statuses": [each for pod in deployment.deleted for each in pod.exit_statuses],
+            "kills": sum(pod.kills for pod in deployment.deleted),
+            "restarts": sum(pod.restarts for pod in pods),
+            "warnings": list(_logged_warnings(env.folder)),
         }
 
 
-def _remarks(folder: Path) -> Iterator[str]:
-    """Yield what the processes have logged beside requests and their daily business."""
+def _logged_warnings(folder: Path) -> Iterator[str]:
+    """Yield the log lines above level info, without those about requests."""
     for log in folder.glob("pod-*.log"):
         for line in log.read_text().splitlines():
             if '"level": "info"' not in line and '"message": "request"' not in line:
                 yield line
 
 
-async def freeze(stage: Stage, manifest: Manifest) -> dict[str, Any]:
-    """Freeze the database for longer than `live` may fail, and then one process for good."""
-    async with stage.deployed(manifest) as deployment:
+async def freeze(env: Environment, manifest: Manifest) -> dict[str, Any]:
+    """Freeze the database for longer than `live` may fail, then freeze one process for good."""
+    async with env.deployed(manifest) as deployment:
         service, pods = deployment.service, deployment.pods
-        before = [pod.pid for pod in pods]
-        stage.postgres.pause()
+        pids = [pod.pid for pod in pods]
+        env.postgres.pause()
         for pod in pods:
-            pod.live.clear()
-        emptied = await until(lambda: not service.endpoints)
-        enough = 2 * manifest.live.failures
-        await until(lambda: all(len(pod.live) >= enough for pod in pods))
-        live = [code for pod in pods for code in pod.live]
-        stage.postgres.resume()
-        filled = await until(lambda: len(service.endpoints) == REPLICAS)
-        seen = {
-            "emptied": emptied,
-            "live": live,
-            "filled": filled,
+            pod.live_codes.clear()
+        detected_after = await wait_until(lambda: not service.endpoints)
+        enough = 2 * manifest.live.failure_threshold
+        await wait_until(lambda: all(len(pod.live_codes) >= enough for pod in pods))
+        live_codes = [code for pod in pods for code in pod.live_codes]
+        env.postgres.resume()
+        recovered_after = await wait_until(lambda: len(service.endpoints) == REPLICAS)
+        database_frozen = {
+            "detected_after": detected_after,
+            "live_codes": live_codes,
+            "recovered_after": recovered_after,
             "restarts": sum(pod.restarts for pod in pods),
-            "same": before == [pod.pid for pod in pods],
+            "same_processes": pids == [pod.pid for pod in pods],
         }
-        wedged, *others = pods
-        wedged.process.pause()
-        await until(lambda: wedged.restarts and wedged.ready)
-        return seen | {
-            "wedged": wedged.restarts,
-            "killed": wedged.killed,
-            "others": sum(pod.restarts for pod in others),
+        frozen, *others = pods
+        frozen.process.pause()
+        await wait_until(lambda: frozen.restarts and frozen.ready)
+        return database_frozen | {
+            "frozen_pod_restarts": frozen.restarts,
+            "frozen_pod_kills": frozen.kills,
+            "other_pod_restarts": sum(pod.restarts for pod in others),
         }
 
 
 @contextlib.contextmanager
-def staged() -> Iterator[Stage]:
+def running_environment() -> Iterator[Environment]:
     """Run new servers in a temporary folder."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rolling-")))
@@ -144,22 +146,27 @@ def staged() -> Iterator[Stage]:
         addresses = {server.variable: server.url for server in servers}
         for server in servers:
             if server.setup:
-                setup = [sys.executable, "-m", *server.setup]
-                subprocess.run(setup, env=addresses, check=True, stderr=subprocess.DEVNULL)
+                subprocess.run(
+                    [sys.executable, "-m", *server.setup],
+                    env=addresses,
+                    check=True,
+                    stderr=subprocess.DEVNULL,
+                    timeout=SETUP_TIMEOUT,
+                )
         (postgres,) = (server for server in servers if isinstance(server, Postgres))
-        postgres.sql(SLOWNESS)
-        yield Stage(postgres, addresses, folder)
+        postgres.sql(SLOW_INSERTS)
+        yield Environment(postgres, addresses, folder)
 
 
-SCENARIOS: dict[str, Callable[[Stage, Manifest], Coroutine[None, None, dict[str, Any]]]] = {
-    "safely": roll_safely,
-    "carelessly": roll_carelessly,
+SCENARIOS: dict[str, Callable[[Environment, Manifest], Coroutine[None, None, dict[str, Any]]]] = {
+    "with-drain": roll_with_drain,
+    "without-drain": roll_without_drain,
     "frozen": freeze,
 }
 
 if __name__ == "__main__":
     scenario, pod = sys.argv[1:]
-    with staged() as stage:
-        manifest = Manifest.of(**json.loads(Path(pod).read_text("utf-8")))
-        seen = asyncio.run(SCENARIOS[scenario](stage, manifest))
-        print(json.dumps(seen))  # noqa: T201 - the test reads it
+    with running_environment() as env:
+        manifest = Manifest.from_pod(**json.loads(Path(pod).read_text("utf-8")))
+        results = asyncio.run(SCENARIOS[scenario](env, manifest))
+        print(json.dumps(results))  # noqa: T201 - the test reads it

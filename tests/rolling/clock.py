@@ -1,30 +1,30 @@
-"""The time of these tests, in which all that only waits goes faster than in a cluster."""
+"""The time scale of these tests: waiting times are shorter than in a cluster."""
 
 import asyncio
 import time
 from collections.abc import Callable
 
-FASTER = 5
-"""How much faster. What a machine has to work for is not: how long the answer to a probe may take,
-how fast the service notices that a server is away, how long a start may take.
+SPEEDUP = 5
+"""Divisor of all waiting times. What depends on the speed of the machine is not divided: probe
+timeouts, the detection of a failed server, and the time for a start.
 """
-PATIENCE = 60.0
-"""Seconds for what takes a few, on a busy machine."""
+WAIT_TIMEOUT = 60.0
+"""Seconds for what takes a few seconds unless the machine is very busy."""
 
 
 def scaled(seconds: float) -> float:
-    """Return what a time in a cluster is here, in seconds."""
-    return seconds / FASTER
+    """Return the seconds that a waiting time in a cluster takes here."""
+    return seconds / SPEEDUP
 
 
-PROPAGATION = scaled(2)
-"""Seconds until a change of the endpoints has reached every node."""
+ENDPOINT_PROPAGATION = scaled(2)
+"""Seconds until every node has received a change of the endpoints."""
 
 
-async def until(condition: Callable[[], object], within: float = PATIENCE) -> float:
-    """Wait for a condition, and return the seconds it took. Raises TimeoutError."""
+async def wait_until(condition: Callable[[], object], timeout: float = WAIT_TIMEOUT) -> float:  # noqa: ASYNC109 - it bounds every wait
+    """Wait until a condition holds, and return the seconds it took. Raises TimeoutError."""
     started = time.monotonic()
-    async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110 - what it waits for is the world
+    async with asyncio.timeout(timeout):
+        while not condition():  # noqa: ASYNC110 - no event reports a change outside this process
             await asyncio.sleep(0.02)
     return time.monotonic() - started

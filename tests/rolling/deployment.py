@@ -1,11 +1,11 @@
-"""A Deployment and its Service: replicas that are rolled, and the way to those that are ready."""
+"""A Deployment and its Service: replicas that are rolled, and the routing to ready ones."""
 
 import asyncio
 import random
 from collections.abc import Mapping
 from pathlib import Path
 
-from .clock import PROPAGATION, until
+from .clock import ENDPOINT_PROPAGATION, wait_until
 from .manifest import Manifest
 from .pod import Pod
 
@@ -13,36 +13,36 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Service:
-    """Leads each new connection to one of the endpoints, and has no more to do with it.
+    """Routes each new connection to a random endpoint.
 
-    So does kube-proxy: as a connection begins, the kernel chooses its other end at random. Nothing
-    is tried twice, and an endpoint is as good as the others until it is one no longer.
+    kube-proxy does the same: the kernel chooses the endpoint when a connection is opened. There are
+    no retries, and an endpoint receives connections until it is removed.
     """
 
     def __init__(self) -> None:
         self.endpoints: list[int] = []
-        self.fewest = 0
-        """The fewest endpoints that there were since it was set."""
+        self.min_endpoints = 0
+        """The lowest number of endpoints since this attribute was last set."""
 
     def publish(self, ports: list[int]) -> None:
-        """Make these ports the endpoints as soon as that has got about."""
-        asyncio.get_running_loop().call_later(PROPAGATION, self._take, ports)
+        """Make these ports the endpoints, after the propagation delay."""
+        asyncio.get_running_loop().call_later(ENDPOINT_PROPAGATION, self._set_endpoints, ports)
 
     async def connect(self) -> Connection:
-        """Connect to an endpoint. Raises OSError if that fails, or if there is none."""
+        """Connect to an endpoint. Raises OSError if that fails or if there is no endpoint."""
         if not self.endpoints:
             raise ConnectionRefusedError("there is no endpoint")
         return await asyncio.open_connection("127.0.0.1", random.choice(self.endpoints))
 
-    def _take(self, ports: list[int]) -> None:
+    def _set_endpoints(self, ports: list[int]) -> None:
         self.endpoints = ports
-        self.fewest = min(self.fewest, len(ports))
+        self.min_endpoints = min(self.min_endpoints, len(ports))
 
 
 class Deployment:
-    """Some replicas of a pod, with `maxSurge: 1` and `maxUnavailable: 0`.
+    """Replicas of a pod, rolled with `maxSurge: 1` and `maxUnavailable: 0`.
 
-    environment: what they have beside the manifest's settings. folder: where they write.
+    environment: variables in addition to the manifest's settings. folder: for the logs.
     """
 
     def __init__(self, manifest: Manifest, environment: Mapping[str, str], folder: Path) -> None:
@@ -55,41 +55,41 @@ class Deployment:
         self._deletions: list[asyncio.Task[None]] = []
 
     async def start(self, replicas: int) -> None:
-        """Start all replicas, and return when they are the endpoints."""
+        """Start all replicas, and wait until they are the endpoints."""
         for _ in range(replicas):
-            self._create()
-        await until(lambda: len(self.service.endpoints) == replicas)
-        self.service.fewest = replicas
+            self._create_pod()
+        await wait_until(lambda: len(self.service.endpoints) == replicas)
+        self.service.min_endpoints = replicas
 
     async def roll(self) -> None:
-        """Replace each replica: start a new one and, as soon as it is ready, delete the oldest.
+        """Replace each replica: start a new pod and, as soon as it is ready, delete the oldest.
 
-        As in a cluster, the next one does not wait for the end of the one before.
+        As in a cluster, the next replacement does not wait until the deleted pod has ended.
         """
         for _ in list(self.pods):
-            new = self._create()
-            await new.until_ready()
+            new = self._create_pod()
+            await new.wait_until_ready()
             oldest = self.pods.pop(0)
             self.deleted.append(oldest)
             self._deletions.append(asyncio.create_task(oldest.delete()))
 
-    async def settle(self) -> None:
-        """Return when all that were deleted have ended."""
+    async def wait_for_deletions(self) -> None:
+        """Wait until all deleted pods have ended. Each is killed after its grace period."""
         await asyncio.gather(*self._deletions)
 
     async def stop(self) -> None:
-        """End everything at once, whatever has happened."""
+        """Kill all processes, in any state."""
         for deletion in self._deletions:
             deletion.cancel()
         for pod in (*self.deleted, *self.pods):
-            await pod.abandon()
+            await pod.kill()
 
-    def _create(self) -> Pod:
+    def _create_pod(self) -> Pod:
         log = self._folder / f"pod-{len(self.deleted) + len(self.pods)}.log"
-        pod = Pod(self._manifest, self._environment, log, self._publish)
+        pod = Pod(self._manifest, self._environment, log, self._publish_ready_pods)
         self.pods.append(pod)
         return pod
 
-    def _publish(self) -> None:
+    def _publish_ready_pods(self) -> None:
         pods = (*self.pods, *self.deleted)
         self.service.publish([pod.port for pod in pods if pod.ready and not pod.terminating])

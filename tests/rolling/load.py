@@ -1,4 +1,4 @@
-"""Clients that ask at a steady rate, whatever they are answered."""
+"""Clients that send requests at a constant rate, whatever the responses are."""
 
 import asyncio
 import contextlib
@@ -13,70 +13,73 @@ from dataclasses import dataclass
 
 from .deployment import Connection
 
-PATIENCE = 10.0
-"""Seconds until an answer counts as none."""
+RESPONSE_TIMEOUT = 10.0
+"""Seconds to wait for a response."""
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Clients of one kind. every: seconds between two requests of each.
+class ClientKind:
+    """Clients of one kind. interval: seconds between two requests of each client.
 
-    keeps: whether they keep connections, and ask on one that they have. creates: what the names of
-    the items begin with that they create; without it they read.
+    keep_alive: whether they reuse connections. creates: prefix of the names of the items that they
+    create; clients without a prefix read.
     """
 
     name: str
     clients: int
-    every: float
-    keeps: bool = False
+    interval: float
+    keep_alive: bool = False
     creates: str = ""
 
 
-RESTING = Kind("reads on connections that mostly rest", 8, every=3.0, keeps=True)
-"""Longer than a process takes to leave, so that it cannot tell them all in time."""
-KINDS = (
-    Kind("reads on a connection each", 3, every=0.1),
-    Kind("reads on kept connections", 4, every=0.125, keeps=True),
-    RESTING,
-    Kind("writes on a connection each", 1, every=0.1, creates="fast"),
-    Kind("writes on kept connections", 1, every=0.1, keeps=True, creates="fast"),
-    Kind("slow writes on a connection each", 1, every=0.5, creates="slow"),
-    Kind("slow writes on kept connections", 1, every=0.5, keeps=True, creates="slow"),
+IDLE = ClientKind("reads on mostly idle connections", 8, interval=3.0, keep_alive=True)
+"""The interval is longer than a shutdown, so the service cannot announce the close of each."""
+CLIENT_KINDS = (
+    ClientKind("reads on new connections", 3, interval=0.1),
+    ClientKind("reads on reused connections", 4, interval=0.125, keep_alive=True),
+    IDLE,
+    ClientKind("writes on new connections", 1, interval=0.1, creates="fast"),
+    ClientKind("writes on reused connections", 1, interval=0.1, keep_alive=True, creates="fast"),
+    ClientKind("slow writes on new connections", 1, interval=0.5, creates="slow"),
+    ClientKind(
+        "slow writes on reused connections", 1, interval=0.5, keep_alive=True, creates="slow"
+    ),
 )
 
 
-class ClosedError(Exception):
-    """The other end had closed a kept connection in order before it saw the request."""
+class ConnectionClosedError(Exception):
+    """The server closed a reused connection cleanly before it received the request."""
 
 
 class Load:
-    """All clients together, and what they met.
+    """All clients and their results.
 
-    connect: opens a connection to the service; raises OSError.
+    connect: opens a connection to the service, or raises OSError.
     """
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
-        self.asked = Counter[str]()
-        self.lost: list[str] = []
-        """A sentence for each request that had no whole answer, or not the one it should have."""
-        self.crossed = 0
-        """How many met, on their way, the news that a resting connection was closed.
+        self.requests = Counter[str]()
+        """The number of requests by kind of client."""
+        self.failures: list[str] = []
+        """One sentence for each request without a complete response or with a wrong status code."""
+        self.retried = 0
+        """How many requests crossed with the close of an idle connection.
 
-        No server can prevent that. A client sends such a request again, unless it changes something
-        (RFC 9112, section 9.3.1), and so do ours. It is the one reason for which they do.
+        No server can prevent that. Clients send such a request again unless it changes something
+        (RFC 9112, section 9.3.1). These clients retry for no other reason.
         """
         self.created: list[str] = []
         """The names of the items whose creation was confirmed."""
         self._connect = connect
-        self._number = itertools.count()
-        self._requests: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count()
+        self._in_flight: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Ask meanwhile, and in the end wait for what is still unanswered."""
+        """Send requests in a `with` block, and wait for outstanding responses at its end."""
         clients = [
-            asyncio.create_task(self._client(kind, kind.every * place / kind.clients))
-            for kind in KINDS
+            asyncio.create_task(self._run_client(kind, kind.interval * place / kind.clients))
+            for kind in CLIENT_KINDS
             for place in range(kind.clients)
         ]
         try:
@@ -84,85 +87,85 @@ class Load:
         finally:
             for client in clients:
                 client.cancel()
-            await asyncio.wait({*clients, *self._requests})
+            await asyncio.wait({*clients, *self._in_flight})
 
-    async def _client(self, kind: Kind, wait: float) -> None:
+    async def _run_client(self, kind: ClientKind, first_delay: float) -> None:
         pool: list[Connection] = []
-        due = time.monotonic() + wait
+        due = time.monotonic() + first_delay
         while True:
             await asyncio.sleep(due - time.monotonic())
-            due += kind.every
-            request = asyncio.create_task(self._ask(kind, pool))
-            self._requests.add(request)
-            request.add_done_callback(self._requests.discard)
+            due += kind.interval
+            request = asyncio.create_task(self._send(kind, pool))
+            self._in_flight.add(request)
+            request.add_done_callback(self._in_flight.discard)
 
-    async def _ask(self, kind: Kind, pool: list[Connection]) -> None:
-        self.asked[kind.name] += 1
-        name = f"{kind.creates} {next(self._number)}" if kind.creates else ""
+    async def _send(self, kind: ClientKind, pool: list[Connection]) -> None:
+        self.requests[kind.name] += 1
+        item = f"{kind.creates} {next(self._numbers)}" if kind.creates else ""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(RESPONSE_TIMEOUT):
                 try:
-                    code = await self._exchange(name, pool, keep=kind.keeps)
-                except ClosedError:
-                    if kind is not RESTING:
+                    code = await self._exchange(item, pool, keep_alive=kind.keep_alive)
+                except ConnectionClosedError:
+                    if kind is not IDLE:
                         raise
-                    self.crossed += 1
-                    code = await self._exchange(name, [], keep=False)
-        except (OSError, EOFError, ValueError, TimeoutError, ClosedError) as error:
-            self.lost.append(f"{kind.name}: {error!r}")
+                    self.retried += 1
+                    code = await self._exchange(item, [], keep_alive=False)
+        except (OSError, EOFError, ValueError, TimeoutError, ConnectionClosedError) as error:
+            self.failures.append(f"{kind.name}: {error!r}")
             return
-        if code != (201 if name else 200):
-            self.lost.append(f"{kind.name}: answered {code}")
-        elif name:
-            self.created.append(name)
+        if code != (201 if item else 200):
+            self.failures.append(f"{kind.name}: status {code}")
+        elif item:
+            self.created.append(item)
 
-    async def _exchange(self, name: str, pool: list[Connection], *, keep: bool) -> int:
-        """Ask once, on a connection of the pool if it has one, and return the status code.
+    async def _exchange(self, item: str, pool: list[Connection], *, keep_alive: bool) -> int:
+        """Send one request, on a pooled connection if there is one, and return the status code.
 
-        Raises OSError, EOFError, ValueError or ClosedError where there is no whole answer.
+        Raises OSError, EOFError, ValueError or ConnectionClosedError if the response is incomplete.
         """
-        kept = _usable(pool)
-        reader, writer = kept or await self._connect()
-        usable = False
+        pooled = _take_open_connection(pool)
+        reader, writer = pooled or await self._connect()
+        reusable = False
         try:
-            writer.write(_request(name, keep=keep))
+            writer.write(_encode_request(item, keep_alive=keep_alive))
             try:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             except asyncio.IncompleteReadError as error:
-                if kept and not error.partial:
-                    raise ClosedError from None
+                if pooled and not error.partial:
+                    raise ConnectionClosedError from None
                 raise
             length = re.search(r"\r\ncontent-length: (\d+)\r\n", head)
             if length is None:
-                raise ValueError("an answer without a length")
+                raise ValueError("the response has no Content-Length")
             await reader.readexactly(int(length[1]))
-            usable = keep and "\r\nconnection: close\r\n" not in head
+            reusable = keep_alive and "\r\nconnection: close\r\n" not in head
             return int(head.split()[1])
         finally:
-            if usable:
+            if reusable:
                 pool.append((reader, writer))
             else:
                 writer.transport.abort()
 
 
-def _request(name: str, *, keep: bool) -> bytes:
-    body = json.dumps({"name": name}).encode() if name else b""
+def _encode_request(item: str, *, keep_alive: bool) -> bytes:
+    body = json.dumps({"name": item}).encode() if item else b""
     head = [
-        "POST /items HTTP/1.1" if name else "GET /items?limit=5 HTTP/1.1",
+        "POST /items HTTP/1.1" if item else "GET /items?limit=5 HTTP/1.1",
         "host: reference-service",
-        f"connection: {'keep-alive' if keep else 'close'}",
+        f"connection: {'keep-alive' if keep_alive else 'close'}",
         *(["content-type: application/json", f"content-length: {len(body)}"] if body else []),
     ]
     return "\r\n".join([*head, "", ""]).encode() + body
 
 
-def _usable(pool: list[Connection]) -> Connection | None:
-    """Take the connection that was used last, unless the other end has closed it."""
+def _take_open_connection(pool: list[Connection]) -> Connection | None:
+    """Take the most recently used connection that the server has not closed."""
     while pool:
         reader, writer = pool.pop()
-        news = select.poll()
-        news.register(writer.get_extra_info("socket"), select.POLLIN)
-        if not reader.at_eof() and not news.poll(0):
+        readable = select.poll()
+        readable.register(writer.get_extra_info("socket"), select.POLLIN)
+        if not reader.at_eof() and not readable.poll(0):
             return reader, writer
         writer.transport.abort()
     return None

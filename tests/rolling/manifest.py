@@ -1,28 +1,28 @@
-"""What a pod's manifest tells a kubelet, in the time of these tests."""
+"""What the manifest of a pod specifies, with waiting times scaled for these tests."""
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from .clock import FASTER, scaled
+from .clock import SPEEDUP, scaled
 
-WAITS = ("SERVICE_DRAIN_DELAY", "SERVICE_SHUTDOWN_TIMEOUT")
-"""The settings of the service that only wait."""
+SCALED_SETTINGS = ("SERVICE_DRAIN_DELAY", "SERVICE_SHUTDOWN_TIMEOUT")
+"""The settings of the service that are waiting times."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A probe of a pod. period, timeout: seconds; failures: in a row, until it counts."""
+    """A probe of a pod. period, timeout: seconds."""
 
     path: str
     period: float
     timeout: float
-    failures: int
+    failure_threshold: int
 
     @classmethod
-    def of(cls, probe: Mapping[str, Any]) -> Self:
-        """Read one."""
+    def from_manifest(cls, probe: Mapping[str, Any]) -> Self:
+        """Read a probe of a container."""
         return cls(
             probe["httpGet"]["path"],
             scaled(probe["periodSeconds"]),
@@ -33,25 +33,26 @@ class Probe:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A pod. pre_stop, grace: seconds from its deletion until SIGTERM, and until SIGKILL."""
+    """A pod. pre_stop, grace_period: seconds from its deletion until SIGTERM, and until SIGKILL."""
 
     startup: Probe
     ready: Probe
     live: Probe
     pre_stop: float
-    grace: float
+    grace_period: float
     settings: dict[str, str]
 
     @classmethod
-    def of(cls, spec: Mapping[str, Any], settings: Mapping[str, str]) -> Self:
-        """Read a pod's `spec`, and the settings that it takes from elsewhere."""
+    def from_pod(cls, spec: Mapping[str, Any], settings: Mapping[str, str]) -> Self:
+        """Read the `spec` of a pod, and the settings from its ConfigMap."""
         container = spec["containers"][0]
-        startup = Probe.of(container["startupProbe"])
+        startup = Probe.from_manifest(container["startupProbe"])
+        attempts = startup.failure_threshold * SPEEDUP  # the time for a start is not scaled
         return cls(
-            dataclasses.replace(startup, failures=startup.failures * FASTER),  # a start is work
-            Probe.of(container["readinessProbe"]),
-            Probe.of(container["livenessProbe"]),
+            dataclasses.replace(startup, failure_threshold=attempts),
+            Probe.from_manifest(container["readinessProbe"]),
+            Probe.from_manifest(container["livenessProbe"]),
             scaled(container["lifecycle"]["preStop"]["sleep"]["seconds"]),
             scaled(spec["terminationGracePeriodSeconds"]),
-            {**settings, **{name: str(scaled(float(settings[name]))) for name in WAITS}},
+            {**settings, **{name: str(scaled(float(settings[name]))) for name in SCALED_SETTINGS}},
         )

@@ -1,4 +1,4 @@
-"""A pod and its kubelet: one process of the service that is started, asked, restarted and ended."""
+"""A pod and its kubelet: start, probe, restart and stop one process of the service."""
 
 import asyncio
 import os
@@ -10,17 +10,17 @@ from pathlib import Path
 
 from dev.ports import free_port
 from dev.process import Process
-from faults.probe_client import ask
+from faults.probe_client import send_probe
 
-from .clock import until
+from .clock import wait_until
 from .manifest import Manifest, Probe
 
 
 class Pod:
     """One replica, from its creation to its deletion.
 
-    environment: what it has beside the manifest's settings. log: where it writes. changed: called
-    when it turns ready, or no longer is, or is about to go.
+    environment: variables in addition to the manifest's settings. log: receives the output.
+    on_change: called when the pod becomes ready or unready, and when its deletion begins.
     """
 
     def __init__(
@@ -28,21 +28,21 @@ class Pod:
         manifest: Manifest,
         environment: Mapping[str, str],
         log: Path,
-        changed: Callable[[], None],
+        on_change: Callable[[], None],
     ) -> None:
         self.port = free_port()
         self.ready = False
         self.terminating = False
         self.restarts = 0
-        self.statuses: list[int | None] = []
-        """How its processes ended."""
-        self.killed = 0
-        """How many had to be."""
-        self.live: list[int] = []
-        """What `live` has answered."""
+        self.exit_statuses: list[int | None] = []
+        """The exit statuses of the processes so far."""
+        self.kills = 0
+        """How many processes exceeded the grace period."""
+        self.live_codes: list[int] = []
+        """The status codes of the liveness probe."""
         self._manifest = manifest
         self._log = log
-        self._changed = changed
+        self._on_change = on_change
         ports = {"SERVICE_PORT": self.port, "SERVICE_MANAGEMENT_PORT": free_port()}
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -51,65 +51,67 @@ class Pod:
             "SERVICE_HOST": "127.0.0.1",
             **{name: str(port) for name, port in ports.items()},
         }
-        self._start()
-        self._kubelet = asyncio.create_task(self._watch())
+        self._start_process()
+        self._kubelet = asyncio.create_task(self._run_kubelet())
 
     @property
     def pid(self) -> int:
         """The id of the service's process."""
         return self.process.pids[0]
 
-    async def until_ready(self) -> None:
-        """Return when it is. Raises TimeoutError."""
-        await until(lambda: self.ready)
+    async def wait_until_ready(self) -> None:
+        """Wait until the pod is ready. Raises TimeoutError."""
+        await wait_until(lambda: self.ready)
 
     async def delete(self) -> None:
-        """Take it out of the endpoints, and end it as Kubernetes does."""
+        """Remove the pod from the endpoints, and stop its process as Kubernetes does."""
         self.terminating = True
-        self._changed()
+        self._on_change()
         self._kubelet.cancel()
-        await self._end()
+        await self._stop_process()
 
-    async def abandon(self) -> None:
-        """End at once what is left of it."""
+    async def kill(self) -> None:
+        """Kill the process if it is still running."""
         self._kubelet.cancel()
         if self.process.status is None:
             await asyncio.to_thread(self.process.kill)
 
-    async def _watch(self) -> None:
-        """Ask the probes, and restart the process when they ask for it.
+    async def _run_kubelet(self) -> None:
+        """Send the probes, and restart the process if the startup or liveness probe fails.
 
-        Until the one for the start has passed, the others do not begin.
+        The other probes begin after the startup probe has passed.
         """
         while True:
-            if await anext(self._outcomes(self._manifest.startup)):
-                readiness = asyncio.create_task(self._keep_ready())
+            if await anext(self._probe_results(self._manifest.startup)):
+                readiness = asyncio.create_task(self._update_readiness())
                 try:
-                    async for alive in self._outcomes(self._manifest.live, self.live):
+                    async for alive in self._probe_results(self._manifest.live, self.live_codes):
                         if not alive:
                             break
                 finally:
                     readiness.cancel()
             self._set_ready(ready=False)
             self.restarts += 1
-            await self._end()
-            self._start()
+            await self._stop_process()
+            self._start_process()
 
-    async def _keep_ready(self) -> None:
-        async for ready in self._outcomes(self._manifest.ready):
+    async def _update_readiness(self) -> None:
+        async for ready in self._probe_results(self._manifest.ready):
             self._set_ready(ready=ready)
 
-    async def _outcomes(self, probe: Probe, codes: list[int] | None = None) -> AsyncIterator[bool]:
-        """Ask once a period, and yield whenever it passes, or has failed as often as it may."""
+    async def _probe_results(
+        self, probe: Probe, codes: list[int] | None = None
+    ) -> AsyncIterator[bool]:
+        """Send a probe in each period. Yield each success, and each failure at the threshold."""
         failures = 0
         due = time.monotonic()
         while True:
-            code = (await ask(self.port, probe.path, probe.timeout)).code
+            code = (await send_probe(self.port, probe.path, probe.timeout)).status_code
             if codes is not None:
                 codes.append(code)
             passed = 200 <= code < 400
             failures = 0 if passed else failures + 1
-            if passed or failures == probe.failures:
+            if passed or failures == probe.failure_threshold:
                 yield passed
             due += probe.period
             await asyncio.sleep(due - time.monotonic())
@@ -117,23 +119,25 @@ class Pod:
     def _set_ready(self, *, ready: bool) -> None:
         if ready != self.ready:
             self.ready = ready
-            self._changed()
+            self._on_change()
 
-    def _start(self) -> None:
+    def _start_process(self) -> None:
         (main,) = Path("src").glob("*/__main__.py")
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", main.parent.name]
             self.process = Process(command, output=log, environment=self._environment)
 
-    async def _end(self) -> None:
-        """Wait, tell the process to leave, and kill it if its time is over before it has."""
-        told = self._manifest.pre_stop
-        await asyncio.sleep(told)
+    async def _stop_process(self) -> None:
+        """Wait for the `preStop` time, send SIGTERM, and after the grace period SIGKILL."""
+        pre_stop = self._manifest.pre_stop
+        await asyncio.sleep(pre_stop)
         if self.process.status is None:
             os.kill(self.pid, signal.SIGTERM)
         try:
-            await until(lambda: self.process.status is not None, self._manifest.grace - told)
+            await wait_until(
+                lambda: self.process.status is not None, self._manifest.grace_period - pre_stop
+            )
         except TimeoutError:
-            self.killed += 1
+            self.kills += 1
             await asyncio.to_thread(self.process.kill)
-        self.statuses.append(self.process.status)
+        self.exit_statuses.append(self.process.status)
