@@ -1,7 +1,7 @@
-"""Write the table of the chart's values into the service's README: `make docs`.
+"""Write the table of the chart's values into docs/kubernetes.md: `make docs`.
 
-A row is a value of the first level: what it sets, as values.schema.json describes it, and what lies
-below it with its defaults, as values.yaml has them. A row has the tag of the feature that it is of.
+Each value of the first level has one row. Its meaning is the description in values.schema.json, and
+its fields are those of values.yaml with their defaults. A row has the tag of its feature.
 """
 
 import json
@@ -14,8 +14,8 @@ from hooks.post_gen_project import COMMENT
 from tools.generate import ROOT
 
 SERVICE = ROOT / "{{cookiecutter.project_slug}}"
-HEAD = ["| value | sets | below it, with defaults |", "|---|---|---|"]
-FEATURE = "kubernetes"
+PAGE = Path("docs/kubernetes.md")
+HEADER = ["| value | meaning | fields, with defaults |", "|---|---|---|"]
 
 
 def table(service: Path) -> list[str]:
@@ -23,44 +23,38 @@ def table(service: Path) -> list[str]:
     chart = service / "deploy" / "chart"
     values = yaml.safe_load((chart / "values.yaml").read_text("utf-8"))
     schema = json.loads((chart / "values.schema.json").read_text("utf-8"))["properties"]
-    return HEAD + [row(name, value, schema[name]) for name, value in values.items()]
+    return HEADER + [row(name, value, schema[name]) for name, value in values.items()]
 
 
 def row(name: str, value: object, schema: dict[str, Any]) -> str:
     """Return the row of one value."""
     if value and isinstance(value, dict) and schema.get("additionalProperties") is False:
-        below = ", ".join(f"`{default(key, each)}`" for key, each in value.items())
-        line = f"| `{name}` | {schema['description']} | {below} |"
+        fields = ", ".join(f"`{with_default(key, each)}`" for key, each in value.items())
+        line = f"| `{name}` | {schema['description']} | {fields} |"
     else:
-        line = f"| `{default(name, value)}` | {schema['description']} | |"
+        line = f"| `{with_default(name, value)}` | {schema['description']} | |"
     tag = schema.get(COMMENT)
     return f"{line} <!-- {tag} -->" if tag else line
 
 
-def default(name: str, value: object) -> str:
-    """Return a name with its default, where that is one word."""
+def with_default(name: str, value: object) -> str:
+    """Return a name with its default, if the default is one word."""
     simple = isinstance(value, str | int | float) and value != ""
     return f"{name}: {json.dumps(value).strip(chr(34))}" if simple else name
 
 
-def written(readme: str, lines: list[str]) -> str:
-    """Return the README with these lines in place of the table that it has."""
-    old = readme.splitlines()
-    start = next(n for n, line in enumerate(old) if line.startswith(HEAD[0]))
+def replace_table(page: str, lines: list[str]) -> str:
+    """Return the page with its table of values replaced by these lines."""
+    old = page.splitlines()
+    start = next(n for n, line in enumerate(old) if line == HEADER[0])
     end = next(n for n in range(start, len(old)) if not old[n].startswith("|"))
     return "\n".join([*old[:start], *lines, *old[end:], ""])
 
 
 def main() -> None:
-    """Bring the table of the template folder up to date, where every row has a tag."""
-    readme = SERVICE / "README.md"
-    lines = [
-        line.replace("<!-- feature: ", f"<!-- feature: {FEATURE}+")
-        if line.endswith("-->")
-        else f"{line} <!-- feature: {FEATURE} -->"
-        for line in table(SERVICE)
-    ]
-    readme.write_text(written(readme.read_text("utf-8"), lines), "utf-8")
+    """Update the page in the template folder."""
+    page = SERVICE / PAGE
+    page.write_text(replace_table(page.read_text("utf-8"), table(SERVICE)), "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The chart as generated services have it: what it renders, and what it answers to wrong values."""
+"""Tests of the chart in generated services: rendered objects, and errors for invalid values."""

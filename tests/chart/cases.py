@@ -1,4 +1,4 @@
-"""What is rendered: services of more and fewer features, each with every option of its chart."""
+"""The tested charts: services with different features, each with every option of its chart."""
 
 import copy
 from collections.abc import Mapping
@@ -7,14 +7,14 @@ from hooks.post_gen_project import FEATURES
 
 from .helm import Chart, Values
 
-# The answers of each service; what is not said is the default.
+# The answers of each service. A question without an answer has its default.
 SERVICES: dict[str, dict[str, bool]] = {
     "defaults": {},
     "everything": dict.fromkeys(FEATURES, True),
     "alone": {feature: feature == "kubernetes" for feature in FEATURES},
 }
 NAMES = {"project_name": "Orders", "package_name": "orders"}
-LONG = "o" * 40  # the longest slug that there is
+LONGEST_SLUG = "o" * 40
 
 NODE = {"nodeSelectorTerms": [{"matchExpressions": [{"key": "disk", "operator": "Exists"}]}]}
 PEERS = [
@@ -23,20 +23,20 @@ PEERS = [
 ]
 MONITORED = {"monitoring": {"serviceMonitor": True}}
 
-# Each option of the chart, changed from its default.
+# Each option of the chart, with a value other than its default.
 OPTIONS: dict[str, Values] = {
     "autoscaling": {"autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 6}},
-    "budget-off": {"disruptionBudget": {"enabled": False}},
-    "budget-share": {"disruptionBudget": {"maxUnavailable": "25%"}},
+    "budget-off": {"podDisruptionBudget": {"enabled": False}},
+    "budget-share": {"podDisruptionBudget": {"maxUnavailable": "25%"}},
     "config": {"config": {"SERVICE_REQUEST_TIMEOUT": "5", "HEALTH_CHECK_TIMEOUT": "0.25"}},
-    "graceful-shutdown": {"graceful-shutdown": {"preStop": 0, "delay": 12, "timeout": 45}},
+    "drain": {"drain": {"preStop": 0, "delay": 12, "timeout": 45}},
     "image": {
         "image": {
             "repository": "registry.example.com/shop/orders",
             "digest": "sha256:" + "0123456789abcdef" * 4,
             "pullPolicy": "Always",
-            "pullSecrets": ["registry"],
-        }
+        },
+        "imagePullSecrets": ["registry"],
     },
     "ingress": {
         "ingress": {
@@ -63,9 +63,13 @@ OPTIONS: dict[str, Values] = {
         "nodeSelector": {"kubernetes.io/arch": "arm64"},
         "tolerations": [{"key": "spot", "operator": "Exists", "effect": "NoSchedule"}],
         "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": NODE}},
-        "spread": False,
+        "topologySpread": False,
     },
-    "probes": {"probes": {"startup": {"failureThreshold": 90}, "live": {"periodSeconds": 20}}},
+    "probes": {
+        "startupProbe": {"failureThreshold": 90},
+        "readinessProbe": {"timeoutSeconds": 2},
+        "livenessProbe": {"periodSeconds": 20},
+    },
     "replicas": {"replicaCount": 5},
     "resources": {"resources": {"limits": {"cpu": 2, "memory": "1Gi", "ephemeral-storage": "1Gi"}}},
     "secret": {"secret": {"name": "shop-orders", "keys": ["DATABASE_URL", "API_TOKEN"]}},
@@ -87,27 +91,27 @@ OPTIONS: dict[str, Values] = {
     "rollout": {"rollout": {"enabled": True}, **MONITORED},
     "rollout-move": {"rollout": {"enabled": True, "deploymentReplicas": 2}, **MONITORED},
 }
-# What takes away what others add.
+# Options that remove what other options add.
 OFF = {"budget-off", "network-off", "no-secret", "no-service-account", "migration-off"}
 
 
 def options(chart: Chart) -> dict[str, Values]:
-    """Return the options that a chart has, the defaults first and all together last."""
-    known = {
+    """Return the options that a chart supports: the defaults first, all options together last."""
+    supported = {
         name: values for name, values in OPTIONS.items() if values.keys() <= chart.values.keys()
     }
     together: Values = {}
-    for name, values in known.items():
+    for name, values in supported.items():
         if name not in OFF:
-            together = merged(together, values)
-    return {"as-it-is": {}, **known, "together": together}
+            together = merge(together, values)
+    return {"default": {}, **supported, "together": together}
 
 
-def merged(values: Mapping[str, object], others: Mapping[str, object]) -> Values:
-    """Return values with others laid over them, mapping by mapping, as Helm does."""
+def merge(values: Mapping[str, object], others: Mapping[str, object]) -> Values:
+    """Return values overridden by others, mapping by mapping, as Helm does."""
     result: Values = copy.deepcopy(dict(values))
     for key, other in others.items():
         below = result.get(key)
         both = isinstance(below, dict) and isinstance(other, Mapping)
-        result[key] = merged(below, other) if both else copy.deepcopy(other)  # type: ignore[arg-type]
+        result[key] = merge(below, other) if both else copy.deepcopy(other)  # type: ignore[arg-type]
     return result

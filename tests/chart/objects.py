@@ -1,7 +1,7 @@
-"""Holds objects to the schemas of Kubernetes, and custom resources to those of their definitions.
+"""Validates objects with the schemas of Kubernetes and of its custom resources.
 
-Kubernetes' own come with the wheel of kubernetes-validate, whose command only warns of a custom
-resource, and reads two megabytes anew for each object.
+The schemas of Kubernetes come from the wheel of kubernetes-validate. Its command is not used: it
+only warns about a custom resource and reads two megabytes for each object.
 """
 
 import functools
@@ -22,7 +22,7 @@ DEFINITIONS = "https://kubernetes.io/api/_definitions.json"
 
 
 def strict(version: str) -> Traversable:
-    """Return the folder of the schemas of a version that refuse unknown fields."""
+    """Return the folder of the strict schemas of a version, which reject unknown fields."""
     return WHEEL / f"v{version}.0-local-strict"
 
 
@@ -34,7 +34,7 @@ VERSIONS = sorted(
 
 @functools.cache
 def definitions(version: str) -> "Registry[Any]":
-    """Read what the schemas of a version have in common."""
+    """Return the definitions that all schemas of a version refer to."""
     contents = json.loads((strict(version) / "_definitions.json").read_text("utf-8"))
     found: Registry[Any] = Registry().with_resource(DEFINITIONS, Resource.from_contents(contents))
     return found
@@ -42,7 +42,7 @@ def definitions(version: str) -> "Registry[Any]":
 
 @functools.cache
 def validator(version: str, api: str, kind: str) -> Draft202012Validator:
-    """Find the schema of a kind; a kind that has none is an error, and not passed over."""
+    """Return the validator of a kind. Raises FileNotFoundError if the kind has no schema."""
     group, _, name = api.rpartition("/")
     if group in {"argoproj.io", "monitoring.coreos.com"}:
         file: Traversable = CUSTOM / f"{kind.lower()}.json"
@@ -53,7 +53,7 @@ def validator(version: str, api: str, kind: str) -> Draft202012Validator:
     return Draft202012Validator(contents, registry=definitions(version))
 
 
-def faults(thing: Object, version: str) -> list[str]:
-    """Say what an API server of this version would refuse in an object, each with its place."""
+def errors(thing: Object, version: str) -> list[str]:
+    """Return the validation errors of an object for a Kubernetes version, each with its path."""
     found = validator(version, thing["apiVersion"], thing["kind"]).iter_errors(thing)
     return [f"{error.json_path}: {error.message}" for error in found]

@@ -1,4 +1,4 @@
-"""What the chart hands to Prometheus, Grafana and Argo Rollouts, and that the figures meet."""
+"""Objects for Prometheus, Grafana and Argo Rollouts, and their consistency with deploy/."""
 
 import re
 import shutil
@@ -11,23 +11,23 @@ import pytest
 import yaml
 
 from .cases import options
-from .conftest import Charts, lacking
+from .conftest import Charts, skip_or_fail
 from .helm import Chart, Object
 
 OBSERVED = pytest.mark.parametrize("service", ["defaults", "everything"])
 
 
-def of(objects: list[Object], kind: str) -> list[Object]:
+def of_kind(objects: list[Object], kind: str) -> list[Object]:
     return [thing for thing in objects if thing["kind"] == kind]
 
 
-def deployed(chart: Chart) -> Path:
-    """Return the folder of all that a service is deployed with."""
+def deploy_folder(chart: Chart) -> Path:
+    """Return the folder `deploy` of a service."""
     return chart.folder.parent
 
 
 @OBSERVED
-def test_the_rules_are_those_of_prometheus_byte_by_byte(charts: Charts, service: str) -> None:
+def test_rules_equal_those_in_deploy_prometheus(charts: Charts, service: str) -> None:
     chart = charts(service)
     (rendered,) = [
         text
@@ -39,37 +39,37 @@ def test_the_rules_are_those_of_prometheus_byte_by_byte(charts: Charts, service:
         for each in re.split(r"^---$", rendered, flags=re.MULTILINE)
         if each.strip()
     ]
-    files = sorted((deployed(chart) / "prometheus" / "rules").glob("*.yaml"))
+    files = sorted((deploy_folder(chart) / "prometheus" / "rules").glob("*.yaml"))
     assert embedded == [file.read_text("utf-8").strip() for file in files]
     assert len(files) > 2
 
 
 @OBSERVED
-def test_the_dashboards_are_those_of_grafana(charts: Charts, service: str) -> None:
+def test_dashboards_equal_those_in_deploy_grafana(charts: Charts, service: str) -> None:
     chart = charts(service)
     boards = {
         name: text
-        for thing in of(chart.objects(options(chart)["dashboards"]), "ConfigMap")
+        for thing in of_kind(chart.objects(options(chart)["dashboards"]), "ConfigMap")
         if thing["metadata"]["labels"].get("grafana_dashboard") == "1"
         for name, text in thing["data"].items()
     }
-    files = (deployed(chart) / "grafana").glob("*.json")
+    files = (deploy_folder(chart) / "grafana").glob("*.json")
     assert boards == {f"orders-{file.name}": file.read_text("utf-8").strip() for file in files}
 
 
 @OBSERVED
-def test_nothing_is_monitored_unless_it_is_asked_for(charts: Charts, service: str) -> None:
-    """A cluster without these custom resources refuses a whole release for one of them."""
+def test_custom_resources_are_off_by_default(charts: Charts, service: str) -> None:
+    """A cluster without these custom resources would reject the whole release."""
     apis = {thing["apiVersion"] for thing in charts(service).objects()}
     assert not [api for api in apis if "monitoring.coreos.com" in api or "argoproj.io" in api]
 
 
 @OBSERVED
-def test_prometheus_finds_every_pod_by_the_service(charts: Charts, service: str) -> None:
+def test_service_monitor_selects_service(charts: Charts, service: str) -> None:
     chart = charts(service)
     objects = chart.objects(options(chart)["service-monitor"])
-    (monitor,) = of(objects, "ServiceMonitor")
-    (found,) = of(objects, "Service")
+    (monitor,) = of_kind(objects, "ServiceMonitor")
+    (found,) = of_kind(objects, "Service")
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     assert found["metadata"]["labels"].items() >= monitor["spec"]["selector"]["matchLabels"].items()
     (endpoint,) = monitor["spec"]["endpoints"]
@@ -78,22 +78,22 @@ def test_prometheus_finds_every_pod_by_the_service(charts: Charts, service: str)
     assert {"targetLabel": "job", "replacement": "orders"} in endpoint["relabelings"]
 
 
-def test_scrapes_come_as_often_as_prometheus_own_settings_have_it(charts: Charts) -> None:
-    """The rules' windows are made for that."""
+def test_scrape_interval_equals_that_of_prometheus_yaml(charts: Charts) -> None:
+    """The windows of the rules assume it."""
     chart = charts("defaults")
     settings = yaml.safe_load(
-        (deployed(chart) / "prometheus" / "prometheus.yaml").read_text("utf-8")
+        (deploy_folder(chart) / "prometheus" / "prometheus.yaml").read_text("utf-8")
     )
-    (monitor,) = of(chart.objects(options(chart)["service-monitor"]), "ServiceMonitor")
+    (monitor,) = of_kind(chart.objects(options(chart)["service-monitor"]), "ServiceMonitor")
     (endpoint,) = monitor["spec"]["endpoints"]
     assert endpoint["interval"] == settings["global"]["scrape_interval"]
 
 
 @dataclass(frozen=True)
 class Canary:
-    """What the pods of two versions answered, by the second, and what that makes of the canary.
+    """Responses per second of the pods of two versions, and the expected result of the analysis.
 
-    expected: the share that is judged; None where there is none.
+    expected: the measured rate; None if there is no rate.
     """
 
     check: str
@@ -103,52 +103,58 @@ class Canary:
 
 
 FAILED = 'http_request_duration_seconds_count{status_code="500",'
-ALL_RIGHT = 'http_request_duration_seconds_count{status_code="200",'
-QUICK = 'http_request_duration_seconds_bucket{status_code="200",le="0.2",'
+SUCCEEDED = 'http_request_duration_seconds_count{status_code="200",'
+FAST = 'http_request_duration_seconds_bucket{status_code="200",le="0.2",'
 HASH = "the hash of the pod's template"
 CANARY, STABLE = f'{HASH}="new"', f'{HASH}="old"'
 CANARIES = [
-    Canary("error-rate", "one of ten fails", {FAILED + CANARY: 1, ALL_RIGHT + CANARY: 9}, 0.1),
-    Canary("error-rate", "none fails", {FAILED + CANARY: 0, ALL_RIGHT + CANARY: 9}, 0),
+    Canary(
+        "error-rate", "one of ten requests fails", {FAILED + CANARY: 1, SUCCEEDED + CANARY: 9}, 0.1
+    ),
+    Canary("error-rate", "no request fails", {FAILED + CANARY: 0, SUCCEEDED + CANARY: 9}, 0),
     Canary(
         "error-rate",
         "the old version fails",
-        {FAILED + CANARY: 0, ALL_RIGHT + CANARY: 9, FAILED + STABLE: 9, ALL_RIGHT + STABLE: 0},
+        {FAILED + CANARY: 0, SUCCEEDED + CANARY: 9, FAILED + STABLE: 9, SUCCEEDED + STABLE: 0},
         0,
     ),
-    Canary("error-rate", "nobody calls", {FAILED + CANARY: 0, ALL_RIGHT + CANARY: 0}, None),
-    Canary("error-rate", "it is not scraped", {FAILED + STABLE: 0, ALL_RIGHT + STABLE: 9}, None),
-    Canary("latency", "one of four is slow", {QUICK + CANARY: 3, ALL_RIGHT + CANARY: 4}, 0.25),
-    Canary("latency", "none is slow", {QUICK + CANARY: 4, ALL_RIGHT + CANARY: 4}, 0),
+    Canary("error-rate", "no requests", {FAILED + CANARY: 0, SUCCEEDED + CANARY: 0}, None),
+    Canary("error-rate", "canary not scraped", {FAILED + STABLE: 0, SUCCEEDED + STABLE: 9}, None),
+    Canary(
+        "latency", "one of four requests is slow", {FAST + CANARY: 3, SUCCEEDED + CANARY: 4}, 0.25
+    ),
+    Canary("latency", "no request is slow", {FAST + CANARY: 4, SUCCEEDED + CANARY: 4}, 0),
     Canary(
         "latency",
         "the old version is slow",
-        {QUICK + CANARY: 4, ALL_RIGHT + CANARY: 4, QUICK + STABLE: 0, ALL_RIGHT + STABLE: 4},
+        {FAST + CANARY: 4, SUCCEEDED + CANARY: 4, FAST + STABLE: 0, SUCCEEDED + STABLE: 4},
         0,
     ),
-    Canary("latency", "nobody calls", {QUICK + CANARY: 0, ALL_RIGHT + CANARY: 0}, None),
-    Canary("latency", "it is not scraped", {QUICK + STABLE: 4, ALL_RIGHT + STABLE: 4}, None),
+    Canary("latency", "no requests", {FAST + CANARY: 0, SUCCEEDED + CANARY: 0}, None),
+    Canary("latency", "canary not scraped", {FAST + STABLE: 4, SUCCEEDED + STABLE: 4}, None),
 ]
 
 
 @pytest.mark.parametrize("canary", CANARIES, ids=lambda each: f"{each.check}, {each.name}")
-def test_a_canary_is_judged_by_its_own_pods(charts: Charts, tmp_path: Path, canary: Canary) -> None:
-    """With the labels that its metrics get: their own, and what the monitor takes from the pod."""
-    promtool = shutil.which("promtool") or lacking(
+def test_analysis_measures_pods_of_canary_only(
+    charts: Charts, tmp_path: Path, canary: Canary
+) -> None:
+    """The series have their own labels and the label that the ServiceMonitor takes from the pod."""
+    promtool = shutil.which("promtool") or skip_or_fail(
         "promtool is not installed: apt install prometheus"
     )
     chart = charts("everything")
     objects = chart.objects(options(chart)["rollout"])
-    (monitor,) = of(objects, "ServiceMonitor")
+    (monitor,) = of_kind(objects, "ServiceMonitor")
     label = monitor["spec"]["podTargetLabels"][0].replace("-", "_")
     (metric,) = [
         metric
-        for template in of(objects, "AnalysisTemplate")
+        for template in of_kind(objects, "AnalysisTemplate")
         for metric in template["spec"]["metrics"]
         if metric["name"] == canary.check
     ]
     query = metric["provider"]["prometheus"]["query"].replace("{{args.canary-hash}}", "new")
-    rule = {"groups": [{"name": "g", "rules": [{"record": "judged", "expr": query}]}]}
+    rule = {"groups": [{"name": "g", "rules": [{"record": "measured", "expr": query}]}]}
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rule), "utf-8")
     samples = [] if canary.expected is None else [{"labels": "{}", "value": canary.expected}]
     scenario = {
@@ -164,7 +170,7 @@ def test_a_canary_is_judged_by_its_own_pods(charts: Charts, tmp_path: Path, cana
                     }
                     for name, per_second in canary.series.items()
                 ],
-                # What is no number is neither above nor below.
+                # NaN is neither above nor below a limit.
                 "promql_expr_test": [
                     {"expr": f"({query}) >= 0", "eval_time": "8m", "exp_samples": samples}
                 ],
@@ -182,12 +188,10 @@ def test_a_canary_is_judged_by_its_own_pods(charts: Charts, tmp_path: Path, cana
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def test_a_canary_is_aborted_at_the_second_failure_and_paused_without_a_figure(
-    charts: Charts,
-) -> None:
-    """Argo Rollouts compares `result[0]` even if there is none, and aborts at the first failure."""
+def test_second_failure_aborts_canary_and_missing_value_pauses_it(charts: Charts) -> None:
+    """By default Argo Rollouts reads `result[0]` even if empty, and aborts at the first failure."""
     chart = charts("everything")
-    for template in of(chart.objects(options(chart)["rollout"]), "AnalysisTemplate"):
+    for template in of_kind(chart.objects(options(chart)["rollout"]), "AnalysisTemplate"):
         for metric in template["spec"]["metrics"]:
             number = "len(result) > 0 && !isNaN(result[0]) && result[0]"
             assert re.fullmatch(re.escape(number) + r" <= 0\.\d+", metric["successCondition"])

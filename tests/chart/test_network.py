@@ -1,4 +1,4 @@
-"""The network policy: who reaches the pods, and whom they reach, as Kubernetes would judge it."""
+"""The NetworkPolicy: allowed and denied connections, evaluated with the rules of Kubernetes."""
 
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
@@ -13,7 +13,7 @@ Labels = dict[str, str]
 
 
 def matches(selector: Object, labels: Labels) -> bool:
-    """Judge labels by a selector; an empty one takes all."""
+    """Return whether a selector matches labels; an empty selector matches all."""
     assert selector.keys() <= {"matchLabels", "matchExpressions"}
     wanted: bool = selector.get("matchLabels", {}).items() <= labels.items()
     for each in selector.get("matchExpressions", []):
@@ -24,29 +24,29 @@ def matches(selector: Object, labels: Labels) -> bool:
 
 @dataclass(frozen=True)
 class Peer:
-    """Somebody in a namespace of that name, with labels; or at an address outside the cluster."""
+    """A pod in a namespace, with labels; or an address outside the cluster."""
 
     namespace: str = ""
     labels: Labels = field(default_factory=dict)
     address: str = ""
 
-    def is_meant(self, rule: Object) -> bool:
-        """Say whether a rule's peer is this one."""
+    def matches_rule(self, rule: Object) -> bool:
+        """Return whether a rule's peer matches this one."""
         if "ipBlock" in rule:
             return bool(self.address) and self.is_within(**rule["ipBlock"])
         if self.address:
             return False
         where = {"kubernetes.io/metadata.name": self.namespace}
         selector = rule.get("namespaceSelector")
-        there = self.namespace == OWN if selector is None else matches(selector, where)
-        return there and matches(rule.get("podSelector", {}), self.labels)
+        in_namespace = self.namespace == OWN if selector is None else matches(selector, where)
+        return in_namespace and matches(rule.get("podSelector", {}), self.labels)
 
     def is_within(self, cidr: str, **excepted: list[str]) -> bool:
-        """Say whether the address is in a range, and in none that is taken out of it."""
+        """Return whether the address is in a range and not in an excluded one."""
         address = ip_address(self.address)
-        holes = excepted.get("except", [])
+        excluded = excepted.get("except", [])
         return address in ip_network(cidr) and not any(
-            address in ip_network(each) for each in holes
+            address in ip_network(each) for each in excluded
         )
 
 
@@ -60,14 +60,14 @@ def policy(chart: Chart, values: Values | None = None) -> Object:
     return spec
 
 
-def admits(
+def allows(
     spec: Object, direction: str, port: str | int, peer: Peer, protocol: str = "TCP"
 ) -> bool:
-    """Say whether traffic is let through: by any rule that knows the port and the peer."""
+    """Return whether any rule allows traffic with this port and peer."""
     side = {"ingress": "from", "egress": "to"}[direction]
     return any(
         any(each["port"] == port and each["protocol"] == protocol for each in rule["ports"])
-        and (side not in rule or any(peer.is_meant(each) for each in rule[side]))
+        and (side not in rule or any(peer.matches_rule(each) for each in rule[side]))
         for rule in spec.get(direction, [])
     )
 
@@ -81,22 +81,23 @@ TEST = Peer(OWN, {**RELEASE, "app.kubernetes.io/component": "test"})
 OTHER_TEST = Peer("web", TEST.labels)
 
 
-def test_everything_that_no_rule_names_is_denied(chart: Chart) -> None:
+def test_policy_denies_all_other_traffic(chart: Chart) -> None:
     assert set(policy(chart)["policyTypes"]) == {"Ingress", "Egress"}
 
 
 @pytest.mark.parametrize(
-    ("component", "meant"), [("service", True), ("migration", True), ("test", False), ("", False)]
+    ("component", "selected"),
+    [("service", True), ("migration", True), ("test", False), ("", False)],
 )
-def test_it_is_about_the_pods_of_the_release(chart: Chart, component: str, *, meant: bool) -> None:
+def test_policy_selects_pods_of_release(chart: Chart, component: str, *, selected: bool) -> None:
     labels = {**RELEASE, "app.kubernetes.io/component": component}
-    assert matches(policy(chart)["podSelector"], labels) is meant
+    assert matches(policy(chart)["podSelector"], labels) is selected
     assert not matches(policy(chart)["podSelector"], {**labels, "app.kubernetes.io/instance": "x"})
 
 
-def test_clients_reach_the_api_and_only_monitoring_the_management_port(chart: Chart) -> None:
+def test_clients_reach_api_and_only_monitoring_reaches_management_port(chart: Chart) -> None:
     spec = policy(chart)
-    for port, peer, admitted in (
+    for port, peer, allowed in (
         ("http", WEB, True),
         ("http", TEST, True),
         ("http", INTERNET, False),
@@ -106,7 +107,7 @@ def test_clients_reach_the_api_and_only_monitoring_the_management_port(chart: Ch
         ("management", INTERNET, False),
         ("http-alt", WEB, False),
     ):
-        assert admits(spec, "ingress", port, peer) is admitted, (port, peer.namespace)
+        assert allows(spec, "ingress", port, peer) is allowed, (port, peer.namespace)
 
 
 PORTS = {
@@ -117,34 +118,34 @@ PORTS = {
 
 
 @pytest.mark.parametrize("service", PORTS)
-def test_pods_reach_names_and_what_the_service_depends_on(charts: Charts, service: str) -> None:
+def test_pods_reach_dns_and_dependencies_only(charts: Charts, service: str) -> None:
     spec = policy(charts(service))
-    assert {port for port in range(1, 65536) if admits(spec, "egress", port, INTERNET)} == PORTS[
+    assert {port for port in range(1, 65536) if allows(spec, "egress", port, INTERNET)} == PORTS[
         service
     ]
     for protocol in ("TCP", "UDP"):
-        assert admits(spec, "egress", 53, DNS, protocol)
-        assert not admits(spec, "egress", 53, OTHER_DNS, protocol)
-        assert not admits(spec, "egress", 53, INTERNET, protocol)
+        assert allows(spec, "egress", 53, DNS, protocol)
+        assert not allows(spec, "egress", 53, OTHER_DNS, protocol)
+        assert not allows(spec, "egress", 53, INTERNET, protocol)
 
 
-def test_what_is_narrowed_down_is_narrow(chart: Chart) -> None:
+def test_configured_peers_replace_defaults(chart: Chart) -> None:
     spec = policy(chart, options(chart)["network"])
     team, stranger = Peer("web"), Peer("other")
-    assert not admits(spec, "ingress", "http", stranger)
-    for address, admitted in (("10.0.0.1", True), ("10.9.0.1", False), ("192.0.2.1", False)):
-        assert admits(spec, "ingress", "http", Peer(address=address)) is admitted
-        assert admits(spec, "egress", 8443, Peer(address=address)) is admitted
-    assert admits(spec, "ingress", "http", Peer(address="10.1.2.3")), "a node, for its probes"
-    assert not admits(spec, "egress", 8443, stranger)
-    assert not admits(spec, "egress", 8443, team), "its namespace lacks the label"
+    assert not allows(spec, "ingress", "http", stranger)
+    for address, allowed in (("10.0.0.1", True), ("10.9.0.1", False), ("192.0.2.1", False)):
+        assert allows(spec, "ingress", "http", Peer(address=address)) is allowed
+        assert allows(spec, "egress", 8443, Peer(address=address)) is allowed
+    assert allows(spec, "ingress", "http", Peer(address="10.1.2.3")), "a node, for its probes"
+    assert not allows(spec, "egress", 8443, stranger)
+    assert not allows(spec, "egress", 8443, team), "its namespace lacks the label"
 
 
-def test_without_clients_nobody_reaches_the_api_but_a_test(chart: Chart) -> None:
-    """An empty list is nobody: in a policy, a rule without peers would be everybody."""
+def test_empty_clients_allow_only_helm_test(chart: Chart) -> None:
+    """An empty list must allow no peer. In a policy, a rule without peers allows all of them."""
     spec = policy(chart, {"networkPolicy": {"clients": [], "monitoring": []}})
-    assert admits(spec, "ingress", "http", TEST)
-    assert not admits(spec, "ingress", "http", OTHER_TEST)
+    assert allows(spec, "ingress", "http", TEST)
+    assert not allows(spec, "ingress", "http", OTHER_TEST)
     for port in ("http", "management"):
         for peer in (WEB, PROMETHEUS, INTERNET):
-            assert not admits(spec, "ingress", port, peer)
+            assert not allows(spec, "ingress", port, peer)

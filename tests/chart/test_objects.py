@@ -1,4 +1,4 @@
-"""Every object that the chart can render is one that Kubernetes takes, field by field."""
+"""Every object that the chart can render is valid for Kubernetes."""
 
 import re
 from pathlib import Path
@@ -8,32 +8,32 @@ import pytest
 
 from .cases import options
 from .conftest import Charts
-from .helm import Chart, checked, helm
-from .objects import VERSIONS, faults
+from .helm import Chart, helm, verified
+from .objects import VERSIONS, errors
 
 OLDEST = re.compile(r">=(1\.\d+)\.0-0")
 
 
-def test_every_object_is_valid_for_kubernetes_old_and_new(chart: Chart) -> None:
-    """The newest version that is known, two before it, and the oldest that the chart admits."""
+def test_objects_are_valid_for_old_and_new_kubernetes(chart: Chart) -> None:
+    """The newest known version, the one two before it, and the oldest that the chart supports."""
     oldest = OLDEST.fullmatch(chart.metadata["kubeVersion"])
     assert oldest
     rendered = {name: chart.objects(values) for name, values in options(chart).items()}
     found = [
-        f"{name}, {thing['kind']} {thing['metadata']['name']}, {version}: {fault}"
+        f"{name}, {thing['kind']} {thing['metadata']['name']}, {version}: {error}"
         for name, objects in rendered.items()
         for thing in objects
         for version in (oldest[1], VERSIONS[-3], VERSIONS[-1])
-        for fault in faults(thing, version)
+        for error in errors(thing, version)
     ]
     assert not found, "\n".join(found)
 
 
-def test_every_setting_is_tried(chart: Chart) -> None:
+def test_options_cover_every_value(chart: Chart) -> None:
     assert {key for values in options(chart).values() for key in values} == chart.values.keys()
 
 
-def test_no_object_is_given_twice(chart: Chart) -> None:
+def test_object_names_are_unique(chart: Chart) -> None:
     for name, values in options(chart).items():
         objects = chart.objects(values)
         names = [
@@ -42,10 +42,10 @@ def test_no_object_is_given_twice(chart: Chart) -> None:
         assert len(names) == len(set(names)), name
 
 
-def test_helm_finds_nothing_to_say(chart: Chart) -> None:
+def test_helm_lint_reports_nothing(chart: Chart) -> None:
     for name, values in options(chart).items():
-        said = [line for line in chart.lint(values) if "icon is recommended" not in line]
-        assert not said, name
+        messages = [line for line in chart.lint(values) if "icon is recommended" not in line]
+        assert not messages, name
 
 
 EVERYTHING = (
@@ -66,14 +66,14 @@ EVERYTHING = (
 )
 
 
-def test_all_together_is_all_that_the_chart_has(charts: Charts) -> None:
+def test_all_options_together_render_every_kind(charts: Charts) -> None:
     chart = charts("everything")
     objects = chart.objects(options(chart)["together"])
     assert {(thing["apiVersion"], thing["kind"]) for thing in objects} == set(EVERYTHING)
 
 
-# A find_misspelled field of each kind, where it is, and how a person would write it.
-MISSPELT: list[tuple[str, list[str | int], dict[str, Any]]] = [
+# A misspelled field in each kind of object, with its path.
+MISSPELLED: list[tuple[str, list[str | int], dict[str, Any]]] = [
     ("Deployment", ["spec", "template", "spec", "containers", 0, "readinessProbe"], {"port": 1}),
     ("Job", ["spec"], {"backOffLimit": 1}),
     ("Service", ["spec", "ports", 0], {"targetport": 1}),
@@ -92,8 +92,8 @@ MISSPELT: list[tuple[str, list[str | int], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "place", "field"), MISSPELT)
-def test_a_misspelt_field_is_found_where_it_stands(
+@pytest.mark.parametrize(("kind", "place", "field"), MISSPELLED)
+def test_misspelled_field_is_reported_with_path(
     charts: Charts, kind: str, place: list[str | int], field: dict[str, Any]
 ) -> None:
     chart = charts("everything")
@@ -105,12 +105,12 @@ def test_a_misspelt_field_is_found_where_it_stands(
     part.update(field)
     (name,) = field
     path = "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
-    assert faults(thing, VERSIONS[-1]) == [
+    assert errors(thing, VERSIONS[-1]) == [
         f"{path}: Additional properties are not allowed ('{name}' was unexpected)"
     ]
 
 
-def test_a_wrong_type_and_a_missing_field_are_found_in_custom_resources(charts: Charts) -> None:
+def test_wrong_type_and_missing_field_are_reported_in_custom_resources(charts: Charts) -> None:
     chart = charts("everything")
     objects = {each["kind"]: each for each in chart.objects(options(chart)["together"])}
     objects["Rollout"]["spec"]["strategy"]["canary"]["steps"][0]["setWeight"] = "20"
@@ -121,13 +121,13 @@ def test_a_wrong_type_and_a_missing_field_are_found_in_custom_resources(charts: 
         "PrometheusRule": "rules[0]: 'expr' is a required property",
         "ServiceMonitor": "endpoints[0].interval: '15 seconds' does not match",
     }.items():
-        (fault,) = faults(objects[kind], VERSIONS[-1])
-        assert expected in fault
+        (error,) = errors(objects[kind], VERSIONS[-1])
+        assert expected in error
 
 
-def test_only_the_library_that_is_known_is_loaded(tmp_path: Path) -> None:
+def test_unknown_helm_library_is_rejected(tmp_path: Path) -> None:
     other = tmp_path / "libhelm_c.so"
     other.write_bytes(b"another")
-    with pytest.raises(ImportError, match="is not the library that is known"):
-        checked(other, "0" * 64)
+    with pytest.raises(ImportError, match="is not the reviewed library"):
+        verified(other, "0" * 64)
     assert helm().library_path.name.startswith("libhelm_c")

@@ -1,4 +1,4 @@
-"""The pods that the chart makes: how they are asked, how they leave, and what they may not do."""
+"""The pods of the chart: probes, graceful shutdown, security and names."""
 
 import re
 from typing import Any
@@ -19,7 +19,7 @@ SECURE_CONTAINER = {
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
 }
-# What `restricted` allows of volumes, and the fields that reach for the node.
+# Volumes that the Pod Security Standard `restricted` allows, and fields that expose the node.
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim"}
 VOLUMES |= {"projected", "secret", "name"}
 NODE = {"hostNetwork", "hostPID", "hostIPC"}
@@ -31,7 +31,7 @@ def one(objects: list[Object], kind: str) -> Object:
 
 
 def pods(objects: list[Object]) -> dict[str, Object]:
-    """Return every pod that objects make, by who makes it: its metadata and spec."""
+    """Return every pod template with the name of its owner."""
     found = {}
     for thing in objects:
         name = f"{thing['kind']} {thing['metadata']['name']}"
@@ -43,13 +43,13 @@ def pods(objects: list[Object]) -> dict[str, Object]:
 
 
 def service(chart: Chart, values: Values | None = None) -> Object:
-    """Return the spec of the pods that serve."""
+    """Return the spec of the pods that serve requests."""
     spec: Object = one(chart.objects(values), "Deployment")["spec"]["template"]["spec"]
     return spec
 
 
 @pytest.mark.parametrize(
-    ("graceful-shutdown", "seconds"),
+    ("drain", "seconds"),
     [
         ({}, 5 + 5 + 20 + 5 + 5),
         ({"preStop": 0}, 0 + 5 + 20 + 5 + 5),
@@ -57,13 +57,11 @@ def service(chart: Chart, values: Values | None = None) -> Object:
         ({"delay": 0, "timeout": 1}, 5 + 0 + 1 + 5 + 5),
     ],
 )
-def test_a_pod_has_the_time_that_leaving_takes(
-    chart: Chart, drain: dict[str, int], seconds: int
-) -> None:
-    """preStop, drain and shutdown, closing pools and sending telemetry, and five to spare."""
-    objects = chart.objects({"graceful-shutdown": drain})
+def test_grace_period_covers_shutdown(chart: Chart, drain: dict[str, int], seconds: int) -> None:
+    """preStop, drain delay and timeout, 5 s to close pools and send telemetry, 5 s in reserve."""
+    objects = chart.objects({"drain": drain})
     spec = one(objects, "Deployment")["spec"]["template"]["spec"]
-    settings = {**chart.values["graceful-shutdown"], **drain}
+    settings = {**chart.values["drain"], **drain}
     assert spec["terminationGracePeriodSeconds"] == seconds
     (container,) = spec["containers"]
     sleep = container.get("lifecycle", {"preStop": {"sleep": {"seconds": 0}}})["preStop"]["sleep"]
@@ -81,7 +79,7 @@ def test_a_pod_has_the_time_that_leaving_takes(
         ("readinessProbe", "/health/ready", 5, 1),
     ],
 )
-def test_a_probe_asks_its_own_question_as_often_as_the_service_is_made_for(
+def test_probes_have_path_and_timing(
     chart: Chart, kubernetes: str, path: str, period: int, failures: int
 ) -> None:
     (container,) = service(chart)["containers"]
@@ -95,41 +93,41 @@ def test_a_probe_asks_its_own_question_as_often_as_the_service_is_made_for(
     assert ports == {"http": 8000, "management": 9000}
 
 
-def test_every_pod_is_restricted_and_has_no_token(chart: Chart) -> None:
+def test_pods_are_restricted_and_have_no_token(chart: Chart) -> None:
     for name, values in options(chart).items():
-        for maker, pod in pods(chart.objects(values)).items():
+        for owner, pod in pods(chart.objects(values)).items():
             spec: dict[str, Any] = pod["spec"]
-            assert spec["securityContext"].items() >= SECURE_POD.items(), (name, maker)
+            assert spec["securityContext"].items() >= SECURE_POD.items(), (name, owner)
             assert spec["automountServiceAccountToken"] is False
             assert not NODE & spec.keys()
             assert all(volume.keys() <= VOLUMES for volume in spec.get("volumes", []))
             for container in [*spec["containers"], *spec.get("initContainers", [])]:
-                assert container["securityContext"] == SECURE_CONTAINER, (name, maker)
+                assert container["securityContext"] == SECURE_CONTAINER, (name, owner)
                 assert container["resources"].keys() == {"requests", "limits"}
                 assert not any("hostPort" in port for port in container.get("ports", []))
 
 
-def test_the_service_account_gives_no_token_either(chart: Chart) -> None:
+def test_service_account_mounts_no_token(chart: Chart) -> None:
     account = one(chart.objects(), "ServiceAccount")
     assert account["automountServiceAccountToken"] is False
     assert service(chart)["serviceAccountName"] == account["metadata"]["name"]
 
 
-def test_only_the_pods_that_serve_get_requests(chart: Chart) -> None:
-    """Neither the migration nor the test of a release does; the budget counts the same pods."""
+def test_service_and_budget_select_only_serving_pods(chart: Chart) -> None:
+    """The pods of the migration and of the release test do not match."""
     objects = chart.objects()
     serving = one(objects, "Service")["spec"]["selector"]
     assert one(objects, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == serving
     assert one(objects, "Deployment")["spec"]["selector"]["matchLabels"] == serving
     chosen = [
-        maker
-        for maker, pod in pods(objects).items()
+        owner
+        for owner, pod in pods(objects).items()
         if pod["metadata"]["labels"].items() >= serving.items()
     ]
     assert chosen == ["Deployment orders"]
 
 
-def test_the_ports_of_the_service_lead_to_those_of_the_pods(chart: Chart) -> None:
+def test_service_ports_match_pod_ports(chart: Chart) -> None:
     for values in options(chart).values():
         objects = chart.objects(values)
         (container,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
@@ -138,7 +136,7 @@ def test_the_ports_of_the_service_lead_to_those_of_the_pods(chart: Chart) -> Non
         assert {port["targetPort"] for port in ports} == named
 
 
-def test_new_settings_make_new_pods_and_equal_ones_do_not(chart: Chart) -> None:
+def test_only_changed_settings_replace_pods(chart: Chart) -> None:
     before, same, after = (
         one(chart.objects(values), "Deployment")["spec"]["template"]
         for values in ({}, {"replicaCount": 5}, {"config": {"SERVICE_LOG_LEVEL": "DEBUG"}})
@@ -147,7 +145,7 @@ def test_new_settings_make_new_pods_and_equal_ones_do_not(chart: Chart) -> None:
     assert before != after
 
 
-def test_a_secret_is_named_and_never_made(chart: Chart) -> None:
+def test_secret_is_referenced_and_not_created(chart: Chart) -> None:
     objects = chart.objects({"secret": {"keys": ["DATABASE_URL"]}})
     assert not [thing for thing in objects if thing["kind"] == "Secret"]
     (container,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
@@ -157,8 +155,8 @@ def test_a_secret_is_named_and_never_made(chart: Chart) -> None:
     } in container["env"]
 
 
-def test_a_migration_needs_nothing_that_is_made_after_it(charts: Charts) -> None:
-    """A hook before an installation finds nothing of the release but what people made before."""
+def test_migration_needs_no_object_of_release(charts: Charts) -> None:
+    """Hooks run before the objects of the release exist."""
     job = one(charts("defaults").objects(), "Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     spec = job["spec"]["template"]["spec"]
@@ -171,7 +169,7 @@ def test_a_migration_needs_nothing_that_is_made_after_it(charts: Charts) -> None
     assert container["image"] == serving["image"]
 
 
-def test_a_rollout_runs_the_pods_of_the_deployment(charts: Charts) -> None:
+def test_rollout_runs_pods_of_deployment(charts: Charts) -> None:
     chart = charts("everything")
     objects = chart.objects(options(chart)["rollout"])
     deployment = one(objects, "Deployment")
@@ -187,10 +185,8 @@ def test_a_rollout_runs_the_pods_of_the_deployment(charts: Charts) -> None:
     assert used == analyses == {"orders-error-rate-check", "orders-latency-check"}
 
 
-@pytest.mark.parametrize(("option", "kind"), [("as-it-is", "Deployment"), ("rollout", "Rollout")])
-def test_the_autoscaler_alone_says_how_many_pods_there_are(
-    charts: Charts, option: str, kind: str
-) -> None:
+@pytest.mark.parametrize(("option", "kind"), [("default", "Deployment"), ("rollout", "Rollout")])
+def test_autoscaler_alone_sets_number_of_pods(charts: Charts, option: str, kind: str) -> None:
     chart = charts("everything")
     values = {**options(chart)[option], **options(chart)["autoscaling"]}
     objects = chart.objects(values)
@@ -205,7 +201,7 @@ LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
 
 
 @pytest.mark.parametrize("release", ["a", "r" * 53, "orders", "x-" * 26 + "x"])
-def test_the_longest_names_still_fit(charts: Charts, release: str) -> None:
+def test_longest_names_are_valid(charts: Charts, release: str) -> None:
     chart = charts("long")
     for values in options(chart).values():
         for thing in chart.objects(values, name=release):
@@ -216,7 +212,7 @@ def test_the_longest_names_still_fit(charts: Charts, release: str) -> None:
             assert [value for value in labels.values() if not LABEL.fullmatch(value)] == []
 
 
-def test_two_releases_in_one_namespace_share_no_name_and_no_pod(chart: Chart) -> None:
+def test_two_releases_in_one_namespace_do_not_collide(chart: Chart) -> None:
     first, second = (chart.objects(name=name) for name in ("one", "two"))
     names = [{(t["kind"], t["metadata"]["name"]) for t in objects} for objects in (first, second)]
     assert not names[0] & names[1]

@@ -1,4 +1,4 @@
-"""A scanner for weak settings, checkov, finds none that is not excepted in place, with a reason."""
+"""The scanner checkov finds no weak setting without an exception and its reason."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ import yaml
 from tools.generate import ROOT
 
 from .cases import SERVICES, options
-from .conftest import Charts, lacking
+from .conftest import Charts, skip_or_fail
 from .helm import Object
 
 CHECKOV = ROOT / ".build" / "scanner" / "bin" / "checkov"
@@ -24,7 +24,7 @@ EXCEPTION = "checkov.io/skip"
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check says of an object or a file."""
+    """The result of one check for an object or a file."""
 
     folder: str
     check: str
@@ -34,7 +34,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was scanned, by kind; what was found; and what would be, without its exception."""
+    """Passed checks by kind, failed checks, and failed checks with an exception."""
 
     passed: dict[str, int]
     failed: list[Finding]
@@ -43,25 +43,25 @@ class Findings:
 
 @pytest.fixture(scope="module")
 def findings(charts: Charts, tmp_path_factory: pytest.TempPathFactory) -> Findings:
-    """Scan all at one go, in folders of their own.
+    """Scan everything in one run, in one folder per group.
 
-    with: each object that the charts can render, as it is. without: the default ones, without their
-    exceptions. weak: one that is privileged. service, template: files that have other checks.
+    with: every object that the charts can render. without: the default objects without their
+    exceptions. weak: a privileged container. service, template: files with other kinds of checks.
     """
     if not CHECKOV.exists():
-        lacking("checkov is not set up: make test does that")
+        skip_or_fail("checkov is not installed: `make test` installs it")
     folder = tmp_path_factory.mktemp("scan")
     objects = {
         yaml.safe_dump(thing): thing
         for service in SERVICES
         for values in options(charts(service)).values()
         for thing in charts(service).objects(values)
-        if thing["kind"] != "PrometheusRule"  # large, and of no interest to it
+        if thing["kind"] != "PrometheusRule"  # large, and checkov has no checks for it
     }
     for number, thing in enumerate(objects.values()):
         write(folder / "with" / f"{number}.yaml", thing)
     for number, thing in enumerate(charts("defaults").objects()):
-        write(folder / "without" / f"{number}.yaml", plain(thing))
+        write(folder / "without" / f"{number}.yaml", without_exceptions(thing))
         if thing["kind"] == "Deployment":
             (container,) = thing["spec"]["template"]["spec"]["containers"]
             container["securityContext"]["privileged"] = True
@@ -93,8 +93,8 @@ def write(file: Path, thing: Object) -> None:
     file.write_text(yaml.safe_dump(thing), "utf-8")
 
 
-def plain(thing: Object) -> Object:
-    """Return an object without its exceptions."""
+def without_exceptions(thing: Object) -> Object:
+    """Return a copy of an object without its exceptions."""
     other = copy.deepcopy(thing)
     annotations = other["metadata"].get("annotations") or {}
     for name in [name for name in annotations if name.startswith(EXCEPTION)]:
@@ -110,23 +110,22 @@ def read(reports: list[dict[str, Any]], outcome: str) -> Iterator[Finding]:
             yield Finding(folder, record["check_id"], record["resource"].split(".")[0], reason)
 
 
-def test_nothing_is_found(findings: Findings) -> None:
+def test_no_check_fails(findings: Findings) -> None:
     assert [each for each in findings.failed if each.folder not in {"without", "weak"}] == []
     assert findings.passed.keys() == {"kubernetes", "dockerfile", "github_actions"}
     assert findings.passed["kubernetes"] > 1000
 
 
-def test_every_exception_is_still_needed_and_none_is_made_elsewhere(findings: Findings) -> None:
-    """What fails without the exceptions is exactly what they except."""
+def test_exceptions_match_failures_without_them(findings: Findings) -> None:
     needed = {(each.kind, each.check) for each in findings.failed if each.folder == "without"}
     assert {(each.kind, each.check) for each in findings.excepted} == needed
 
 
-def test_every_exception_says_why(findings: Findings) -> None:
+def test_exceptions_have_reasons(findings: Findings) -> None:
     assert findings.excepted
     for exception in findings.excepted:
         assert len(exception.reason.split()) > 3, exception
 
 
-def test_a_weak_setting_is_found(findings: Findings) -> None:
+def test_privileged_container_is_reported(findings: Findings) -> None:
     assert Finding("weak", "CKV_K8S_16", "Deployment", "") in findings.failed

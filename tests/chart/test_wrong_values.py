@@ -1,4 +1,4 @@
-"""Values that a newcomer gets wrong: Helm's answer names the place, and what belongs there."""
+"""Invalid values: Helm's error message has their path and how to fix them."""
 
 from collections.abc import Iterator
 
@@ -7,9 +7,9 @@ import pytest
 from .conftest import Charts
 from .helm import Values, helm
 
-# What stands in a values file, and what the answer must say.
-WRONG: list[tuple[str, tuple[str, ...]]] = [
-    # of another type
+# The text of a values file, and fragments that the error message must contain.
+INVALID: list[tuple[str, tuple[str, ...]]] = [
+    # wrong type
     ('replicaCount: "two"', ("at '/replicaCount': got string, want integer",)),
     ('replicaCount: "2"', ("at '/replicaCount': got string, want integer",)),
     ("replicaCount: 1.5", ("at '/replicaCount': got number, want integer",)),
@@ -33,13 +33,13 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("drain: {delay: 5s}", ("at '/drain/delay': got string, want integer",)),
     ("migration: {deadline: 10m}", ("at '/migration/deadline': got string, want integer",)),
     ("rollout: {steps: {setWeight: 20}}", ("at '/rollout/steps': got object, want array",)),
-    # find_misspelled, at each level
+    # misspelled name, at each level
     ("replicas: 3", ("at ''", "additional properties 'replicas' not allowed")),
     ("image: {name: orders}", ("at '/image'", "'name' not allowed")),
     ("resources: {limit: {cpu: 1}}", ("at '/resources'", "'limit' not allowed")),
     ("resources: {limits: {mem: 1Gi}}", ("at '/resources/limits'", "'mem' not allowed")),
-    ("probes: {readiness: {periodSeconds: 5}}", ("at '/probes'", "'readiness' not allowed")),
-    ("probes: {ready: {path: /healthz}}", ("at '/probes/ready'", "'path' not allowed")),
+    ("readinessProbe: {period: 5}", ("at '/readinessProbe'", "'period' not allowed")),
+    ("probes: {ready: {periodSeconds: 5}}", ("at ''", "'probes' not allowed")),
     ("autoscaling: {minReplica: 2}", ("at '/autoscaling'", "'minReplica' not allowed")),
     (
         "networkPolicy: {clients: [{matchLabels: {a: b}}]}",
@@ -50,8 +50,8 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
         ("at '/networkPolicy/dependencies/db'", "missing property 'ports'"),
     ),
     (
-        "rollout: {analysis: {maxfailed: 0.1}}",
-        ("at '/rollout/analysis'", "'maxfailed' not allowed"),
+        "rollout: {analysis: {maxErrorrate: 0.1}}",
+        ("at '/rollout/analysis'", "'maxErrorrate' not allowed"),
     ),
     (
         "networkPolicy: {clients: [{podSelector: {app: web}}]}",
@@ -64,7 +64,7 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("rollout: {steps: [{setweight: 20}]}", ("at '/rollout/steps/0'", "'setweight' not allowed")),
     ("tolerations: [{keyy: spot}]", ("at '/tolerations/0'", "'keyy' not allowed")),
     ("affinity: {nodeAfinity: {}}", ("at '/affinity'", "'nodeAfinity' not allowed")),
-    # out of bounds
+    # out of range
     ("replicaCount: -1", ("at '/replicaCount': minimum: got -1, want 0",)),
     ("service: {port: 0}", ("at '/service/port': minimum: got 0, want 1",)),
     ("service: {port: 70000}", ("at '/service/port': maximum: got 70,000, want 65,535",)),
@@ -73,18 +73,18 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
         ("at '/autoscaling/targetCPUUtilizationPercentage': maximum", "want 100"),
     ),
     (
-        "rollout: {analysis: {maxFailed: 5}}",
-        ("at '/rollout/analysis/maxFailed': maximum: got 5, want 1",),
+        "rollout: {analysis: {maxErrorRate: 5}}",
+        ("at '/rollout/analysis/maxErrorRate': maximum: got 5, want 1",),
     ),
     (
-        "probes: {live: {failureThreshold: 0}}",
-        ("at '/probes/live/failureThreshold': minimum: got 0, want 1",),
+        "livenessProbe: {failureThreshold: 0}",
+        ("at '/livenessProbe/failureThreshold': minimum: got 0, want 1",),
     ),
     (
         "image: {pullPolicy: always}",
         ("at '/image/pullPolicy'", "'Always', 'IfNotPresent', 'Never'"),
     ),
-    # of another shape
+    # wrong format
     ("image: {repository: ''}", ("image", "repository")),
     ("image: {repository: 'https://registry.example.com/orders'}", ("image.repository", "without")),
     ("image: {tag: 'v 1'}", ('image.tag is "v 1"', "letters, digits")),
@@ -92,8 +92,8 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("resources: {limits: {memory: 1 gig}}", ('resources.limits.memory is "1 gig"', "512Mi")),
     ("resources: {requests: {cpu: 250 m}}", ('resources.requests.cpu is "250 m"', "250m")),
     ("resources: {limits: {memory: -1Gi}}", ("resources.limits.memory", "quantity")),
-    ("disruptionBudget: {maxUnavailable: half}", ("disruptionBudget.maxUnavailable", "25%")),
-    ("disruptionBudget: {maxUnavailable: 120%}", ("disruptionBudget.maxUnavailable", "25%")),
+    ("podDisruptionBudget: {maxUnavailable: half}", ("podDisruptionBudget.maxUnavailable", "25%")),
+    ("podDisruptionBudget: {maxUnavailable: 120%}", ("podDisruptionBudget.maxUnavailable", "25%")),
     ("ingress: {enabled: true, hosts: ['']}", ("ingress", "hosts")),
     (
         "ingress: {enabled: true, hosts: ['https://orders.example.com/']}",
@@ -106,17 +106,17 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("networkPolicy: {nodes: [10.0.0.0]}", ("networkPolicy.nodes[0]", "10.0.0.0/16")),
     ("config: {log-level: debug}", ("config.log-level", "capitals")),
     ("rollout: {analysis: {address: 'metrics:9090'}}", ("rollout.analysis.address", "http://")),
-    # left empty
+    # empty value
     ("drain:", ("at ''", "missing property 'drain'")),
-    ("probes: {live: }", ("at '/probes'", "missing property 'live'")),
-    # that do not go together, or do not belong here
-    ("ingress: {enabled: true}", ("ingress.hosts is empty", "name a host")),
+    ("livenessProbe:", ("at ''", "missing property 'livenessProbe'")),
+    # contradicting values, or values that belong elsewhere
+    ("ingress: {enabled: true}", ("ingress.hosts is empty", "add a host")),
     (
         "autoscaling: {minReplicas: 11}",
         ("autoscaling.minReplicas is 11", "autoscaling.maxReplicas"),
     ),
     ("service: {port: 9000}", ("service.port", "service.managementPort", "9000")),
-    ("rollout: {enabled: true}", ("rollout.enabled needs monitoring.serviceMonitor",)),
+    ("rollout: {enabled: true}", ("rollout.enabled requires monitoring.serviceMonitor",)),
     (
         "{autoscaling: {enabled: true}, resources: {requests: {cpu: }}}",
         ("resources.requests.cpu", "autoscal"),
@@ -128,35 +128,32 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), WRONG, ids=[text for text, _ in WRONG])
-def test_a_wrong_value_is_answered_with_its_place_and_what_belongs_there(
-    charts: Charts, text: str, said: tuple[str, ...]
-) -> None:
-    answer = charts("everything").answer(helm().values_from_yaml(text))
-    assert [fragment for fragment in said if fragment not in answer] == [], (
-        answer or "Helm takes it"
-    )
+@pytest.mark.parametrize(("text", "fragments"), INVALID, ids=[text for text, _ in INVALID])
+def test_error_names_path_and_fix(charts: Charts, text: str, fragments: tuple[str, ...]) -> None:
+    error = charts("everything").error(helm().values_from_yaml(text))
+    missing = [fragment for fragment in fragments if fragment not in error]
+    assert missing == [], error or "Helm accepts it"
 
 
-def test_several_wrong_values_are_answered_at_once(charts: Charts) -> None:
+def test_all_errors_are_reported_at_once(charts: Charts) -> None:
     values = helm().values_from_yaml("replicaCount: two\nservice: {port: 0}\nreplica: 1")
-    answer = charts("everything").answer(values)
-    assert [place in answer for place in ("'/replicaCount'", "'/service/port'", "'replica'")] == [
+    error = charts("everything").error(values)
+    assert [place in error for place in ("'/replicaCount'", "'/service/port'", "'replica'")] == [
         True,
         True,
         True,
     ]
 
 
-def test_a_secret_in_a_refused_value_is_not_shown(charts: Charts) -> None:
+def test_error_does_not_contain_secret(charts: Charts) -> None:
     values = {"config": {"DATABASE_URL": "postgresql://orders:hunter2@db/orders"}}
-    answer = charts("everything").answer(values)
-    assert "config.DATABASE_URL" in answer
-    assert "hunter2" not in answer
+    error = charts("everything").error(values)
+    assert "config.DATABASE_URL" in error
+    assert "hunter2" not in error
 
 
-def test_whatever_is_left_empty_is_refused_with_its_place_or_not_needed(charts: Charts) -> None:
-    """In YAML a key without a value is null, and Helm then takes away its default."""
+def test_empty_value_is_optional_or_rejected_with_path(charts: Charts) -> None:
+    """In YAML a key without a value is null, and Helm then removes its default."""
     chart = charts("everything")
     for path in paths(chart.values):
         values: Values = {}
@@ -164,9 +161,9 @@ def test_whatever_is_left_empty_is_refused_with_its_place_or_not_needed(charts: 
         for key in path[:-1]:
             below = below.setdefault(key, {})
         below[path[-1]] = None
-        answer = chart.answer(values)
-        place = (f"missing property '{path[-1]}'", ".".join(path))
-        assert not answer or any(each in answer for each in place), answer
+        error = chart.error(values)
+        expected = (f"missing property '{path[-1]}'", ".".join(path))
+        assert not error or any(each in error for each in expected), error
 
 
 def paths(values: Values, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""What an alert has to do while a fault comes and goes, proven by `promtool test rules`."""
+"""Tests alerting rules with `promtool test rules`: an alert's states during and after a fault."""
 
 import json
 import subprocess
@@ -9,35 +9,36 @@ from ..tools import tool
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"
 SERVICE = "reference-service"
-OURS = f'service_id="{SERVICE}"'
-HERE = f'{OURS},instance="a:9000"'
-THERE = f'{OURS},instance="b:9000"'
+SERVICE_LABEL = f'service_id="{SERVICE}"'
+INSTANCE_A = f'{SERVICE_LABEL},instance="a:9000"'
+INSTANCE_B = f'{SERVICE_LABEL},instance="b:9000"'
 MINUTE, HOUR, DAY = 60, 3600, 86400
-COUNTERS = ("_bucket", "_count", "_total")
+COUNTER_SUFFIXES = ("_bucket", "_count", "_total")
 Series = dict[str, tuple[float | None, float | None]]
-"""How far a counter gets at each scrape, or what a gauge shows, healthy and broken; None: it is
-not there."""
+"""Two values per series: healthy and faulty. A counter's value is its increase per scrape. None:
+the series is absent."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """An alert, and a fault that it is about; all times are in seconds.
+    """An alert, and a fault that must trigger it. All times are in seconds.
 
-    labels: what it fires with, beside its name and the service's.
-    lasts: how long the fault is there. It begins after `history` seconds of health.
-    sees: after how long the first evaluation is in breach. fires: after how long the alert fires.
-    gone: how long after the fault's end it does so no more.
-    blip: begin and end of a fault that one single evaluation sees.
-    interval: between evaluations, as the file of the rules says. scrape: between scrapes.
+    labels: the labels of the firing alert, except its name and the service's.
+    duration: length of the fault. It begins after `history` seconds of health.
+    pending_after: time from the fault's begin to the first evaluation in breach.
+    firing_after: time from the fault's begin until the alert fires.
+    resolved_after: time from the fault's end until the alert is resolved.
+    blip: begin and end of a fault that exactly one evaluation sees.
+    interval: evaluation interval, as in the file of the rules. scrape: scrape interval.
     """
 
     alert: str
     labels: dict[str, str]
     series: Series
-    lasts: int
-    fires: int
-    gone: int
-    sees: int = 0
+    duration: int
+    firing_after: int
+    resolved_after: int
+    pending_after: int = 0
     blip: tuple[int, int] | None = None
     history: int = 10 * MINUTE
     interval: int = MINUTE
@@ -46,7 +47,7 @@ class Case:
 
 @dataclass
 class Scenario:
-    """Series as they would be scraped, and what must be true of them, for promtool."""
+    """Scraped series and the expectations about them, in the format of promtool."""
 
     series: dict[str, str]
     interval: int
@@ -64,79 +65,81 @@ class Scenario:
         )
 
     def expect_alert(self, alert: str, at: int, state: str, labels: dict[str, str]) -> None:
-        """Expect the alert to be `pending`, `firing`, or in no state at all."""
+        """Expect the alert to be `pending` or `firing`; an empty state means inactive."""
         sample = {"alertname": alert, "alertstate": state, "service_id": SERVICE}
-        shown = ", ".join(f'{key}="{value}"' for key, value in (sample | labels).items())
-        samples = [f"ALERTS{{{shown}}}"] if state else []
+        text = ", ".join(f'{key}="{value}"' for key, value in (sample | labels).items())
+        samples = [f"ALERTS{{{text}}}"] if state else []
         self.expect(f'ALERTS{{alertname="{alert}"}}', at, *samples)
 
     def run(self, folder: Path, rules: Path = RULES) -> None:
-        """Have promtool hold the rules to it."""
+        """Run promtool and fail if an expectation does not hold."""
         test = {
             "interval": f"{self.scrape}s",
             "input_series": [{"series": k, "values": v} for k, v in self.series.items()],
             "promql_expr_test": self.expected,
         }
-        everything = {
+        document = {
             "rule_files": sorted(map(str, rules.glob("*.yaml"))),
             "evaluation_interval": f"{self.interval}s",
-            "group_eval_order": ["objectives", "objectives-of-days"],
+            "group_eval_order": ["objectives", "objectives-long-windows"],
             "tests": [test],
         }
         path = folder / "test.yaml"
-        path.write_text(json.dumps(everything))  # which is YAML too
+        path.write_text(json.dumps(document))  # JSON is also YAML
         command = [tool("promtool", package="prometheus"), "test", "rules", str(path)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def event(alert: str, symptom: str, counter: str, severity: str = "ticket") -> Case:
-    """Give the case of an alert about what should never be: it is told of for five minutes."""
+def counter_case(alert: str, symptom: str, counter: str, severity: str = "ticket") -> Case:
+    """Return the case of an alert on a counter that should not increase, seen for five minutes."""
     labels = {"severity": severity, "symptom": symptom}
-    series: Series = {f"{counter}{{{HERE}}}": (0, 10), f"{counter}{{{THERE}}}": (0, 0)}
-    return Case(alert, labels, series, lasts=120, sees=60, fires=120, gone=300)
+    series: Series = {f"{counter}{{{INSTANCE_A}}}": (0, 10), f"{counter}{{{INSTANCE_B}}}": (0, 0)}
+    return Case(
+        alert, labels, series, duration=120, pending_after=60, firing_after=120, resolved_after=300
+    )
 
 
-def scenario(case: Case, *faults: tuple[int, int], rest: int = 0) -> Scenario:
-    """Let the fault of a case come and go: from when to when, and `rest` seconds of health."""
-    end = max(until for _, until in faults) + rest
+def scenario(case: Case, *faults: tuple[int, int], healthy_after: int = 0) -> Scenario:
+    """Return the series of a case with faults (begin, end) and a healthy period after them."""
+    end = max(until for _, until in faults) + healthy_after
     times = range(0, end + 1, case.scrape)
-    broken = [any(begin < time <= until for begin, until in faults) for time in times]
+    is_faulty = [any(begin < time <= until for begin, until in faults) for time in times]
     series = {}
     for name, (healthy, faulty) in case.series.items():
-        shown = [faulty if is_broken else healthy for is_broken in broken]
-        if name.partition("{")[0].endswith(COUNTERS):
+        values = [faulty if each else healthy for each in is_faulty]
+        if name.partition("{")[0].endswith(COUNTER_SUFFIXES):
             total = 0.0
-            shown = [total := total + (step or 0) for step in shown]
-        series[name] = " ".join("stale" if value is None else f"{value:g}" for value in shown)
+            values = [total := total + (step or 0) for step in values]
+        series[name] = " ".join("stale" if value is None else f"{value:g}" for value in values)
     return Scenario(series, case.interval, case.scrape)
 
 
-def fires_and_resolves(case: Case, folder: Path) -> None:
-    """Hold an alert to all that its case says."""
-    begin, end = case.history, case.history + case.lasts
-    told = scenario(case, (begin, end), rest=case.gone)
+def assert_fires_and_resolves(case: Case, folder: Path) -> None:
+    """Check the state of the alert around each time that its case names."""
+    begin, end = case.history, case.history + case.duration
+    tested = scenario(case, (begin, end), healthy_after=case.resolved_after)
     for at, state in {
         begin: "",
-        begin + case.sees - case.interval: "",
-        begin + case.sees: "pending",
-        begin + case.fires - case.interval: "pending",
-        begin + case.fires: "firing",
+        begin + case.pending_after - case.interval: "",
+        begin + case.pending_after: "pending",
+        begin + case.firing_after - case.interval: "pending",
+        begin + case.firing_after: "firing",
         end: "firing",
-        end + case.gone - case.interval: "firing",
-        end + case.gone: "",
+        end + case.resolved_after - case.interval: "firing",
+        end + case.resolved_after: "",
     }.items():
-        told.expect_alert(case.alert, at, state, case.labels)
-    told.run(folder)
+        tested.expect_alert(case.alert, at, state, case.labels)
+    tested.run(folder)
 
 
-def outlives_a_blip(case: Case, folder: Path) -> None:
-    """Hold an alert to say nothing of a fault that one single evaluation has seen."""
+def assert_ignores_blip(case: Case, folder: Path) -> None:
+    """Check that a fault in a single evaluation makes the alert pending and never firing."""
     assert case.blip
     begin, end = (case.history + each for each in case.blip)
-    told = scenario(case, (begin, end), rest=case.lasts)
-    seen = f'count_over_time(ALERTS{{alertname="{case.alert}",alertstate="pending"}}[1h])'
-    fired = f'ALERTS{{alertname="{case.alert}",alertstate="firing"}}'
-    told.expect(f"count({seen} == 1)", end + case.lasts, "{}")
-    told.expect(f"count_over_time({fired}[1h])", end + case.lasts)
-    told.run(folder)
+    tested = scenario(case, (begin, end), healthy_after=case.duration)
+    pending = f'count_over_time(ALERTS{{alertname="{case.alert}",alertstate="pending"}}[1h])'
+    firing = f'ALERTS{{alertname="{case.alert}",alertstate="firing"}}'
+    tested.expect(f"count({pending} == 1)", end + case.duration, "{}")
+    tested.expect(f"count_over_time({firing}[1h])", end + case.duration)
+    tested.run(folder)

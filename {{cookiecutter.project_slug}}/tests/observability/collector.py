@@ -1,4 +1,4 @@
-"""A collector of our own: takes spans by OTLP over HTTP, and keeps them."""
+"""A collector for tests: receives spans with OTLP over HTTP and stores them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from .receiver import receiving
 
 @dataclass(frozen=True)
 class Span:
-    """What came over the wire, in plain words; ids are hexadecimal digits."""
+    """A span as it was received. The ids are hexadecimal digits."""
 
     name: str
     trace_id: str
@@ -28,14 +28,14 @@ class Span:
 
 
 class Collector:
-    """Spans as they come in; `url` is what OTEL_EXPORTER_OTLP_ENDPOINT has to say."""
+    """The received spans; `url` is the value for OTEL_EXPORTER_OTLP_ENDPOINT."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.spans: list[Span] = []
 
     def trace(self, trace_id: str) -> dict[str, Span]:
-        """Return the spans of one trace by their names."""
+        """Return the spans of one trace by name."""
         return {span.name: span for span in self.spans if span.trace_id == trace_id}
 
     def take(self, body: bytes) -> None:
@@ -48,7 +48,7 @@ class Collector:
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """Run a collector on a port of loopback."""
+    """Run a collector on a loopback port."""
     with receiving(lambda _, body: collector.take(body)) as url:
         collector = Collector(url)
         yield collector

@@ -1,4 +1,4 @@
-"""A collector for the tests that look at traces."""
+"""The collector for tests of traces."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,6 @@ from .collector import Collector, collecting
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    """Take what is sent to `collector.url`."""
+    """Run a collector at `collector.url`."""
     with collecting() as running:
         yield running

@@ -1,4 +1,4 @@
-"""A server that takes what is posted to it."""
+"""A server that accepts POST requests."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextmanager
 def receiving(take: Callable[[str, bytes], None]) -> Iterator[str]:
-    """Run it on a port of loopback, and give its URL. take: called with each path and body."""
+    """Run the server on a loopback port and yield its URL. take: called with each path and body."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -1,4 +1,4 @@
-"""Prometheus and Alertmanager as they would run, but on loopback and in a hurry."""
+"""Prometheus and Alertmanager with the shipped configuration, on loopback and with short waits."""
 
 import json
 import re
@@ -19,32 +19,32 @@ from .alerting import RULES, SERVICE
 ROUTING = RULES.parents[1] / "alertmanager" / "alertmanager.yaml"
 
 
-def hurried(text: str) -> str:
-    """Return rules or a routing in which everything that waits does so for a second."""
+def with_short_waits(text: str) -> str:
+    """Return rules or a routing with every wait replaced by 1 s."""
     waits = r"\b(interval|for|group_wait|group_interval): \w+$"
     return re.sub(waits, r"\1: 1s", text, flags=re.MULTILINE)
 
 
 @contextmanager
 def prometheus(folder: Path, service: Service, alertmanager: str = "") -> Iterator[httpx.Client]:
-    """Scrape the service every second, with the rules as they are but for the times they wait.
+    """Scrape the service every second, with the shipped rules and short waits.
 
-    alertmanager: its URL, if there is one. Yields a client for Prometheus's API.
+    alertmanager: its URL, if one is used. Yields a client for the API of Prometheus.
     """
     rules = folder / "rules"
     rules.mkdir()
     for path in RULES.glob("*.yaml"):
-        (rules / path.name).write_text(hurried(path.read_text()))
+        (rules / path.name).write_text(with_short_waits(path.read_text()))
     target = f"127.0.0.1:{service.management.base_url.port}"
     scrape = {"job_name": SERVICE, "static_configs": [{"targets": [target]}]}
-    to = {"static_configs": [{"targets": [alertmanager.removeprefix("http://")]}]}
+    receiver = {"static_configs": [{"targets": [alertmanager.removeprefix("http://")]}]}
     config = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(rules / "*.yaml")],
         "scrape_configs": [scrape],
-        "alerting": {"alertmanagers": [to] if alertmanager else []},
+        "alerting": {"alertmanagers": [receiver] if alertmanager else []},
     }
-    (folder / "prometheus.json").write_text(json.dumps(config))  # which is YAML too
+    (folder / "prometheus.json").write_text(json.dumps(config))  # JSON is also YAML
     port = free_port()
     arguments = [
         f"--config.file={folder / 'prometheus.json'}",
@@ -57,15 +57,15 @@ def prometheus(folder: Path, service: Service, alertmanager: str = "") -> Iterat
 
 @contextmanager
 def alertmanager(folder: Path, webhook: str) -> Iterator[httpx.Client]:
-    """Route alerts to `webhook` as the routing says, below it `/pager` and `/ticket`."""
+    """Route alerts with the shipped routing to the paths `/pager` and `/ticket` of `webhook`."""
     receivers = {
         "http://pager.example/alerts": f"{webhook}/pager",
         "http://tickets.example/alerts": f"{webhook}/ticket",
     }
-    text = hurried(ROUTING.read_text())
-    for shipped, here in receivers.items():
+    text = with_short_waits(ROUTING.read_text())
+    for shipped, replacement in receivers.items():
         assert shipped in text
-        text = text.replace(shipped, here)
+        text = text.replace(shipped, replacement)
     (folder / "alertmanager.yaml").write_text(text)
     port = free_port()
     arguments = [
@@ -81,7 +81,7 @@ def alertmanager(folder: Path, webhook: str) -> Iterator[httpx.Client]:
 
 @contextmanager
 def running(program: str, arguments: list[str], log: Path, port: int) -> Iterator[httpx.Client]:
-    """Run a server until it is no longer needed."""
+    """Run a server while the context is open."""
     with (
         log.open("wb") as output,
         Process([program, *arguments], output=output) as process,
@@ -93,8 +93,8 @@ def running(program: str, arguments: list[str], log: Path, port: int) -> Iterato
 
 
 def query(prometheus: httpx.Client, expression: str) -> list[dict[str, Any]]:
-    """Return what Prometheus finds for an expression, now. Raises what it says of a wrong one."""
-    answer = prometheus.get("/api/v1/query", params={"query": expression})
-    assert answer.status_code == 200, answer.text
-    result: list[dict[str, Any]] = answer.json()["data"]["result"]
+    """Return the current result of an expression. An invalid one fails with Prometheus's error."""
+    response = prometheus.get("/api/v1/query", params={"query": expression})
+    assert response.status_code == 200, response.text
+    result: list[dict[str, Any]] = response.json()["data"]["result"]
     return result

@@ -1,4 +1,4 @@
-"""A fault of the service reaches a person, by a real Prometheus and a real Alertmanager."""
+"""A fault of the service reaches a receiver through a real Prometheus and Alertmanager."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,26 +8,24 @@ import pytest
 
 from ..processes import Service, wait_until
 from .alerting import SERVICE
-from .watch import WITHIN, Watch, watching
+from .watch import ALERT_TIMEOUT, Watch, watching
 
 
 @pytest.fixture(scope="module")
 def watch(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
-    """Watch the service for all of the tests."""
+    """Run the chain for all tests."""
     folder = tmp_path_factory.mktemp("watch")
     with watching(folder, Service(environment, folder / "service.log")) as watch:
         yield watch
 
 
-def test_failing_requests_wake_somebody_who_learns_which_objective_is_in_danger(
-    watch: Watch,
-) -> None:
-    def fail_and_look() -> object:
+def test_failing_requests_page_with_objective_and_runbook(watch: Watch) -> None:
+    def fail_and_get_page() -> object:
         watch.service.api.get("/faults/raise/ValueError")
-        return watch.told.told("pager", "AvailabilityBudgetBurnFast")
+        return watch.webhook.latest("pager", "AvailabilityBudgetBurnFast")
 
-    wait_until(fail_and_look, WITHIN)
-    page = watch.told.told("pager", "AvailabilityBudgetBurnFast")
+    wait_until(fail_and_get_page, ALERT_TIMEOUT)
+    page = watch.webhook.latest("pager", "AvailabilityBudgetBurnFast")
     assert page
     assert page["labels"] == {
         "alertname": "AvailabilityBudgetBurnFast",
@@ -38,19 +36,19 @@ def test_failing_requests_wake_somebody_who_learns_which_objective_is_in_danger(
     }
     assert page["annotations"]["runbook"] == "docs/runbook.md#availabilitybudgetburnfast"
     assert page["annotations"]["summary"].startswith(f"{SERVICE} fails so many requests")
-    [groups] = {tuple(message["groupLabels"].items()) for message in watch.told.messages}
+    [groups] = {tuple(message["groupLabels"].items()) for message in watch.webhook.messages}
     assert groups == (("service_id", SERVICE),)
 
 
-def test_a_response_that_breaks_off_waits_for_the_morning(watch: Watch) -> None:
+def test_aborted_response_is_ticket_and_not_page(watch: Watch) -> None:
     with contextlib.suppress(httpx.RemoteProtocolError):
         watch.service.api.get("/faults/break-off")
-    wait_until(lambda: watch.told.told("ticket", "ResponsesAborted"), WITHIN)
-    assert not watch.told.told("pager", "ResponsesAborted")
+    wait_until(lambda: watch.webhook.latest("ticket", "ResponsesAborted"), ALERT_TIMEOUT)
+    assert not watch.webhook.latest("pager", "ResponsesAborted")
 
 
-def test_a_service_that_falls_silent_wakes_somebody_until_it_is_back(watch: Watch) -> None:
+def test_unresponsive_service_pages_until_it_recovers(watch: Watch) -> None:
     watch.service.process.pause()
-    wait_until(lambda: watch.told.told("pager", "ServiceDown"), WITHIN)
+    wait_until(lambda: watch.webhook.latest("pager", "ServiceDown"), ALERT_TIMEOUT)
     watch.service.process.resume()
-    wait_until(lambda: watch.told.told("pager", "ServiceDown", "resolved"), WITHIN)
+    wait_until(lambda: watch.webhook.latest("pager", "ServiceDown", "resolved"), ALERT_TIMEOUT)

@@ -1,4 +1,4 @@
-"""Every panel shows something, of a service that is used and misused."""
+"""Every panel has data while a service is used, with successful and failing requests."""
 
 import contextlib
 import json
@@ -38,20 +38,20 @@ TARGETS = [
 def watched(
     environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Watch]:
-    """A service that is being used, and Prometheus, which watches it."""
+    """Run the chain while a thread sends requests to the service."""
     folder = tmp_path_factory.mktemp("dashboard")
     ended = threading.Event()
     with watching(folder, Service(environment, folder / "service.log")) as watch:
-        using = threading.Thread(target=use, args=(watch.service, ended))
-        using.start()
+        sender = threading.Thread(target=send_requests, args=(watch.service, ended))
+        sender.start()
         try:
             yield watch
         finally:
             ended.set()
-            using.join()
+            sender.join()
 
 
-def use(service: Service, ended: threading.Event) -> None:
+def send_requests(service: Service, ended: threading.Event) -> None:
     while not ended.wait(0.1):
         with contextlib.suppress(httpx.TransportError):
             service.api.get("/items")
@@ -60,14 +60,14 @@ def use(service: Service, ended: threading.Event) -> None:
 
 @pytest.mark.parametrize("expression", TARGETS)
 def test_every_panel_has_data(watched: Watch, expression: str) -> None:
-    details = watched.service.management.get("/health").json()
-    if "health_check_" in expression and not details["checks"]:
-        pytest.skip("without dependencies there are no checks")
+    health = watched.service.management.get("/health").json()
+    if "health_check_" in expression and not health["checks"]:
+        pytest.skip("a service without dependencies has no checks")
     wait_until(lambda: shown(watched.prometheus, expression))
 
 
 def shown(prometheus: httpx.Client, expression: str) -> list[dict[str, Any]]:
-    """Return what there is to draw: NaN is nothing."""
+    """Return the series that a panel shows; NaN is no data."""
     for variable, value in VARIABLES.items():
         expression = expression.replace(variable, value)
     assert "$" not in expression
@@ -75,7 +75,7 @@ def shown(prometheus: httpx.Client, expression: str) -> list[dict[str, Any]]:
 
 
 def drawn(prometheus: httpx.Client, title: str) -> dict[str, float]:
-    """Return the latest value of each line of a panel about checks, by the check's name."""
+    """Return the latest value of each line of a panel about checks, by the name of the check."""
     [expression] = [
         target["expr"]
         for panel in panels(SERVICE_DASHBOARD)
@@ -88,8 +88,8 @@ def drawn(prometheus: httpx.Client, title: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_no_panel_covers_another_one(path: Path) -> None:
-    taken: set[tuple[int, int]] = set()
+def test_panels_do_not_overlap(path: Path) -> None:
+    occupied: set[tuple[int, int]] = set()
     for panel in panels(path):
         at = panel["gridPos"]
         cells = {
@@ -97,16 +97,16 @@ def test_no_panel_covers_another_one(path: Path) -> None:
             for x in range(at["x"], at["x"] + at["w"])
             for y in range(at["y"], at["y"] + at["h"])
         }
-        assert not cells & taken, panel["title"]
+        assert not cells & occupied, panel["title"]
         assert max(x for x, _ in cells) < 24, panel["title"]
-        taken |= cells
+        occupied |= cells
     numbers = [panel["id"] for panel in panels(path)]
     assert len(set(numbers)) == len(numbers)
 
 
-def test_the_panels_that_the_runbook_names_exist() -> None:
+def test_panels_named_in_runbook_exist() -> None:
     runbook = (RULES.parents[2] / "docs" / "runbook.md").read_text()
     titles = {panel["title"] for path in DASHBOARDS for panel in panels(path)}
-    named = set(re.findall(r"\*([A-Z][^*\n]+)\*", runbook))
+    named = set(re.findall(r"(?<!\*)\*([A-Z][^*\n]+)\*(?!\*)", runbook))
     assert named
     assert named <= titles

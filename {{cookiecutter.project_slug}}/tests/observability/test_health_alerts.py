@@ -1,69 +1,73 @@
-"""Alerts on the probes: what is told of failing checks and of instances that are not ready."""
+"""Alerts on failing checks, on instances that are not ready, and on targets that are down."""
 
 from pathlib import Path
 
 import pytest
 
 from .alerting import (
-    HERE,
+    INSTANCE_A,
+    INSTANCE_B,
     MINUTE,
     SERVICE,
-    THERE,
     Case,
     Series,
-    fires_and_resolves,
-    outlives_a_blip,
+    assert_fires_and_resolves,
+    assert_ignores_blip,
     scenario,
 )
 
 CHECK = {"symptom": "health", "check": "db"}
-HERE_READY = f'health_probe_status{{{HERE},probe="ready"}}'
-THERE_READY = f'health_probe_status{{{THERE},probe="ready"}}'
+READY_A = f'health_probe_status{{{INSTANCE_A},probe="ready"}}'
+READY_B = f'health_probe_status{{{INSTANCE_B},probe="ready"}}'
 
 
-def of_both(metric: str, healthy: float | None, broken: float | None) -> Series:
+def both_instances(metric: str, healthy: float | None, faulty: float | None) -> Series:
     labels = ',check="db"' if "check" in metric else ""
-    return {f"{metric}{{{where}{labels}}}": (healthy, broken) for where in (HERE, THERE)}
+    return {f"{metric}{{{each}{labels}}}": (healthy, faulty) for each in (INSTANCE_A, INSTANCE_B)}
 
 
-def case(alert: str, severity: str, labels: dict[str, str], series: Series, waits: int) -> Case:
-    """Give the case of an alert that looks at the moment, and waits so long."""
+def case(alert: str, severity: str, labels: dict[str, str], series: Series, wait: int) -> Case:
+    """Return the case of an alert on current values; wait: its `for`, in seconds."""
     return Case(
         alert,
         {"severity": severity} | labels,
         series,
         interval=15,
-        lasts=waits + MINUTE,
-        sees=15,
-        fires=15 + waits,
-        gone=15,
+        duration=wait + MINUTE,
+        pending_after=15,
+        firing_after=15 + wait,
+        resolved_after=15,
         blip=(0, 15),
     )
 
 
 INSTANCE = {"instance": "a:9000"}
-HEALTH, SILENCE = {"symptom": "health"}, {"symptom": "silence"}
-ONE_UNREADY: Series = {HERE_READY: (1, 0), THERE_READY: (1, 1)}
-BOTH_UNREADY: Series = {HERE_READY: (1, 0), THERE_READY: (1, 0)}
+HEALTH, DOWN = {"symptom": "health"}, {"symptom": "down"}
+ONE_NOT_READY: Series = {READY_A: (1, 0), READY_B: (1, 1)}
+BOTH_NOT_READY: Series = {READY_A: (1, 0), READY_B: (1, 0)}
 JOB = f'job="{SERVICE}"'
-ONE_AWAY: Series = {
+ONE_DOWN: Series = {
     f'up{{{JOB},instance="a:9000"}}': (1, 0),
     f'up{{{JOB},instance="b:9000"}}': (1, 1),
 }
 CASES = [
-    case("HealthCheckFailing", "page", CHECK, of_both("health_check_status", 1, 0), 15),
+    case("HealthCheckFailing", "page", CHECK, both_instances("health_check_status", 1, 0), 15),
     case(
-        "HealthCheckWarning", "ticket", CHECK, of_both("health_check_status", 1, 0.5), 15 * MINUTE
+        "HealthCheckWarning",
+        "ticket",
+        CHECK,
+        both_instances("health_check_status", 1, 0.5),
+        15 * MINUTE,
     ),
-    case("HealthCheckStale", "ticket", CHECK, of_both("health_check_stale", 0, 1), 15),
-    case("ServiceNotReady", "page", HEALTH, BOTH_UNREADY, 15),
-    case("InstanceNotReady", "ticket", HEALTH | INSTANCE, ONE_UNREADY, 5 * MINUTE),
-    case("ServiceDown", "page", SILENCE, of_both("service_info", 1, None), 15),
+    case("HealthCheckStale", "ticket", CHECK, both_instances("health_check_stale", 0, 1), 15),
+    case("ServiceNotReady", "page", HEALTH, BOTH_NOT_READY, 15),
+    case("InstanceNotReady", "ticket", HEALTH | INSTANCE, ONE_NOT_READY, 5 * MINUTE),
+    case("ServiceDown", "page", DOWN, both_instances("service_info", 1, None), 15),
     case(
         "InstanceDown",
         "ticket",
-        SILENCE | INSTANCE | {"job": SERVICE},
-        ONE_AWAY,
+        DOWN | INSTANCE | {"job": SERVICE},
+        ONE_DOWN,
         5 * MINUTE,
     ),
 ]
@@ -71,31 +75,29 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
 
 
 @every_case
-def test_it_fires_when_it_has_been_so_for_long_enough_and_resolves(
-    case: Case, tmp_path: Path
-) -> None:
-    fires_and_resolves(case, tmp_path)
+def test_alert_fires_after_its_wait_and_resolves(case: Case, tmp_path: Path) -> None:
+    assert_fires_and_resolves(case, tmp_path)
 
 
 @every_case
-def test_what_one_scrape_alone_has_seen_is_no_alert(case: Case, tmp_path: Path) -> None:
-    outlives_a_blip(case, tmp_path)
+def test_fault_in_single_scrape_does_not_alert(case: Case, tmp_path: Path) -> None:
+    assert_ignores_blip(case, tmp_path)
 
 
-def test_a_check_that_fails_on_one_instance_of_two_pages_nobody(tmp_path: Path) -> None:
+def test_check_failing_on_one_of_two_instances_does_not_page(tmp_path: Path) -> None:
     one = case(
         "InstanceNotReady",
         "ticket",
         HEALTH | INSTANCE,
         {
-            **ONE_UNREADY,
-            f'health_check_status{{{HERE},check="db"}}': (1, 0),
-            f'health_check_status{{{THERE},check="db"}}': (1, 1),
-            f"service_info{{{HERE}}}": (1, 1),
+            **ONE_NOT_READY,
+            f'health_check_status{{{INSTANCE_A},check="db"}}': (1, 0),
+            f'health_check_status{{{INSTANCE_B},check="db"}}': (1, 1),
+            f"service_info{{{INSTANCE_A}}}": (1, 1),
         },
-        waits=5 * MINUTE,
+        wait=5 * MINUTE,
     )
-    told = scenario(one, (600, 1200))
-    told.expect_alert("InstanceNotReady", 1200, "firing", one.labels)
-    told.expect('ALERTS{severity="page"}', 1200)
-    told.run(tmp_path)
+    tested = scenario(one, (600, 1200))
+    tested.expect_alert("InstanceNotReady", 1200, "firing", one.labels)
+    tested.expect('ALERTS{severity="page"}', 1200)
+    tested.run(tmp_path)

@@ -1,11 +1,10 @@
-"""The alert on announcements that were lost."""
+"""The alert on dropped item events."""
 
 from pathlib import Path
 
-from .alerting import event, fires_and_resolves
+from .alerting import assert_fires_and_resolves, counter_case
 
 
-def test_lost_announcements_are_told_of(tmp_path: Path) -> None:
-    fires_and_resolves(
-        event("ItemEventsDropped", "announcements", "item_events_dropped_total"), tmp_path
-    )
+def test_dropped_item_events_alert(tmp_path: Path) -> None:
+    case = counter_case("ItemEventsDropped", "item-events", "item_events_dropped_total")
+    assert_fires_and_resolves(case, tmp_path)

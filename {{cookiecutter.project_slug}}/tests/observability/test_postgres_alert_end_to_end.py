@@ -1,4 +1,4 @@
-"""A frozen database wakes somebody, and both the page and the dashboard name it."""
+"""A frozen database triggers a page, and the page and the dashboard name the check."""
 
 from collections.abc import Iterator
 
@@ -10,12 +10,12 @@ from ..processes import Service, wait_until
 from ..service.test_postgres_faults import migrate
 from .alerting import SERVICE
 from .test_dashboard import drawn
-from .watch import WITHIN, Watch, watching
+from .watch import ALERT_TIMEOUT, Watch, watching
 
 
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A database to freeze."""
+    """Run a database that a test can freeze."""
     with Postgres(tmp_path_factory.mktemp("postgres")) as server:
         migrate(server)
         yield server
@@ -25,24 +25,22 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 def watch(
     environment: dict[str, str], postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Watch]:
-    """Watch the service on that database."""
+    """Run the chain with a service on that database."""
     folder = tmp_path_factory.mktemp("watch")
     service = Service(environment | {"DATABASE_URL": postgres.url}, folder / "service.log")
     with watching(folder, service) as watch:
         yield watch
 
 
-def test_a_frozen_database_is_named_by_the_page_and_by_the_dashboard(
-    watch: Watch, postgres: Postgres
-) -> None:
+def test_page_and_dashboard_name_check_of_frozen_database(watch: Watch, postgres: Postgres) -> None:
     postgres.pause()
     try:
-        wait_until(lambda: watch.told.told("pager", "HealthCheckFailing"), WITHIN)
-        status = drawn(watch.prometheus, "Checks")
-        seconds = drawn(watch.prometheus, "Duration of checks")
+        wait_until(lambda: watch.webhook.latest("pager", "HealthCheckFailing"), ALERT_TIMEOUT)
+        status = drawn(watch.prometheus, "Check status")
+        seconds = drawn(watch.prometheus, "Check duration")
     finally:
         postgres.resume()
-    page = watch.told.told("pager", "HealthCheckFailing")
+    page = watch.webhook.latest("pager", "HealthCheckFailing")
     assert page
     assert page["labels"] == {
         "alertname": "HealthCheckFailing",
@@ -55,4 +53,6 @@ def test_a_frozen_database_is_named_by_the_page_and_by_the_dashboard(
     assert status["postgres"] == 0
     slowest = max(seconds, key=lambda check: seconds[check])
     assert slowest.startswith("postgres")
-    wait_until(lambda: watch.told.told("pager", "HealthCheckFailing", "resolved"), WITHIN)
+    wait_until(
+        lambda: watch.webhook.latest("pager", "HealthCheckFailing", "resolved"), ALERT_TIMEOUT
+    )

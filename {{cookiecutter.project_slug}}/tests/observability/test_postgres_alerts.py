@@ -1,14 +1,14 @@
-"""The alert on the pool of connections to PostgreSQL."""
+"""The alert on the connection pool for PostgreSQL."""
 
 from pathlib import Path
 
 from .alerting import (
-    HERE,
+    INSTANCE_A,
+    INSTANCE_B,
     MINUTE,
-    THERE,
     Case,
-    fires_and_resolves,
-    outlives_a_blip,
+    assert_fires_and_resolves,
+    assert_ignores_blip,
 )
 
 POOL = "postgres_pool_connections"
@@ -16,22 +16,22 @@ SATURATED = Case(
     "PostgresPoolSaturated",
     {"severity": "ticket", "symptom": "pool", "instance": "a:9000"},
     {
-        f"{POOL}_in_use{{{HERE}}}": (5, 10),
-        f"{POOL}_max{{{HERE}}}": (10, 10),
-        f"{POOL}_in_use{{{THERE}}}": (9, 9),
-        f"{POOL}_max{{{THERE}}}": (10, 10),
+        f"{POOL}_in_use{{{INSTANCE_A}}}": (5, 10),
+        f"{POOL}_max{{{INSTANCE_A}}}": (10, 10),
+        f"{POOL}_in_use{{{INSTANCE_B}}}": (9, 9),
+        f"{POOL}_max{{{INSTANCE_B}}}": (10, 10),
     },
-    lasts=7 * MINUTE,
-    sees=MINUTE,
-    fires=6 * MINUTE,
-    gone=MINUTE,
+    duration=7 * MINUTE,
+    pending_after=MINUTE,
+    firing_after=6 * MINUTE,
+    resolved_after=MINUTE,
     blip=(0, MINUTE),
 )
 
 
-def test_a_pool_that_stays_full_is_told_of(tmp_path: Path) -> None:
-    fires_and_resolves(SATURATED, tmp_path)
+def test_pool_saturated_for_five_minutes_alerts(tmp_path: Path) -> None:
+    assert_fires_and_resolves(SATURATED, tmp_path)
 
 
-def test_a_pool_that_is_full_for_a_moment_is_not(tmp_path: Path) -> None:
-    outlives_a_blip(SATURATED, tmp_path)
+def test_pool_saturated_for_one_evaluation_does_not_alert(tmp_path: Path) -> None:
+    assert_ignores_blip(SATURATED, tmp_path)

@@ -1,51 +1,73 @@
-"""Alerts on the process: what is told of a late event loop, and of handlers that panic."""
+"""Alerts on the process: event loop, unhandled exceptions, aborted responses, background tasks."""
 
 from pathlib import Path
 
 import pytest
 
 from .alerting import (
-    HERE,
+    INSTANCE_A,
+    INSTANCE_B,
     MINUTE,
-    THERE,
     Case,
     Scenario,
-    event,
-    fires_and_resolves,
+    assert_fires_and_resolves,
+    counter_case,
 )
 
 LAG = "event_loop_lag_seconds"
+FAILURES = "background_task_failures_total"
 CASES = [
     Case(
         "EventLoopLagHigh",
-        {"severity": "ticket", "symptom": "loop", "instance": "a:9000"},
+        {"severity": "ticket", "symptom": "event-loop", "instance": "a:9000"},
         {
-            f"{LAG}_count{{{HERE}}}": (150, 150),
-            f'{LAG}_bucket{{{HERE},le="0.1"}}': (150, 100),
-            f"{LAG}_count{{{THERE}}}": (150, 150),
-            f'{LAG}_bucket{{{THERE},le="0.1"}}': (150, 150),
+            f"{LAG}_count{{{INSTANCE_A}}}": (150, 150),
+            f'{LAG}_bucket{{{INSTANCE_A},le="0.1"}}': (150, 100),
+            f"{LAG}_count{{{INSTANCE_B}}}": (150, 150),
+            f'{LAG}_bucket{{{INSTANCE_B},le="0.1"}}': (150, 150),
         },
-        lasts=5 * MINUTE,
-        sees=MINUTE,
-        fires=2 * MINUTE,
-        gone=5 * MINUTE,
+        duration=5 * MINUTE,
+        pending_after=MINUTE,
+        firing_after=2 * MINUTE,
+        resolved_after=5 * MINUTE,
     ),
-    event("EventLoopBlocked", "loop", "event_loop_stalls_total"),
-    event("UnhandledExceptions", "panics", "http_unhandled_exceptions_total"),
-    event("UnhandledExceptionsHigh", "panics", "http_unhandled_exceptions_total", "page"),
-    event("ResponsesAborted", "broken-responses", "http_responses_aborted_total"),
+    counter_case("EventLoopBlocked", "event-loop", "event_loop_stalls_total"),
+    counter_case("UnhandledExceptions", "unhandled-exceptions", "http_unhandled_exceptions_total"),
+    counter_case(
+        "UnhandledExceptionsHigh",
+        "unhandled-exceptions",
+        "http_unhandled_exceptions_total",
+        severity="page",
+    ),
+    counter_case("ResponsesAborted", "aborted-responses", "http_responses_aborted_total"),
+    Case(
+        "BackgroundTaskFailures",
+        {"severity": "ticket", "symptom": "background-tasks"},
+        {f"{FAILURES}{{{INSTANCE_A}}}": (0, 1), f"{FAILURES}{{{INSTANCE_B}}}": (0, 0)},
+        duration=12 * MINUTE,
+        pending_after=MINUTE,
+        firing_after=11 * MINUTE,
+        resolved_after=5 * MINUTE,
+    ),
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
-def test_it_fires_at_the_second_breach_in_a_row_and_resolves(case: Case, tmp_path: Path) -> None:
-    fires_and_resolves(case, tmp_path)
+def test_alert_fires_after_second_breach_and_resolves(case: Case, tmp_path: Path) -> None:
+    assert_fires_and_resolves(case, tmp_path)
 
 
-def test_one_panic_is_a_ticket_and_no_page(tmp_path: Path) -> None:
-    panics = f"http_unhandled_exceptions_total{{{HERE}}}"
-    told = Scenario({panics: "0x42 1x40"}, interval=MINUTE, scrape=15)
-    labels = {"severity": "ticket", "symptom": "panics"}
-    told.expect_alert("UnhandledExceptions", 12 * MINUTE, "firing", labels)
-    told.expect('ALERTS{symptom="panics", severity="page"}', 12 * MINUTE)
-    told.run(tmp_path)
+def test_single_unhandled_exception_is_ticket_and_not_page(tmp_path: Path) -> None:
+    series = {f"http_unhandled_exceptions_total{{{INSTANCE_A}}}": "0x42 1x40"}
+    tested = Scenario(series, interval=MINUTE, scrape=15)
+    labels = {"severity": "ticket", "symptom": "unhandled-exceptions"}
+    tested.expect_alert("UnhandledExceptions", 12 * MINUTE, "firing", labels)
+    tested.expect('ALERTS{symptom="unhandled-exceptions", severity="page"}', 12 * MINUTE)
+    tested.run(tmp_path)
+
+
+def test_single_background_task_failure_does_not_alert(tmp_path: Path) -> None:
+    tested = Scenario({f"{FAILURES}{{{INSTANCE_A}}}": "0x42 1x80"}, interval=MINUTE, scrape=15)
+    firing = 'ALERTS{alertname="BackgroundTaskFailures",alertstate="firing"}'
+    tested.expect(f"count_over_time({firing}[30m])", 30 * MINUTE)
+    tested.run(tmp_path)

@@ -1,4 +1,4 @@
-"""Who is told of an alert, and which alerts silence others."""
+"""The routing of alerts: receivers, and which alerts mute others."""
 
 import subprocess
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def amtool(*arguments: str) -> str:
     return done.stdout
 
 
-def test_alertmanager_takes_the_routing() -> None:
+def test_alertmanager_accepts_routing() -> None:
     amtool("check-config", str(ROUTING))
 
 
@@ -33,7 +33,7 @@ def test_alertmanager_takes_the_routing() -> None:
         ([], "ticket"),
     ],
 )
-def test_pages_wake_somebody_and_all_else_waits(labels: list[str], receiver: str) -> None:
+def test_page_goes_to_pager_and_other_alerts_to_ticket(labels: list[str], receiver: str) -> None:
     config = f"--config.file={ROUTING}"
     assert amtool("config", "routes", "test", config, *labels, "alertname=A").strip() == receiver
 
@@ -53,49 +53,54 @@ def alert(name: str, severity: str, symptom: str, service: str) -> dict[str, str
     }
 
 
-def silenced(api: httpx.Client, service: str) -> dict[str, bool]:
-    """Tell which alerts of a service others silence, by their names."""
+def muted(api: httpx.Client, service: str) -> dict[str, bool]:
+    """Return whether each alert of a service is muted by another, by alert name."""
     alerts = api.get("/api/v2/alerts", params={"filter": f'service_id="{service}"'}).json()
     return {a["labels"]["alertname"]: bool(a["status"]["inhibitedBy"]) for a in alerts}
 
 
 @pytest.mark.parametrize(
-    ("service", "alerts", "quiet"),
+    ("service", "alerts", "expected_muted"),
     [
         (
             "page-and-tickets",
             [
                 ("Page", "page", "latency"),
                 ("SameSymptom", "ticket", "latency"),
-                ("OtherSymptom", "ticket", "loop"),
+                ("OtherSymptom", "ticket", "event-loop"),
                 ("OtherPage", "page", "latency"),
             ],
             {"SameSymptom"},
         ),
         (
-            "away",
+            "down",
             [
-                ("ServiceDown", "page", "silence"),
+                ("ServiceDown", "page", "down"),
                 ("HealthCheckFailing", "page", "health"),
-                ("InstanceDown", "ticket", "silence"),
-                ("EventLoopLagHigh", "ticket", "loop"),
+                ("InstanceDown", "ticket", "down"),
+                ("EventLoopLagHigh", "ticket", "event-loop"),
             ],
             {"HealthCheckFailing", "InstanceDown", "EventLoopLagHigh"},
         ),
         (
             "another",
-            [("HealthCheckFailing", "page", "health"), ("Lags", "ticket", "latency")],
+            [("HealthCheckFailing", "page", "health"), ("SlowRequests", "ticket", "latency")],
             set(),
         ),
     ],
 )
-def test_a_page_silences_what_it_makes_needless_for_its_own_service(
-    running: httpx.Client, service: str, alerts: list[tuple[str, str, str]], quiet: set[str]
+def test_page_mutes_related_alerts_of_its_own_service(
+    running: httpx.Client,
+    service: str,
+    alerts: list[tuple[str, str, str]],
+    expected_muted: set[str],
 ) -> None:
-    # Another service has all symptoms at once, and silences nothing of this one.
+    # Another service has pages with the same symptoms. They must not mute alerts of this one.
     posted = [alert(*each, service) for each in alerts]
-    elsewhere = [alert("ServiceDown", "page", each, "elsewhere") for each in ("latency", "loop")]
+    elsewhere = [
+        alert("ServiceDown", "page", each, "elsewhere") for each in ("latency", "event-loop")
+    ]
     body = [{"labels": labels} for labels in [*posted, *elsewhere]]
     assert running.post("/api/v2/alerts", json=body).status_code == 200
-    expected = {labels["alertname"]: labels["alertname"] in quiet for labels in posted}
-    wait_until(lambda: silenced(running, service) == expected)
+    expected = {labels["alertname"]: labels["alertname"] in expected_muted for labels in posted}
+    wait_until(lambda: muted(running, service) == expected)

@@ -1,4 +1,4 @@
-"""A service that is watched by Prometheus, and whoever Alertmanager tells of its faults."""
+"""The whole chain: a service, Prometheus, Alertmanager and the webhook that receives its alerts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,27 +11,27 @@ from ..processes import Service, wait_until
 from .servers import alertmanager, prometheus, query
 from .webhook import Webhook, listening
 
-WITHIN = 60.0
-"""Seconds for a fault to reach somebody, on a busy machine."""
+ALERT_TIMEOUT = 60.0
+"""Maximum seconds from a fault to its alert at the webhook, on a busy machine."""
 
 
 class Watch(NamedTuple):
-    """Who stands where, from a fault to its hearer."""
+    """The parts of the chain that tests use."""
 
     service: Service
     prometheus: httpx.Client
-    told: Webhook
+    webhook: Webhook
 
 
 @contextmanager
 def watching(folder: Path, service: Service) -> Iterator[Watch]:
-    """Start the service, and watch it from when Prometheus has seen it healthy."""
+    """Start the chain; yield once Prometheus has scraped the healthy service twice."""
     with (
-        listening() as told,
-        alertmanager(folder, told.url) as alerts,
+        listening() as webhook,
+        alertmanager(folder, webhook.url) as alerts,
         service,
         prometheus(folder, service, str(alerts.base_url)) as api,
     ):
         service.until_ready()
         wait_until(lambda: query(api, "count_over_time(http_unhandled_exceptions_total[1m]) > 1"))
-        yield Watch(service, api, told)
+        yield Watch(service, api, webhook)

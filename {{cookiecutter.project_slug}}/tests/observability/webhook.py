@@ -1,4 +1,4 @@
-"""Stands for a pager and for a queue of tickets: keeps what Alertmanager sends."""
+"""A stand-in for a pager and a ticket queue: stores the messages of Alertmanager."""
 
 import json
 from collections.abc import Iterator
@@ -9,18 +9,18 @@ from .receiver import receiving
 
 
 class Webhook:
-    """Alerts as they come in, by receiver; `url` is what Alertmanager's receivers begin with."""
+    """The received messages; `url` is the prefix of the URLs of Alertmanager's receivers."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.messages: list[dict[str, Any]] = []
 
-    def told(self, receiver: str, alert: str, status: str = "firing") -> dict[str, Any] | None:
-        """Return the latest of these alerts that a receiver was told of."""
+    def latest(self, receiver: str, alert: str, status: str = "firing") -> dict[str, Any] | None:
+        """Return the latest alert with this name and status that the receiver got."""
         for message in reversed(self.messages):
             for each in message["alerts"]:
-                named = each["labels"]["alertname"] == alert and each["status"] == status
-                if named and message["receiver"] == receiver:
+                matches = each["labels"]["alertname"] == alert and each["status"] == status
+                if matches and message["receiver"] == receiver:
                     found: dict[str, Any] = each
                     return found
         return None
@@ -28,7 +28,7 @@ class Webhook:
 
 @contextmanager
 def listening() -> Iterator[Webhook]:
-    """Take messages on a port of loopback."""
+    """Receive messages on a loopback port."""
 
     def take(path: str, body: bytes) -> None:
         message = json.loads(body)

@@ -1,6 +1,7 @@
-{{/* Names, labels, and what all pods have in common. */}}
+{{/* Names, labels, and the fields that all pods share. */}}
 
-{{/* The release's name, with the chart's where it lacks it. 44 characters leave room for suffixes. */}}
+{{/* The release's name. The chart's name is appended if the release's name does not contain it.
+44 characters leave room for suffixes. */}}
 {{- define "reference-service.fullname" -}}
 {{- $name := .Release.Name -}}
 {{- if not (contains .Chart.Name $name) -}}
@@ -19,13 +20,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ include "reference-service.release" . }}
 {{- end }}
 
-{{/* The pods of this release, of whatever kind. */}}
+{{/* Selects all pods of this release. */}}
 {{- define "reference-service.release" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* The pods that serve. */}}
+{{/* Selects the pods that serve requests. */}}
 {{- define "reference-service.selector" -}}
 {{ include "reference-service.release" . }}
 app.kubernetes.io/component: service
@@ -47,7 +48,7 @@ app.kubernetes.io/component: service
 {{ .Values.secret.name | default (include "reference-service.fullname" .) }}
 {{- end }}
 
-{{/* Pod Security Standards, `restricted`, and no token: the service does not talk to Kubernetes. */}}
+{{/* Pod Security Standard `restricted`. No token: the service does not call the Kubernetes API. */}}
 {{- define "reference-service.podSecurity" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -58,7 +59,7 @@ securityContext:
   fsGroup: 10001
   seccompProfile:
     type: RuntimeDefault
-{{- with .Values.image.pullSecrets }}
+{{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
   - name: {{ . }}
@@ -77,10 +78,10 @@ tolerations:
 {{- end }}
 {{- end }}
 
-{{/* Why a scanner (checkov) need not mind what it finds in whatever has a pod. */}}
+{{/* Exceptions for a scanner (checkov), with reasons, for every object that has a pod. */}}
 {{- define "reference-service.scanned" -}}
-checkov.io/skip1: CKV_K8S_43=Only who pushes the image knows its digest, and image.digest takes it.
-checkov.io/skip2: CKV_K8S_15=A version is pushed once, and a node that has it needs no registry to start a pod.
+checkov.io/skip1: CKV_K8S_43=The digest is known only after the image is pushed; set it with image.digest.
+checkov.io/skip2: CKV_K8S_15=A version is pushed once, so a node that has it can start a pod without the registry.
 {{- end }}
 
 {{- define "reference-service.containerSecurity" -}}
@@ -93,7 +94,7 @@ securityContext:
     drop: [ALL]
 {{- end }}
 
-{{/* The settings that are no secret, as text. */}}
+{{/* Settings that are not secret, as strings. */}}
 {{- define "reference-service.config" -}}
 SERVICE_ENVIRONMENT: production
 SERVICE_DRAIN_DELAY: {{ .Values.drain.delay | quote }}
@@ -103,13 +104,13 @@ SERVICE_SHUTDOWN_TIMEOUT: {{ .Values.drain.timeout | quote }}
 {{- end }}
 {{- end }}
 
-{{/* What the service's container has in its environment beside them. */}}
+{{/* All other environment variables of the service's container. */}}
 {{- define "reference-service.env" -}}
 {{- include "reference-service.secretEnv" . }}
 {{- include "reference-service.traceEnv" . }} # feature: observability
 {{- end }}
 
-{{/* The settings that are. */}}
+{{/* Settings that are secret. */}}
 {{- define "reference-service.secretEnv" -}}
 {{- range .Values.secret.keys }}
 - name: {{ . }}

@@ -1,4 +1,4 @@
-{{/* Which pod a trace comes from; whoever sets the attributes themselves leaves it to them. */}}
+{{/* Names the pod in each trace, unless config sets OTEL_RESOURCE_ATTRIBUTES. */}}
 {{- define "reference-service.traceEnv" -}}
 {{- if not (hasKey .Values.config "OTEL_RESOURCE_ATTRIBUTES") }}
 - name: POD_NAME
