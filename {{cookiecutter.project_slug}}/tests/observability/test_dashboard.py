@@ -67,7 +67,7 @@ def test_every_panel_has_data(watched: Watch, expression: str) -> None:
 
 
 def shown(prometheus: httpx.Client, expression: str) -> list[dict[str, Any]]:
-    """Return the series that a panel shows; NaN is no data."""
+    """Return the series that a panel shows; NaN counts as missing."""
     for variable, value in VARIABLES.items():
         expression = expression.replace(variable, value)
     assert "$" not in expression
