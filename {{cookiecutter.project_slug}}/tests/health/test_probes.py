@@ -7,6 +7,7 @@ import pytest
 
 from reference_service.health import Check, Probes, Registry
 from reference_service.health.asgi import Message, Receive, Scope, Send
+from reference_service.health.load import Load
 
 from .clock import now, run
 from .fakes import Dependency, running
@@ -74,14 +75,24 @@ def test_error_response_makes_every_check_run_again(status: int, attempts: int) 
     assert run(scenario()) == attempts
 
 
+class RecordingLoad(Load):
+    def __init__(self) -> None:
+        super().__init__(cores=1)
+        self.observed: list[float] = []
+
+    def observe(self, seconds: float) -> None:
+        self.observed.append(seconds)
+
+
 def test_probes_do_not_count_as_requests() -> None:
     async def scenario() -> tuple[int, int]:
         async with running(Check("db", Dependency().check)) as registry:
+            registry.load = load = RecordingLoad()
             app = Probes(business, registry)
             await request(app, "/200")
             for _ in range(10):
                 await request(app, "/health/ready")
-            return len(registry.load._durations), registry.load.in_flight
+            return len(load.observed), load.in_flight
 
     assert run(scenario()) == (1, 0)
 
@@ -97,7 +108,8 @@ def test_registry_starts_and_stops_within_the_lifespan() -> None:
             events.append(f"app starts, started up: {registry.started_up}")
             await send({"type": "lifespan.startup.complete"})
             await receive()
-            events.append(f"app stops, checks run: {registry._supervisor is not None}")
+            tasks = {task.get_name() for task in asyncio.all_tasks()}
+            events.append(f"app stops, checks run: {'monitor db' in tasks}")
             await send({"type": "lifespan.shutdown.complete"})
 
         async def send(message: Message) -> None:

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,14 +16,6 @@ class Status(StrEnum):
     PASS = "pass"  # noqa: S105 - a word, not a password
     WARN = "warn"
     FAIL = "fail"
-
-    @staticmethod
-    def worst(statuses: "Iterable[Status]") -> "Status":
-        """Return the worst of several statuses; `PASS` if there are none."""
-        return max(statuses, key=_SEVERITY.__getitem__, default=Status.PASS)
-
-
-_SEVERITY = {status: severity for severity, status in enumerate(Status)}
 
 
 @dataclass(frozen=True, slots=True)
