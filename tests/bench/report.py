@@ -8,7 +8,7 @@ from typing import Any
 
 from .compare import Measurement
 
-WIDTH, ROW_HEIGHT, BAR_LEFT, TARGET_LENGTH = 860, 24, 320, 220
+WIDTH, ROW_HEIGHT, BAR_LEFT, TARGET_LENGTH = 910, 24, 370, 220
 COLORS = {True: "#2da44e", False: "#cf222e", None: "#8c959f"}
 
 
