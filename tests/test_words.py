@@ -31,9 +31,9 @@ def test_word_with_a_replacement_is_reported_with_its_line(
     assert list(words.find_words(file, RULES)) == expected
 
 
-def test_changelog_can_contain_old_names_but_no_old_phrases(tmp_path: Path) -> None:
+def test_changelog_can_contain_old_names_and_tables_but_no_old_phrases(tmp_path: Path) -> None:
     file = tmp_path / "CHANGELOG.md"
-    file.write_text("OldName\nbad\n")
+    file.write_text("OldName\nbad\n| bad | good |\n")
     assert list(words.find_words(file, RULES)) == [f"{file}:2: bad: use good"]
 
 

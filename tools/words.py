@@ -21,7 +21,7 @@ SKIPPED_FOLDERS = (*BUILD_ARTIFACTS, ".build", ".git", "schemas")
 """What building creates, and the schemas of other projects."""
 EXEMPT = (WORDS, ROOT / "tests" / "test_words.py")
 HISTORY = "CHANGELOG.md"
-"""The only file that can name what was renamed."""
+"""The only file that can name what was renamed, and in its tables quote it."""
 
 
 class Rules(NamedTuple):
@@ -55,6 +55,8 @@ def find_words(file: Path, rules: Rules) -> Iterator[str]:
     """Yield one line per word that `rules` replaces."""
     patterns = {**rules.phrases, **({} if file.name == HISTORY else rules.names)}
     for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+        if file.name == HISTORY and line.startswith("|"):
+            continue
         for pattern, replacement in patterns.items():
             if found := pattern.search(line):
                 yield f"{file}:{number}: {found[0]}: use {replacement}"
