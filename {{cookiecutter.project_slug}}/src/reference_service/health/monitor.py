@@ -1,4 +1,4 @@
-"""Runs one check in the background and holds its latest result."""
+"""Runs one check in the background and holds its state."""
 
 import asyncio
 import logging

@@ -66,7 +66,7 @@ function renderReport() {
 }
 
 // What matters most: a status, a headline, and a sentence. No numbers: a new text is a new message.
-function summarize({ probes, draining }, checks) {
+function summarize({ probes: { startup, live }, draining }, checks) {
   const describe = ({ name, error }) => (error ? `${name} (${error})` : name);
   const list = (matches) => checks.filter(matches).map(describe).join(", ");
   const failing = list(({ status }) => status === "fail");
@@ -74,8 +74,8 @@ function summarize({ probes, draining }, checks) {
   const flapping = list(isFlapping), slow = list(isSlow);
   const more = slow ? ` Close to the timeout: ${slow}.` : "";
   if (draining) return ["warn", "Draining", "The service is shutting down."];
-  if (probes.live !== 200) return ["fail", "Not live", "The checks no longer run. Only a restart fixes that."];
-  if (probes.startup !== 200) return ["warn", "Starting", `Waiting for ${failing || "the application's own start-up work"}.${more}`];
+  if (live !== 200) return ["fail", "Not live", "The checks no longer run. Only a restart fixes that."];
+  if (startup !== 200) return ["warn", "Starting", `Waiting for ${failing || "the application's own start-up work"}.${more}`];
   if (failing) return ["fail", "Not ready", `Failing: ${failing}.${more}`];
   if (warning) return ["warn", "Ready, with warnings", `Warning: ${warning}.${more}`];
   if (flapping) return ["pass", "Ready, but unstable", `Latest attempt failed: ${flapping}.${more}`];
