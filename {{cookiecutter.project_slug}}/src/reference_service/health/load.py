@@ -14,10 +14,10 @@ FULL_IN_FLIGHT = 5000
 
 
 class Load:
-    """Collects what requests and the CPU tell about the load. Probes do not count as requests.
+    """Measures the load of this process from its CPU use and its requests. Probes do not count.
 
-    cores: those that this process may use. CPU use is measured against them, so half of a quota
-        of half a core counts as much as half a machine.
+    cores: the cores that this process may use. CPU use is relative to them: half of a quota of half
+        a core counts as much as half a machine.
     """
 
     def __init__(self, cores: float | None = None) -> None:

@@ -98,7 +98,7 @@ class Registry:
         return Answer.from_monitors(self._monitors_without(exclude), self.clock())
 
     def is_supervised(self) -> bool:
-        """Tell whether the supervisor runs and is on time. True before `start()`."""
+        """Tell whether the supervisor runs and responds. True before `start()`."""
         task = self._supervisor
         if task is None:
             return True

@@ -70,7 +70,7 @@ def next_state(
 def next_delay(state: CheckState, *, interval: float, base_interval: float) -> float:
     """Return the seconds until the next attempt. This is the only retry policy of the engine.
 
-    interval: between attempts of a passing check, under the current load.
+    interval: seconds between attempts of a passing check under the current load.
     base_interval: the same without load.
     """
     if not state.failures:
