@@ -1,1 +1,1 @@
-"""A service is brought up to a newer template, or to other answers, and keeps what its team did."""
+"""Updates of a service to a newer template or to other answers: the changes of its team stay."""

@@ -1,4 +1,4 @@
-"""`docs/updating.md` is right: its commands, run as they are written, do what it says."""
+"""The commands of `docs/updating.md`, run as written, do what the document says."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from .template import Template, git, replace
 
 DOCUMENT = (ROOT / "docs" / "updating.md").read_text("utf-8")
 
-# `uvx` runs the newest version of a command; here it is to be the pinned one.
+# `uvx` runs the newest version of a command. Here it runs the pinned one.
 UVX = f"""#!/bin/sh
 command=$1
 shift
@@ -24,7 +24,7 @@ exec "{TOOLS}/$command" "$@"
 
 
 class Reader:
-    """Somebody who follows the document in a home folder, where a clone of the template lies."""
+    """A reader who follows the document in a home folder with a clone of the template."""
 
     def __init__(self, template: Template, home: Path) -> None:
         self._home = home
@@ -37,19 +37,24 @@ class Reader:
         (home / "enter").write_text("\n" * 20, "utf-8")
 
     def pull(self, commit: str) -> None:
-        """Have the clone at one of the template's commits."""
+        """Reset the clone to one of the template's commits."""
         git(self._clone, "reset", "--quiet", "--hard", commit)
 
-    def follow(self, section: str, block: int) -> None:
-        """Run one block of a section's commands; the answer to every question is the enter key."""
+    def follow(self, section: str, block: int, **words: str) -> str:
+        """Run one block of a section's commands and return the output.
+
+        The answer to every question is the enter key. words: replacements in the commands.
+        """
         text = DOCUMENT.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
         blocks = re.findall("^```console\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
         script = re.sub(r"^\$ ", "", blocks[block], flags=re.MULTILINE)
-        script = script.replace("path/to/candid", str(self._clone))
-        self.run(script.replace("COMMIT", self._template.older))
+        words = {"path/to/candid": str(self._clone), "COMMIT": self._template.older, **words}
+        for word, replacement in words.items():
+            script = script.replace(word, replacement)
+        return self.run(script)
 
     def run(self, script: str) -> str:
-        """Run commands in the service, once there is one, and return what they say."""
+        """Run commands in the service, or in the home folder before it exists."""
         ended = shell(
             f"exec < {self._home / 'enter'}\n{script}",
             self.service if self.service.exists() else self._home,
@@ -62,17 +67,17 @@ class Reader:
     def work(self) -> None:
         """Change a file of the template."""
         replace(self.service / "README.md", "\n## Configure\n", "\n## Ask Ada\n\\g<0>")
-        save(self.service, "Our work")
+        save(self.service, "Change the README")
 
     def has_merged(self) -> bool:
-        """Tell whether the README has both the template's change and ours."""
+        """Return whether the README has the changes of the template and of the team."""
         readme = (self.service / "README.md").read_text("utf-8")
         return "\n## Run\n" in readme and "\n## Ask Ada\n" in readme
 
 
 @pytest.fixture
 def reader(template: Template, tmp_path: Path) -> Reader:
-    """Begin while the template is still at its older commit."""
+    """Return a reader whose clone is at the older commit."""
     reader = Reader(template, tmp_path)
     reader.pull(template.older)
     return reader
@@ -90,7 +95,9 @@ def test_cruft_creates_a_service_and_changes_its_features(
     assert not (reader.service / "Dockerfile").exists()
 
 
-def test_cruft_updates_a_service_that_cookiecutter_made(reader: Reader, template: Template) -> None:
+def test_cruft_updates_a_service_that_cookiecutter_generated(
+    reader: Reader, template: Template
+) -> None:
     reader.follow("Without cruft", 0)
     reader.work()
     reader.pull(template.newest)
@@ -102,7 +109,7 @@ def test_cruft_updates_a_service_that_cookiecutter_made(reader: Reader, template
     assert status(reader.service) == []
 
 
-def test_git_and_cookiecutter_are_enough(reader: Reader, template: Template) -> None:
+def test_service_can_be_updated_without_cruft(reader: Reader, template: Template) -> None:
     reader.follow("Without cruft", 0)
     reader.work()
     answers = json.loads((reader.service / ".answers.json").read_text("utf-8"))
@@ -117,3 +124,43 @@ def test_git_and_cookiecutter_are_enough(reader: Reader, template: Template) -> 
     assert not (reader.service / "docs" / "older.md").exists()
     assert (reader.service / ".answers.json").exists()
     assert links(reader.service) == LINKS
+
+
+def test_removal_of_an_edited_feature_merges_after_its_edited_files_are_deleted(
+    reader: Reader, template: Template
+) -> None:
+    reader.pull(template.newest)
+    reader.follow("With cruft", 0)
+    package = "src/truthful_service"
+    edited = f"{package}/dependencies/redis/client.py"
+    replace(reader.service / edited, r"\A", "# Edited.\n")
+    replace(reader.service / package / "app.py", r"\Z", "# Edited.\n")
+    imported = "from dev.valkey import Valkey\n"
+    replace(reader.service / "dev" / "servers.py", imported, f"{imported}# Edited.\n")
+    save(reader.service, "Change what belongs to Redis")
+    command = """uvx cruft update -y --variables-to-update '{"redis": false}'"""
+
+    printed = reader.run(command)
+    assert f"error: {edited}: patch does not apply\n" in printed.partition("Failed to apply")[0]
+    assert (reader.service / edited).exists()
+    assert not (reader.service / "dev" / "valkey.py").exists()
+    assert imported in (reader.service / "dev" / "servers.py").read_text("utf-8")
+    assert "?? dev/servers.py.rej" in status(reader.service)
+
+    reader.follow("Remove a feature whose files you edited", 0, FILE=edited)
+    servers = (reader.service / "dev" / "servers.py").read_text("utf-8")
+    assert f"<<<<<<< ours\n{imported}# Edited.\n=======\n>>>>>>> theirs\n" in servers
+    app = (reader.service / package / "app.py").read_text("utf-8")
+    assert "redis" not in app.lower()
+    assert app.endswith("# Edited.\n")
+    assert not (reader.service / edited).exists()
+    assert [line for line in status(reader.service) if line.endswith(".rej")] == []
+
+
+def test_part_tests_and_patterns_come_by_their_answers(reader: Reader, template: Template) -> None:
+    reader.pull(template.newest)
+    reader.follow("With cruft", 0)
+    assert not (reader.service / "tests" / "health").exists()
+    reader.follow("Tests of the parts and pattern pages", 0)
+    assert (reader.service / "tests" / "health" / "test_monitor.py").exists()
+    assert (reader.service / "docs" / "patterns" / "README.md").exists()

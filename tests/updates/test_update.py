@@ -1,4 +1,4 @@
-"""A service follows the template by cruft: what is new comes, what the team has made stays."""
+"""`cruft update` merges changes of the template and keeps the changes of the team."""
 
 import json
 import shutil
@@ -10,12 +10,12 @@ import pytest
 from .team import (
     ANSWERS,
     LINKS,
-    belongings,
     copied,
     cruft,
     difference,
     generate,
     links,
+    own_files,
     save,
     status,
     update,
@@ -25,25 +25,25 @@ from .template import Template, git, replace
 
 
 class Updated(NamedTuple):
-    """A service that was updated after its team had worked on it."""
+    """A service that was updated after its team changed it."""
 
     folder: Path
-    belongings_before: dict[str, tuple[str, int]]
+    own_files_before: dict[str, tuple[str, int]]
 
 
 @pytest.fixture(scope="module")
 def updated(older: Path, tmp_path_factory: pytest.TempPathFactory) -> Updated:
-    """Work on a service of the older template, and update it."""
+    """Change a service of the older template, and update it."""
     service = copied(older, tmp_path_factory.mktemp("updated"))
     work(service)
-    save(service, "Our work")
-    before = belongings(service)
+    save(service, "Change the service")
+    before = own_files(service)
     update(service)
     save(service, "Follow the template")
     return Updated(service, before)
 
 
-def test_an_updated_service_is_a_new_one_with_the_teams_work(
+def test_updated_service_equals_new_service_with_the_same_changes(
     updated: Updated, template: Template, tmp_path: Path
 ) -> None:
     expected = generate(template, tmp_path)
@@ -51,14 +51,14 @@ def test_an_updated_service_is_a_new_one_with_the_teams_work(
     assert difference(updated.folder, expected) == ""
 
 
-def test_the_chart_has_its_links_and_the_team_its_environment_lock_file_and_data_as_before(
+def test_update_keeps_links_environment_lock_file_and_data(
     updated: Updated,
 ) -> None:
     assert links(updated.folder) == LINKS
-    assert belongings(updated.folder) == updated.belongings_before
+    assert own_files(updated.folder) == updated.own_files_before
 
 
-def test_answers_are_kept_a_new_question_gets_its_default_and_an_old_one_goes(
+def test_update_keeps_answers_adds_new_questions_and_drops_old_ones(
     updated: Updated, template: Template
 ) -> None:
     state = json.loads((updated.folder / ".cruft.json").read_text("utf-8"))
@@ -69,7 +69,7 @@ def test_answers_are_kept_a_new_question_gets_its_default_and_an_old_one_goes(
     assert "older" not in answers
 
 
-def test_a_commit_of_the_template_that_changes_no_service_changes_only_what_cruft_notes(
+def test_template_commit_without_effect_changes_only_cruft_json(
     updated: Updated, template: Template, tmp_path: Path
 ) -> None:
     service = copied(updated.folder, tmp_path)
@@ -80,28 +80,26 @@ def test_a_commit_of_the_template_that_changes_no_service_changes_only_what_cruf
     assert status(service) == ["M .cruft.json"]
 
 
-def test_where_both_changed_one_line_the_file_has_both_and_git_says_so(
-    older: Path, tmp_path: Path
-) -> None:
+def test_same_line_changed_by_both_sides_becomes_a_conflict(older: Path, tmp_path: Path) -> None:
     service = copied(older, tmp_path)
-    replace(service / "README.md", "\n## Start\n", "\n## Ours\n")
-    save(service, "Our heading")
+    replace(service / "README.md", "\n## Start\n", "\n## Edited\n")
+    save(service, "Change the heading")
     update(service)
     assert git(service, "diff", "--name-only", "--diff-filter=U") == "README.md"
-    both = "<<<<<<< ours\n## Ours\n=======\n## Run\n>>>>>>> theirs\n"
+    both = "<<<<<<< ours\n## Edited\n=======\n## Run\n>>>>>>> theirs\n"
     assert both in (service / "README.md").read_text("utf-8")
     assert "fastapi==0.1.0" not in (service / "pyproject.toml").read_text("utf-8")
 
 
-def test_where_git_has_not_seen_what_was_generated_the_change_lies_beside_the_file(
+def test_change_of_an_unknown_version_is_rejected_into_a_rej_file(
     older: Path, tmp_path: Path
 ) -> None:
     service = copied(older, tmp_path)
     shutil.rmtree(service / ".git")
-    replace(service / "README.md", "\n## Start\n", "\n## Ours\n")
+    replace(service / "README.md", "\n## Start\n", "\n## Edited\n")
     save(service, "The first commit is not as generated")
-    ours = (service / "README.md").read_text("utf-8")
+    edited = (service / "README.md").read_text("utf-8")
     update(service)
-    assert (service / "README.md").read_text("utf-8") == ours
+    assert (service / "README.md").read_text("utf-8") == edited
     assert "-## Start\n+## Run\n" in (service / "README.md.rej").read_text("utf-8")
     assert "fastapi==0.1.0" not in (service / "pyproject.toml").read_text("utf-8")
