@@ -1,4 +1,4 @@
-"""Either tier's alerts know their own bound: the template folder's tests hold only one of them."""
+"""The alerts of both SLO tiers. The tests in the template folder cover only one tier."""
 
 import os
 import re
@@ -8,22 +8,22 @@ import sys
 import pytest
 from project import Generate
 
-BOUNDS = {"core": "0.2", "edge": "1.0"}
+LIMITS = {"core": "0.2", "edge": "1.0"}
 TESTS = ("test_objective_alerts.py", "test_health_alerts.py", "test_rules.py")
-# They need nothing of the service, nor of its environment.
-ALONE = ("--noconftest", "-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider")
+# These tests need neither the service nor its packages.
+STANDALONE = ("--noconftest", "-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider")
 
 
-@pytest.mark.parametrize("tier", BOUNDS)
-def test_a_generated_services_alerts_know_its_tier_and_pass_their_tests(
+@pytest.mark.parametrize("tier", LIMITS)
+def test_generated_alerts_use_limit_of_tier_and_pass_their_tests(
     generate: Generate, tier: str
 ) -> None:
     names = {"project_slug": "orders", "project_name": "Orders", "package_name": "orders_api"}
     made = generate(**names, slo_tier=tier)
     rules = (made / "deploy" / "prometheus" / "rules" / "objectives.yaml").read_text("utf-8")
-    assert set(re.findall(r'le="([^"]+)"', rules)) == {BOUNDS[tier]}
+    assert set(re.findall(r'le="([^"]+)"', rules)) == {LIMITS[tier]}
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rs", *ALONE, *TESTS],
+        [sys.executable, "-m", "pytest", "-q", "-rs", *STANDALONE, *TESTS],
         cwd=made / "tests" / "observability",
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The collector's settings fit together: no collector comes in a wheel, so none is started."""
+"""The configuration of the collector is consistent. No collector is started: no wheel has one."""
 
 from typing import Any
 
@@ -7,22 +7,22 @@ import yaml
 from tools.generate import ROOT
 
 FILE = ROOT / "{{cookiecutter.project_slug}}" / "deploy" / "otel-collector.yaml"
-SETTINGS: dict[str, Any] = yaml.safe_load(FILE.read_text("utf-8"))
-PIPELINES: dict[str, dict[str, list[str]]] = SETTINGS["service"]["pipelines"]
+CONFIG: dict[str, Any] = yaml.safe_load(FILE.read_text("utf-8"))
+PIPELINES: dict[str, dict[str, list[str]]] = CONFIG["service"]["pipelines"]
 
 
-def test_every_part_of_a_pipeline_is_set_and_every_setting_is_used() -> None:
+def test_pipelines_use_every_component_and_no_other() -> None:
     for kind in ("receivers", "processors", "exporters"):
         used = {name for pipeline in PIPELINES.values() for name in pipeline[kind]}
-        assert used == set(SETTINGS[kind])
-    assert set(SETTINGS["service"]["extensions"]) == set(SETTINGS["extensions"])
+        assert used == set(CONFIG[kind])
+    assert set(CONFIG["service"]["extensions"]) == set(CONFIG["extensions"])
 
 
-def test_a_light_span_goes_one_way_and_every_other_the_other() -> None:
-    """A filter drops what its condition matches."""
+def test_health_spans_and_other_spans_go_to_different_exporters() -> None:
+    """A filter drops the spans that match its condition."""
     light = 'span.trace_state["health"] == "light"'
     drops = {
-        name: [SETTINGS["processors"][step]["trace_conditions"] for step in steps if "/" in step]
+        name: [CONFIG["processors"][step]["trace_conditions"] for step in steps if "/" in step]
         for name, pipeline in PIPELINES.items()
         for steps in [pipeline["processors"]]
     }

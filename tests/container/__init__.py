@@ -1,1 +1,1 @@
-"""The image and the composition, as far as they can be held to work where there is no Docker."""
+"""Tests of the image and the Compose files that need no Docker."""

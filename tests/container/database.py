@@ -1,4 +1,4 @@
-"""Serves an empty PostgreSQL until its input ends: `python database.py FOLDER` prints its URL."""
+"""Runs an empty PostgreSQL until stdin is closed: `python database.py FOLDER` prints its URL."""
 
 import sys
 from pathlib import Path

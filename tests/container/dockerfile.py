@@ -1,4 +1,4 @@
-"""Reads a Dockerfile, and does in folders what it says: a stage's `/` is the folder `root`."""
+"""Builds a Dockerfile without Docker: each stage is a folder, and the folder `root` is its `/`."""
 
 import os
 import re
@@ -13,22 +13,22 @@ from pathlib import Path
 from string import Template
 
 Instruction = tuple[str, str]
-"""The word that it begins with, and the rest."""
+"""The keyword and its arguments."""
 
 
 def instructions(file: Path) -> list[Instruction]:
-    """Return what a Dockerfile says, each on one line."""
+    """Return the instructions of a Dockerfile."""
     lines = [line for line in file.read_text("utf-8").splitlines() if not re.match(r"\s*#", line)]
-    whole = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     return [
         (word, rest)
-        for word, _, rest in (line.partition(" ") for line in whole.split("\n"))
+        for word, _, rest in (line.partition(" ") for line in joined.split("\n"))
         if word
     ]
 
 
 def context(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder that its .dockerignore lets in, relative to it."""
+    """Yield the files of a folder that its .dockerignore allows, relative to the folder."""
     patterns = [
         line
         for line in (folder / ".dockerignore").read_text("utf-8").splitlines()
@@ -41,20 +41,20 @@ def context(folder: Path) -> Iterator[Path]:
 
 
 def is_ignored(path: Path, patterns: list[str]) -> bool:
-    """Tell whether the last pattern that matches a path, or a folder it is in, keeps it out."""
+    """Return whether the last pattern that matches a path, or one of its folders, excludes it."""
     ignored = False
     for pattern in patterns:
-        anywhere = pattern.removeprefix("!").removeprefix("**/")
+        glob = pattern.removeprefix("!").removeprefix("**/")
         places = [path, *path.parents] if "**/" not in pattern else map(Path, path.parts)
-        if any(fnmatch(str(place), anywhere) for place in places if place.name):
+        if any(fnmatch(str(place), glob) for place in places if place.name):
             ignored = not pattern.startswith("!")
     return ignored
 
 
 class Build:
-    """An image that is made of folders: `root` has its files, `settings` what it says of itself.
+    """An image built from folders: `root` has its files, `settings` its other instructions.
 
-    Its Python is the one that runs this. Mounts of caches and secrets are left out.
+    It uses the Python that runs the tests. Mounts of caches and secrets are ignored.
     """
 
     def __init__(
@@ -63,35 +63,36 @@ class Build:
         self.root = folder / "root"
         self.settings: dict[str, str] = {}
         self.variables: dict[str, str] = {}
-        """Those that the image sets for whatever runs in it."""
-        self.ran: list[str] = []
+        """Environment variables of the image."""
+        self.commands: list[str] = []
+        """The RUN commands that were executed."""
         self._source, self._stages = source, folder / "stages"
         self._environment, self._arguments = environment, arguments
-        self._given: dict[str, str] = {}
+        self._values: dict[str, str] = {}
         self._stage = ""
         self._python = folder / "python"
         venv.create(self._python, with_pip=True)
 
     @property
     def folder(self) -> Path:
-        """Where its commands run."""
+        """The working directory of its commands."""
         return self._inside(self.settings.get("WORKDIR", "/"))
 
     @property
     def path(self) -> str:
-        """Where it finds programs: in its own folders, then where its Python is, then elsewhere."""
+        """The search path: folders of the image, then of its Python, then of the machine."""
         named = self.variables.get("PATH", "").removesuffix("$PATH").split(":")
         own = [str(self._inside(folder)) for folder in named if folder]
         return os.pathsep.join([*own, str(self._python / "bin"), os.environ["PATH"]])
 
-    def make(self) -> None:
-        """Do all that the Dockerfile says. Raises CalledProcessError."""
+    def build(self) -> None:
+        """Execute all instructions of the Dockerfile. Raises CalledProcessError."""
         for word, rest in instructions(self._source / "Dockerfile"):
             match word:
                 case "FROM":
-                    self._begin(rest)
+                    self._start_stage(rest)
                 case "ARG":
-                    self._take(rest)
+                    self._set_argument(rest)
                 case "ENV":
                     self.variables |= dict(each.split("=", 1) for each in shlex.split(rest))
                 case "COPY":
@@ -101,21 +102,21 @@ class Build:
                 case _:
                     self.settings[word] = rest
 
-    def _begin(self, rest: str) -> None:
-        """Begin a stage; the one before is kept, and what is in it lies where this one's will."""
+    def _start_stage(self, rest: str) -> None:
+        """Start a stage. The previous stage is moved aside and keeps its files."""
         if self.root.exists():
             self._stages.mkdir(exist_ok=True)
             self.root.rename(self._stages / self._stage)
         self.root.mkdir(parents=True)
         self._stage = rest.rpartition(" AS ")[2]
-        self.settings, self.variables, self._given = {}, {}, {}
+        self.settings, self.variables, self._values = {}, {}, {}
 
-    def _take(self, rest: str) -> None:
+    def _set_argument(self, rest: str) -> None:
         name, has_default, default = rest.partition("=")
         if name in self._arguments:
-            self._given[name] = self._arguments[name]
+            self._values[name] = self._arguments[name]
         elif has_default:
-            self._given[name] = Template(default).substitute(defaultdict(str, self._given))
+            self._values[name] = Template(default).substitute(defaultdict(str, self._values))
 
     def _copy(self, *words: str) -> None:
         *sources, target = words
@@ -133,10 +134,10 @@ class Build:
 
     def _run(self, rest: str) -> None:
         command = re.sub(r"--mount=\S+\s*", "", rest)
-        variables = {**self._environment, **self._given, **self.variables, "PATH": self.path}
+        variables = {**self._environment, **self._values, **self.variables, "PATH": self.path}
         self.folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(["sh", "-c", command], cwd=self.folder, env=variables, check=True)
-        self.ran.append(command)
+        self.commands.append(command)
 
     def _inside(self, path: str) -> Path:
         return self.root / path.strip("/")

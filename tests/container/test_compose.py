@@ -1,4 +1,4 @@
-"""A composition of any features names nothing that is not there, and starts in the right order."""
+"""Compose files of any features have valid references, and the services start in order."""
 
 import os
 import re
@@ -19,20 +19,25 @@ from tools.generate import ROOT
 
 from .compose import Composition
 
-COMPOSED = ("postgres", "redis", "sentinel", "kafka", "grpc", "observability")
-WATCHERS = {"collector", "jaeger", "prometheus", "alertmanager", "grafana"}
+COMPOSE_FEATURES = ("postgres", "redis", "sentinel", "kafka", "grpc", "observability")
+MONITORING = {"collector", "jaeger", "prometheus", "alertmanager", "grafana"}
 NAMES = {"project_name": "Orders", "package_name": "orders_api"}
 
 
-def chosen() -> Iterator[frozenset[str]]:
-    """Yield none of the features, each alone, each pair, and all, with what they need."""
-    for few in [*(some for n in range(3) for some in combinations(COMPOSED, n)), COMPOSED]:
-        yield frozenset(few) | {REQUIRES[feature] for feature in few if feature in REQUIRES}
+def feature_sets() -> Iterator[frozenset[str]]:
+    """Yield no feature, each alone, each pair, and all; each with the features that it requires."""
+    for features in [
+        *(pair for n in range(3) for pair in combinations(COMPOSE_FEATURES, n)),
+        COMPOSE_FEATURES,
+    ]:
+        yield frozenset(features) | {
+            REQUIRES[feature] for feature in features if feature in REQUIRES
+        }
 
 
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory: pytest.TempPathFactory) -> list[Composition]:
-    """Generate a project for each choice."""
+    """Generate a project for each set of features."""
     folder = tmp_path_factory.mktemp("projects")
     return [
         Composition(
@@ -42,7 +47,7 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> list[Composition]:
                 **{feature: feature in {*features, "docker"} for feature in FEATURES},
             )
         )
-        for features in sorted(set(chosen()), key=sorted)
+        for features in sorted(set(feature_sets()), key=sorted)
     ]
 
 
@@ -51,17 +56,17 @@ def everything(projects: list[Composition]) -> Composition:
     return max(projects, key=lambda project: len(project.services))
 
 
-def test_every_file_is_valid(projects: list[Composition]) -> None:
+def test_files_match_compose_schema(projects: list[Composition]) -> None:
     files = [str(file) for project in projects for file in project.files]
     program = str(ROOT / ".build/tools/bin/check-jsonschema")
-    checked = [program, "--builtin-schema", "vendor.compose-spec", *files]
-    ended = subprocess.run(checked, capture_output=True, text=True, check=False)
+    command = [program, "--builtin-schema", "vendor.compose-spec", *files]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout
 
 
-def test_every_reference_leads_somewhere(projects: list[Composition]) -> None:
+def test_references_are_valid(projects: list[Composition]) -> None:
     for project in projects:
-        stores: set[str] = set()
+        named_volumes: set[str] = set()
         for name, service in project.services.items():
             for other, condition in project.conditions(name).items():
                 assert other in project.services, name
@@ -72,9 +77,9 @@ def test_every_reference_leads_somewhere(projects: list[Composition]) -> None:
             for source in service["binds"].values():
                 assert source.exists(), f"{name} mounts {source}"
             for host in hosts(service):
-                assert host in project.services, f"{name} speaks to {host}"
-            stores |= service["stores"]
-        assert stores == project.volumes
+                assert host in project.services, f"{name} connects to {host}"
+            named_volumes |= service["named_volumes"]
+        assert named_volumes == project.volumes
 
 
 def hosts(service: dict[str, Any]) -> set[str]:
@@ -85,22 +90,24 @@ def hosts(service: dict[str, Any]) -> set[str]:
     return {*with_port, *without} - {"localhost"}
 
 
-def test_no_file_lies_there_unused(projects: list[Composition]) -> None:
+def test_every_file_is_used(projects: list[Composition]) -> None:
     for project in projects:
         mounted = {path for each in project.services.values() for path in each["binds"].values()}
-        lying = (project.project / "deploy/compose").rglob("*.*")
-        assert {path for path in lying if path.is_file()} <= {*project.files, *mounted}
+        existing = (project.project / "deploy/compose").rglob("*.*")
+        assert {path for path in existing if path.is_file()} <= {*project.files, *mounted}
 
 
-def test_the_service_waits_for_all_that_it_speaks_to_but_not_for_who_watches(
+def test_service_waits_for_dependencies_but_not_for_monitoring(
     projects: list[Composition],
 ) -> None:
     for project in projects:
-        assert hosts(project.services["service"]) - {"collector"} <= project.awaited("service")
-        assert not project.awaited("service") & WATCHERS
+        assert hosts(project.services["service"]) - {"collector"} <= project.started_before(
+            "service"
+        )
+        assert not project.started_before("service") & MONITORING
 
 
-def test_the_service_speaks_to_each_of_its_dependencies(everything: Composition) -> None:
+def test_service_connects_to_every_dependency(everything: Composition) -> None:
     assert hosts(everything.services["service"]) == {
         "collector",
         "downstream",
@@ -115,7 +122,7 @@ def test_the_service_speaks_to_each_of_its_dependencies(everything: Composition)
     assert migrate["environment"].items() <= service["environment"].items()
 
 
-def test_what_comes_from_elsewhere_is_pinned_and_what_is_published_is_for_this_machine(
+def test_images_are_pinned_and_ports_are_published_on_loopback(
     everything: Composition,
 ) -> None:
     for name, service in everything.services.items():
@@ -129,18 +136,18 @@ def test_what_comes_from_elsewhere_is_pinned_and_what_is_published_is_for_this_m
             assert port.startswith("127.0.0.1:"), name
 
 
-def test_prometheus_is_told_what_the_example_tells_it_but_for_the_addresses(
+def test_prometheus_configuration_differs_from_example_only_in_addresses(
     everything: Composition,
 ) -> None:
     example = (TEMPLATE / "deploy/prometheus/prometheus.yaml").read_text("utf-8")
     for port, service in ((9000, "service"), (9093, "alertmanager")):
         example = example.replace(f"localhost:{port}", f"{service}:{port}")
         assert service in everything.services
-    ours = (TEMPLATE / "deploy/compose/prometheus.yaml").read_text("utf-8")
-    assert yaml.safe_load(ours) == yaml.safe_load(example)
+    composed = (TEMPLATE / "deploy/compose/prometheus.yaml").read_text("utf-8")
+    assert yaml.safe_load(composed) == yaml.safe_load(example)
 
 
-def test_prometheus_loads_what_is_mounted(everything: Composition, tmp_path: Path) -> None:
+def test_prometheus_accepts_mounted_configuration(everything: Composition, tmp_path: Path) -> None:
     promtool = shutil.which("promtool") or ""
     if not promtool:
         reason = "promtool is not installed: apt install prometheus"
@@ -154,21 +161,21 @@ def test_prometheus_loads_what_is_mounted(everything: Composition, tmp_path: Pat
         for option in everything.services["prometheus"]["command"]
         if option.startswith("--config.file=")
     )
-    checked = [promtool, "check", "config", str(tmp_path / option.strip("/"))]
-    ended = subprocess.run(checked, capture_output=True, text=True, check=False)
+    command = [promtool, "check", "config", str(tmp_path / option.strip("/"))]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert "SUCCESS: 5 rule files found" in ended.stdout
 
 
-def test_grafana_starts_with_the_dashboards_and_finds_each_source_of_figures(
+def test_grafana_has_dashboards_and_data_sources(
     everything: Composition,
 ) -> None:
     grafana = everything.services["grafana"]
 
     def provisioned(kind: str) -> list[dict[str, Any]]:
         path = f"/etc/grafana/provisioning/{kind}/{kind}.yaml"
-        said = yaml.safe_load(everything.host_path("grafana", path).read_text("utf-8"))
-        (entries,) = (value for value in said.values() if isinstance(value, list))
+        content = yaml.safe_load(everything.host_path("grafana", path).read_text("utf-8"))
+        (entries,) = (value for value in content.values() if isinstance(value, list))
         return list(entries)
 
     (provider,) = provisioned("dashboards")
@@ -177,6 +184,6 @@ def test_grafana_starts_with_the_dashboards_and_finds_each_source_of_figures(
     home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert everything.host_path("grafana", home).exists()
     sources = {source["uid"]: source for source in provisioned("datasources")}
-    assert {re.findall("//(.*):", each["url"])[0] for each in sources.values()} <= WATCHERS
+    assert {re.findall("//(.*):", each["url"])[0] for each in sources.values()} <= MONITORING
     (exemplars,) = sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
     assert exemplars["datasourceUid"] in sources

@@ -1,4 +1,4 @@
-"""Every step of the Dockerfile is done, in folders; then what came of it is run as an image is."""
+"""Builds the Dockerfile in folders, and runs the result as a container would."""
 
 import json
 import os
@@ -22,31 +22,31 @@ from .dockerfile import Build, instructions
 
 pytestmark = pytest.mark.service
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 UV = os.environ.get("UV") or shutil.which("uv") or ROOT / ".build/.uv/bin/uv"
 
 
 class Image:
-    """What the Dockerfile of a service made; nothing may write where it lies."""
+    """The built image of a service. Its files are read-only."""
 
     def __init__(self, folder: Path) -> None:
         names = {"project_name": "Orders", "package_name": "orders_api"}
         self.source = generate_in(folder, **names, **dict.fromkeys(FEATURES, True))
         index = os.environ.get("PIP_INDEX_URL")
         arguments = {"PIP_INDEX_URL": index} if index else {}
-        ours = {k: v for k, v in environment().items() if not k.startswith("PYTHON")}
-        ours |= {"UV_DEFAULT_INDEX": index} if index else {}
-        subprocess.run([UV, "lock", "--quiet"], cwd=self.source, env=ours, check=True)
-        self.build = Build(self.source, folder, ours, **arguments)
-        self.build.make()
+        variables = {k: v for k, v in environment().items() if not k.startswith("PYTHON")}
+        variables |= {"UV_DEFAULT_INDEX": index} if index else {}
+        subprocess.run([UV, "lock", "--quiet"], cwd=self.source, env=variables, check=True)
+        self.build = Build(self.source, folder, variables, **arguments)
+        self.build.build()
         self.files = self.build.folder
         subprocess.run(["chmod", "-R", "a-w", self.files], check=True)
         _, _, self.healthcheck = self.build.settings["HEALTHCHECK"].partition("CMD ")
 
     def start(self, command: list[str], **variables: str) -> subprocess.Popen[str]:
-        """Run a command as a container does: with the image's environment and no rights."""
+        """Run a command as a container does: with the image's variables, without privileges."""
         return subprocess.Popen(
-            [*without_rights(), *command],
+            [*without_privileges(), *command],
             cwd=self.files,
             env={**self.build.variables, "HOME": "/", **variables, "PATH": self.build.path},
             stdout=subprocess.PIPE,
@@ -55,20 +55,20 @@ class Image:
         )
 
     def run(self, command: list[str], **variables: str) -> tuple[int, str]:
-        """Run it to its end, and return its exit status and what it said."""
+        """Run a command until it ends; return its exit status and its output."""
         process = self.start(command, **variables)
-        said, _ = process.communicate(timeout=PATIENCE)
-        return process.returncode, said
+        output, _ = process.communicate(timeout=TIMEOUT)
+        return process.returncode, output
 
-    def remove(self) -> None:
-        """Let it be deleted."""
+    def make_writable(self) -> None:
+        """Allow its deletion."""
         subprocess.run(["chmod", "-R", "u+w", self.files], check=True)
 
 
-def without_rights() -> list[str]:
-    """Prefix a command so that it is the image's user, and may not write even where root may.
+def without_privileges() -> list[str]:
+    """Return a command prefix for the image's user, who cannot write even if the tests run as root.
 
-    Where the system does not let us, it stays who we are.
+    If the system does not allow user namespaces, the prefix is empty.
     """
     prefix = ["unshare", "--user", "--map-user=10001", "--map-group=10001", "--"]
     try:
@@ -81,21 +81,21 @@ def without_rights() -> list[str]:
 def wait_until(condition: Callable[[], object]) -> None:
     started = time.monotonic()
     while not condition():
-        assert time.monotonic() - started < PATIENCE
+        assert time.monotonic() - started < TIMEOUT
         time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    """Make an image of a service with every feature."""
-    made = Image(tmp_path_factory.mktemp("image"))
-    yield made
-    made.remove()
+    """Build the image of a service with every feature."""
+    built = Image(tmp_path_factory.mktemp("image"))
+    yield built
+    built.make_writable()
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve a PostgreSQL, in the environment of the reference service."""
+    """Run a PostgreSQL with the packages of the reference service."""
     set_up(TEMPLATE)
     server = subprocess.Popen(
         [
@@ -111,7 +111,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     assert server.stdout
     yield server.stdout.readline().strip()
-    server.communicate(timeout=PATIENCE)
+    server.communicate(timeout=TIMEOUT)
 
 
 def free_ports() -> tuple[str, str]:
@@ -119,9 +119,9 @@ def free_ports() -> tuple[str, str]:
         return str(one.getsockname()[1]), str(two.getsockname()[1])
 
 
-def test_every_step_was_done_and_nothing_is_in_it_but_what_runs(image: Image) -> None:
-    said = instructions(image.source / "Dockerfile")
-    assert len(image.build.ran) == sum(word == "RUN" for word, _ in said) > 0
+def test_image_has_all_steps_and_only_required_files(image: Image) -> None:
+    steps = instructions(image.source / "Dockerfile")
+    assert len(image.build.commands) == sum(word == "RUN" for word, _ in steps) > 0
     assert sorted(path.name for path in image.files.iterdir()) == [
         ".venv",
         "migrations",
@@ -132,12 +132,12 @@ def test_every_step_was_done_and_nothing_is_in_it_but_what_runs(image: Image) ->
 
 def packages(image: Image) -> set[str]:
     code = "import importlib.metadata as m; print(*(d.name for d in m.distributions()))"
-    _, said = image.run(["python", "-c", code])
-    return {re.sub("[-_.]+", "-", name).lower() for name in said.split()}
+    _, output = image.run(["python", "-c", code])
+    return {re.sub("[-_.]+", "-", name).lower() for name in output.split()}
 
 
-def test_it_has_no_package_that_only_development_needs(image: Image) -> None:
-    exporting = [
+def test_image_has_no_development_packages(image: Image) -> None:
+    arguments = [
         "export",
         "--no-dev",
         "--frozen",
@@ -146,20 +146,20 @@ def test_it_has_no_package_that_only_development_needs(image: Image) -> None:
         "--no-header",
     ]
     exported = subprocess.run(
-        [UV, *exporting],
+        [UV, *arguments],
         cwd=image.source,
         env=environment(),
         capture_output=True,
         text=True,
         check=True,
     )
-    needed = set(re.findall(r"^([a-z0-9-]+)==", exported.stdout, re.MULTILINE))
-    assert "fastapi" in needed
-    assert "pytest" not in needed
-    assert {"fastapi", "orders"} <= packages(image) <= {"orders", *needed}
+    required = set(re.findall(r"^([a-z0-9-]+)==", exported.stdout, re.MULTILINE))
+    assert "fastapi" in required
+    assert "pytest" not in required
+    assert {"fastapi", "orders"} <= packages(image) <= {"orders", *required}
 
 
-# Prints the modules that the start imports and that have no bytecode.
+# Prints the modules that are imported at startup and have no bytecode.
 UNCOMPILED = """
 import pathlib, sys
 import orders_api.__main__, orders_api.health.__main__
@@ -168,20 +168,18 @@ print(*(path for path in cached if path and not pathlib.Path(path).exists()))
 """
 
 
-def test_nothing_has_to_be_compiled_at_the_start(image: Image) -> None:
+def test_all_modules_have_bytecode(image: Image) -> None:
     assert image.run(["python", "-c", UNCOMPILED]) == (0, "\n")
 
 
-def test_it_migrates_serves_and_is_healthy_until_it_is_frozen_or_gone(
-    image: Image, database: str
-) -> None:
-    nobody = "127.0.0.1:1"
+def test_image_migrates_serves_and_reports_health(image: Image, database: str) -> None:
+    unreachable = "127.0.0.1:1"
     port, management = free_ports()
     settings = {
         "DATABASE_URL": database,
-        "REDIS_SENTINELS": nobody,
-        "KAFKA_BOOTSTRAP_SERVERS": nobody,
-        "GRPC_TARGETS": f"downstream={nobody}",
+        "REDIS_SENTINELS": unreachable,
+        "KAFKA_BOOTSTRAP_SERVERS": unreachable,
+        "GRPC_TARGETS": f"downstream={unreachable}",
         "SERVICE_PORT": port,
         "SERVICE_MANAGEMENT_PORT": management,
         "SERVICE_DRAIN_DELAY": "0",
@@ -198,16 +196,16 @@ def test_it_migrates_serves_and_is_healthy_until_it_is_frozen_or_gone(
     postgres = yaml.safe_load((image.source / "deploy/compose/postgres.yaml").read_text("utf-8"))
 
     assert health(live) == 1
-    status, said = image.run(postgres["services"]["migrate"]["command"], DATABASE_URL=database)
-    assert status == 0, said
-    status, said = image.run(["alembic", "current"], DATABASE_URL=database)
-    assert "(head)" in said
+    status, output = image.run(postgres["services"]["migrate"]["command"], DATABASE_URL=database)
+    assert status == 0, output
+    status, output = image.run(["alembic", "current"], DATABASE_URL=database)
+    assert "(head)" in output
 
     service = image.start(json.loads(image.build.settings["CMD"]), **settings)
     try:
         wait_until(lambda: service.poll() is not None or health(live) == 0)
         assert service.poll() is None, service.communicate()[0]
-        assert health(ready) == 1  # most of what it needs is not there
+        assert health(ready) == 1  # most of its dependencies are unreachable
         service.send_signal(signal.SIGSTOP)
         assert health(live) == 1
         service.send_signal(signal.SIGCONT)
@@ -215,17 +213,17 @@ def test_it_migrates_serves_and_is_healthy_until_it_is_frozen_or_gone(
     finally:
         service.send_signal(signal.SIGCONT)
         service.send_signal(getattr(signal, image.build.settings["STOPSIGNAL"]))
-        log, _ = service.communicate(timeout=PATIENCE)
+        log, _ = service.communicate(timeout=TIMEOUT)
     assert service.returncode == 0, log
     assert health(live) == 1
     assert json.loads(log.splitlines()[0])["level"] == "info"  # in production logs are JSON
     assert sorted(image.files.rglob("*")) == files
 
 
-def test_compose_waits_for_the_drain_and_the_shutdown_before_it_kills(image: Image) -> None:
-    _, said = image.run(["python", "-m", "orders_api", "--help"])
+def test_compose_grace_period_covers_drain_and_shutdown(image: Image) -> None:
+    _, output = image.run(["python", "-m", "orders_api", "--help"])
     seconds = [
-        float(re.findall(rf"{name} .*\[([\d.]+)\]", said)[0])
+        float(re.findall(rf"{name} .*\[([\d.]+)\]", output)[0])
         for name in ("SERVICE_DRAIN_DELAY", "SERVICE_SHUTDOWN_TIMEOUT")
     ]
     composed = yaml.safe_load((image.source / "compose.yaml").read_text("utf-8"))
