@@ -24,7 +24,8 @@ from .scenarios import GROUPS, fault_names
 
 FOLDER = ROOT / ".build" / "faults"
 VARIABLES = {"UV_PROJECT_ENVIRONMENT": str(FOLDER / "environment")}
-FEATURES = ("postgres", "redis", "sentinel", "kafka", "grpc", "observability")
+FEATURES = ("postgres", "redis", "sentinel", "kafka", "grpc", "observability", "part_tests")
+"""With the part tests, because a service without them has no embedded standby."""
 
 
 def main() -> int:
