@@ -1,4 +1,4 @@
-"""Prints the announcements of items as they come, one JSON object a line: for developers.
+"""Prints item events as they arrive, one JSON object per line. This is for developers.
 
 python -m reference_service.consume
 """
@@ -9,21 +9,21 @@ import sys
 
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
-from .dependencies.kafka.client import Kafka, KafkaSettings
+from .dependencies.kafka import Kafka, KafkaSettings
 from .environment import SettingsError, read
-from .items.events import announcements
+from .items.events import parse_events
 
 
-async def listen() -> None:
-    """Print for ever. Raises SettingsError, and KafkaError if no broker can be reached at first."""
+async def consume() -> None:
+    """Print events without end. Raises SettingsError, or KafkaError if no broker is reachable."""
     kafka = Kafka(read([KafkaSettings])[KafkaSettings])
-    async for announcement in announcements(kafka.listen()):
-        print(announcement.model_dump_json(), flush=True)  # noqa: T201 - it is for people
+    async for event in parse_events(kafka.consume()):
+        print(event.model_dump_json(), flush=True)  # noqa: T201 - a developer reads it
 
 
 if __name__ == "__main__":
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(listen())
+            asyncio.run(consume())
     except (SettingsError, KafkaError) as error:
         sys.exit(str(error))

@@ -3,7 +3,7 @@
     store = MemoryItems()
     app.include_router(items_router(store))
 
-A second domain is a second folder like this one; neither imports the other.
+A second domain is a second folder like this one. Neither imports the other.
 """
 
 from .api import items_router

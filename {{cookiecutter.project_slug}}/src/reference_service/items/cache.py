@@ -1,4 +1,4 @@
-"""Items read from Redis where it has them, and from a store where it has not."""
+"""A store of items that reads from Redis first and falls back to another store."""
 
 import asyncio
 import contextlib
@@ -25,110 +25,114 @@ TTL = 30
 TOMBSTONE_TTL = 10
 """Seconds that a changed item is kept out of the cache: as long as a request may take."""
 
+TOMBSTONE = b""
+"""The value that keeps a changed item out of the cache."""
+
 REDIS_TIMEOUT = 0.1
-"""Seconds to wait for Redis. A cache that is slower than what it saves is none."""
+"""Maximum seconds to wait for Redis. A cache that is slower than the database is useless."""
 
 RETRY_INTERVAL = 1.0
-"""Seconds between attempts at a Redis that has failed; one request makes each."""
+"""Seconds between attempts to use a Redis that failed. One request makes each attempt."""
 
 
 class CachedItems:
-    """An `ItemStore` that asks Redis before another store, and never fails because of Redis.
+    """An `ItemStore` that caches `get` in Redis and never fails because of Redis.
 
-    Only `get` is cached. A change puts a mark in the item's place and readers fill only an empty
-    place, so a slow reader that still holds the former item cannot bring it back. What is left:
-    between a change and its mark the former item is read; and if the mark could not be put, because
-    Redis was away, the former item is read until it expires, `TTL` after it was cached.
+    A change replaces the cached item with a tombstone, and readers cache an item only under a free
+    key. So a slow reader that still holds the previous item cannot put it back. Two gaps remain:
+    between a change and its tombstone, readers get the previous item. If Redis was unavailable and
+    the tombstone failed, they get it until it expires, `TTL` seconds after it was cached.
     """
 
     def __init__(self, store: ItemStore, redis: Redis) -> None:
         self._store = store
         self._redis = redis
-        self._failed = False
+        self._unavailable = False
         self._retry_at = 0.0
 
     async def create(self, new: ItemCreate) -> Item:
-        """Keep a new item."""
+        """Store a new item under a new id."""
         return await self._store.create(new)
 
     async def get(self, item_id: UUID) -> Item | None:
-        """Return the item, from the cache if it is there, or None if there is none."""
+        """Return the item, from the cache if possible, or None if it does not exist."""
         cached: bytes | str | None = None
-        if not self._failed:
-            cached = await self._ask(lambda: self._redis.get(_key(item_id)))
+        if not self._unavailable:
+            cached = await self._try(lambda: self._redis.get(_key(item_id)))
         if cached:
-            with contextlib.suppress(ValidationError):  # another build's idea of an item
+            with contextlib.suppress(ValidationError):  # another build may have other fields
                 return Item.model_validate_json(cached)
         item = await self._store.get(item_id)
-        if item and self._may_fill():
+        if item and self._may_write():
             value = item.model_dump_json()
-            await self._ask(lambda: self._redis.set(_key(item_id), value, ex=TTL, nx=True))
+            await self._try(lambda: self._redis.set(_key(item_id), value, ex=TTL, nx=True))
         return item
 
     async def page(self, limit: int, after: Cursor | None = None) -> list[Item]:
-        """Return up to `limit` items, the newest first, from the first one after a position."""
+        """Return up to `limit` items, the newest first, starting after a cursor."""
         return await self._store.page(limit, after)
 
     async def update(self, item_id: UUID, patch: ItemPatch) -> Item | None:
-        """Change the given fields, and return the item as it is now, or None if there is none."""
+        """Change the given fields and return the item, or None if it does not exist."""
         try:
             return await self._store.update(item_id, patch)
-        finally:  # also when it raised or was cancelled: it may have happened all the same
-            await self._mark_changed(item_id)
+        finally:  # also after an error or a cancellation, because the change may have happened
+            await self._invalidate(item_id)
 
     async def delete(self, item_id: UUID) -> None:
-        """See to it that there is no such item."""
+        """Delete the item if it exists."""
         try:
             await self._store.delete(item_id)
         finally:
-            await self._mark_changed(item_id)
+            await self._invalidate(item_id)
 
-    async def _mark_changed(self, item_id: UUID) -> None:
-        """Try it also while Redis rests: an old answer later is worse than a moment's wait now."""
+    async def _invalidate(self, item_id: UUID) -> None:
+        """Replace the cached item with a tombstone.
 
-        async def mark() -> None:
+        This is tried even while Redis is unavailable: a short wait now is better than an old item
+        later.
+        """
+
+        async def put_tombstone() -> None:
             async with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.delete(_key(item_id))  # a full Redis takes this, if not the mark
-                pipeline.set(_key(item_id), b"", ex=TOMBSTONE_TTL)
+                pipeline.delete(_key(item_id))  # a full Redis rejects the tombstone, but not this
+                pipeline.set(_key(item_id), TOMBSTONE, ex=TOMBSTONE_TTL)
                 await pipeline.execute()
 
-        await self._ask(mark)
+        await self._try(put_tombstone)
 
-    def _may_fill(self) -> bool:
-        """Tell whether to write: Redis is well, or this request is the one to try it again.
+    def _may_write(self) -> bool:
+        """Return whether Redis is available, or this request should try it again.
 
-        It is tried by a write, since a full Redis and a replica can still be read.
+        The new attempt is a write, because a full Redis and a replica can still be read.
         """
-        if self._failed:
+        if self._unavailable:
             now = asyncio.get_running_loop().time()
             if now < self._retry_at:
                 return False
-            self._retry_at = now + RETRY_INTERVAL  # so that the other requests do not wait as well
+            self._retry_at = now + RETRY_INTERVAL  # other requests do not wait meanwhile
         return True
 
-    async def _ask(self, command: Callable[[], Awaitable[T]]) -> T | None:
-        """Return Redis's answer, or None if there is none in time."""
+    async def _try(self, command: Callable[[], Awaitable[T]]) -> T | None:
+        """Return the reply of Redis, or None if it failed or did not arrive in time."""
         try:
-            answer = await _in_time(command())
+            reply = await _with_timeout(command())
         except (RedisError, OSError) as error:
-            if not self._failed:
-                log.warning(
-                    "cache unavailable",
-                    extra={"error": type(error).__name__},
-                )
-            self._failed = True
+            if not self._unavailable:
+                log.warning("cache unavailable", extra={"error": type(error).__name__})
+            self._unavailable = True
             self._retry_at = asyncio.get_running_loop().time() + RETRY_INTERVAL
             return None
-        if self._failed:
+        if self._unavailable:
             log.info("cache available again")
-        self._failed = False
-        return answer
+        self._unavailable = False
+        return reply
 
 
-async def _in_time(command: Awaitable[T]) -> T:
-    """Return its answer. Raises TimeoutError after `REDIS_TIMEOUT`.
+async def _with_timeout(command: Awaitable[T]) -> T:
+    """Return the reply to a command. Raises TimeoutError after `REDIS_TIMEOUT`.
 
-    It is then cancelled and not waited for: on a busy machine redis-py has taken 5 s to notice.
+    The command is then cancelled but not awaited: on a busy machine redis-py took 5 s to react.
     """
     task = asyncio.ensure_future(command)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())

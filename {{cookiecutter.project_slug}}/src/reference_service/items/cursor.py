@@ -1,4 +1,4 @@
-"""An item's place in the order of items, and the cursor by which a client carries it."""
+"""The position of an item in the list, and the string that represents it in a URL."""
 
 import base64
 import re
@@ -18,29 +18,29 @@ LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 
 
 class Cursor(NamedTuple):
-    """Where an item stands. Items are ordered by it; no two share one, and none ever moves."""
+    """The position of an item. It orders the items, is unique, and never changes."""
 
     created_at: datetime
     id: UUID
 
     @classmethod
     def of(cls, item: Item) -> Self:
-        """Return an item's position."""
+        """Return the position of an item."""
         return cls(item.created_at, item.id)
 
     @classmethod
-    def parse(cls, cursor: str) -> Self:
-        """Return the position that a cursor stands for. Raises ValueError if it is no cursor.
+    def parse(cls, text: str) -> Self:
+        """Return the position that a string represents. Raises ValueError if it is not a cursor.
 
-        One that nobody was given may lie beyond the calendar: it stands for the calendar's end.
+        An invented cursor can be outside the calendar. It represents the end of the calendar.
         """
-        if not CURSOR.fullmatch(cursor):
+        if not CURSOR.fullmatch(text):
             raise ValueError("this is not a cursor")
-        microseconds, item_id = LAYOUT.unpack(base64.urlsafe_b64decode(cursor))
+        microseconds, item_id = LAYOUT.unpack(base64.urlsafe_b64decode(text))
         since_epoch = max(FIRST, min(microseconds, LAST)) * MICROSECOND
         return cls(EPOCH + since_epoch, UUID(bytes=item_id))
 
     def encode(self) -> str:
-        """Return it as a word that is safe in a URL, and opaque: clients only hand it back."""
+        """Return an opaque string that is safe in a URL."""
         microseconds = (self.created_at - EPOCH) // MICROSECOND
         return base64.urlsafe_b64encode(LAYOUT.pack(microseconds, self.id.bytes)).decode()

@@ -1,4 +1,4 @@
-"""What is said when an item is created, by whom, and how it is heard."""
+"""The event that an item was created: its format, its publisher and its reader."""
 
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable
@@ -14,13 +14,13 @@ from .store import ItemStore
 log = logging.getLogger(__name__)
 
 Publish = Callable[[bytes, bytes], None]
-"""Has a message sent, by its key and value. It neither waits nor raises."""
+"""Queues a message with a key and a value. It neither waits nor raises."""
 
 
-class Announcement(BaseModel):
-    """One message: this as a JSON object, and the item's id as the key.
+class ItemCreated(BaseModel):
+    """The value of a message, as a JSON object. The key of the message is the item's id.
 
-    Whoever listens may hear of an item twice, or not at all, and ignores fields it does not know.
+    A consumer can receive an event twice or not at all. It must ignore unknown fields.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -32,44 +32,44 @@ class Announcement(BaseModel):
 
     @classmethod
     def of(cls, item: Item) -> Self:
-        """Announce the creation of an item."""
+        """Return the event of a new item."""
         return cls(id=item.id, name=item.name, time=item.created_at)
 
 
 class PublishingItemStore:
-    """An `ItemStore` over another one, which announces what is created in that."""
+    """An `ItemStore` that publishes an event for each item that it creates in another store."""
 
     def __init__(self, store: ItemStore, publish: Publish) -> None:
         self._store = store
         self._publish = publish
 
     async def create(self, new: ItemCreate) -> Item:
-        """Keep a new item, and announce it once it is kept."""
+        """Store a new item, then publish its event."""
         item = await self._store.create(new)
-        self._publish(str(item.id).encode(), Announcement.of(item).model_dump_json().encode())
+        self._publish(str(item.id).encode(), ItemCreated.of(item).model_dump_json().encode())
         return item
 
     async def get(self, item_id: UUID) -> Item | None:
-        """Return the item, or None if there is none."""
+        """Return the item, or None if it does not exist."""
         return await self._store.get(item_id)
 
     async def page(self, limit: int, after: Cursor | None = None) -> list[Item]:
-        """Return up to `limit` items, the newest first, from the first one after a position."""
+        """Return up to `limit` items, the newest first, starting after a cursor."""
         return await self._store.page(limit, after)
 
     async def update(self, item_id: UUID, patch: ItemPatch) -> Item | None:
-        """Change the given fields, and return the item as it is now, or None if there is none."""
+        """Change the given fields and return the item, or None if it does not exist."""
         return await self._store.update(item_id, patch)
 
     async def delete(self, item_id: UUID) -> None:
-        """See to it that there is no such item."""
+        """Delete the item if it exists."""
         await self._store.delete(item_id)
 
 
-async def announcements(messages: AsyncIterable[bytes]) -> AsyncIterator[Announcement]:
-    """Yield the announcements among messages; others are logged and passed over."""
+async def parse_events(messages: AsyncIterable[bytes]) -> AsyncIterator[ItemCreated]:
+    """Yield the events in a stream of messages. Other messages are logged and ignored."""
     async for message in messages:
         try:
-            yield Announcement.model_validate_json(message)
+            yield ItemCreated.model_validate_json(message)
         except ValidationError as error:
-            log.warning("not an announcement", extra={"faults": error.error_count()})
+            log.warning("ignored invalid item event", extra={"errors": error.error_count()})

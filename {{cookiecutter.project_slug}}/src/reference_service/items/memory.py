@@ -1,4 +1,4 @@
-"""Items in the memory of this process: for a service that was made without a database."""
+"""A store of items in the memory of this process, for a service without a database."""
 
 import heapq
 from datetime import UTC, datetime
@@ -9,10 +9,10 @@ from .model import Item, ItemCreate, ItemPatch
 
 
 class MemoryItems:
-    """An `ItemStore` over a dict, gone with the process.
+    """An `ItemStore` in a dict, which is lost when the process ends.
 
-    capacity: how many items it keeps; a further one takes the place of the oldest, since memory
-    that strangers can fill ends in a kill.
+    capacity: maximum number of items. A further item replaces the oldest one. Without a limit,
+        clients could fill the memory until the process is killed.
     """
 
     def __init__(self, capacity: int = 1000) -> None:
@@ -20,7 +20,7 @@ class MemoryItems:
         self._capacity = capacity
 
     async def create(self, new: ItemCreate) -> Item:
-        """Keep a new item."""
+        """Store a new item under a new id."""
         now = datetime.now(UTC)
         item = Item(id=uuid4(), **new.model_dump(), created_at=now, updated_at=now)
         if len(self._items) >= self._capacity:
@@ -29,16 +29,16 @@ class MemoryItems:
         return item
 
     async def get(self, item_id: UUID) -> Item | None:
-        """Return the item, or None if there is none."""
+        """Return the item, or None if it does not exist."""
         return self._items.get(item_id)
 
     async def page(self, limit: int, after: Cursor | None = None) -> list[Item]:
-        """Return up to `limit` items, the newest first, from the first one after a position."""
+        """Return up to `limit` items, the newest first, starting after a cursor."""
         rest = (item for item in self._items.values() if not after or Cursor.of(item) < after)
         return heapq.nlargest(limit, rest, key=Cursor.of)
 
     async def update(self, item_id: UUID, patch: ItemPatch) -> Item | None:
-        """Change the given fields, and return the item as it is now, or None if there is none."""
+        """Change the given fields and return the item, or None if it does not exist."""
         item = self._items.get(item_id)
         if item is None or not patch:
             return item
@@ -47,5 +47,5 @@ class MemoryItems:
         return self._items[item_id]
 
     async def delete(self, item_id: UUID) -> None:
-        """See to it that there is no such item."""
+        """Delete the item if it exists."""
         self._items.pop(item_id, None)

@@ -1,4 +1,4 @@
-"""What an item is, and what clients may say about one."""
+"""The fields of an item, and those that clients may send."""
 
 from typing import Annotated
 from uuid import UUID
@@ -6,23 +6,23 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, with_config
 from typing_extensions import TypedDict  # pydantic needs this one below Python 3.12
 
-# No control characters: databases refuse NUL, and the others forge lines in logs and terminals.
+# No control characters: databases reject NUL, and others can forge lines in logs and terminals.
 Name = Annotated[
     str,
     StringConstraints(
         strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"
     ),
-    Field(description="One line; spaces around it are dropped.", examples=["Lamp"]),
+    Field(description="One line of text. Spaces around it are removed.", examples=["Lamp"]),
 ]
 Description = Annotated[
     str,
     StringConstraints(max_length=2000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"),
-    Field(description="Any text, of several lines if need be.", examples=["Brass, 40 W."]),
+    Field(description="Text of one or several lines.", examples=["Brass, 40 W."]),
 ]
 
 
 class ItemCreate(BaseModel):
-    """A new item. Fields it does not have are refused, so that a misspelled one is noticed."""
+    """A new item. Unknown fields are rejected, so that a misspelled field is noticed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,14 +32,14 @@ class ItemCreate(BaseModel):
 
 @with_config(ConfigDict(extra="forbid"))
 class ItemPatch(TypedDict, total=False):
-    """The fields to change. One that is not given stays as it is; a null description clears it."""
+    """The fields to change. Omitted fields keep their values. A null description clears it."""
 
     name: Name
     description: Description | None
 
 
 class Item(BaseModel):
-    """An item as it is kept; maybe under older rules than today's, so none are applied here."""
+    """A stored item. It is not validated, because it may be older than today's rules."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,10 +51,10 @@ class Item(BaseModel):
 
 
 class ItemPage(BaseModel):
-    """Some of the items, the newest first."""
+    """One page of the items, the newest first."""
 
     items: list[Item]
     next_cursor: str | None = Field(
-        description="Ask for the next page with this `cursor`; null on the last page.",
+        description="The `cursor` of the next page. It is null on the last page.",
         examples=["AAZPrg8yAAALfFsOOlJNDJ0PfT9PHC5q", None],
     )

@@ -1,6 +1,6 @@
 """Services that this one calls by gRPC: hand `grpc` to whatever calls them."""
 
-from ..dependencies.grpc.client import Grpc, GrpcSettings
+from ..dependencies.grpc import Grpc, GrpcSettings
 from . import Assembly, Wiring
 
 

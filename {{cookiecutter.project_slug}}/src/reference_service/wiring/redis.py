@@ -1,6 +1,6 @@
 """Redis caches the items."""
 
-from ..dependencies.redis.client import Redis, RedisSettings
+from ..dependencies.redis import Redis, RedisSettings
 from ..items.cache import CachedItems
 from . import Assembly, Wiring
 

@@ -1,7 +1,7 @@
 """Redis is where the sentinels say, if there are any."""
 
-from ..dependencies.redis.client import Redis
-from ..dependencies.sentinel.client import Sentinel, SentinelSettings
+from ..dependencies.redis import Redis
+from ..dependencies.sentinel import Sentinel, SentinelSettings
 from ..environment import SettingsError
 from . import Assembly, Wiring
 
@@ -11,7 +11,7 @@ def _lead_redis(service: Assembly, settings: SentinelSettings) -> None:
     if settings.sentinels:
         url = redis.settings.url.get_secret_value()
         sentinel = service.resources.add(Sentinel(settings, url))
-        sentinel.lead(redis.client, redis.probe)
+        sentinel.route_clients(redis.client, redis.check_client)
         redis.allow_replica = False
     elif "url" not in redis.settings.model_fields_set:
         sentence = (

@@ -1,5 +1,10 @@
-"""gRPC services: settings, client and health checks."""
+"""gRPC services that this service calls: settings, client and health checks.
 
-from .client import Grpc, GrpcSettings
+grpc = Grpc(settings)
+stub = OrdersStub(grpc.channel("orders"))
+"""
+
+from .client import Grpc
+from .settings import GrpcSettings
 
 __all__ = ["Grpc", "GrpcSettings"]

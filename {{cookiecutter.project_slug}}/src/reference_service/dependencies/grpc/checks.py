@@ -1,4 +1,4 @@
-"""What the check of a service that is called by gRPC proves, and in which words it fails."""
+"""The check of a gRPC service: it passes if `grpc.health.v1` reports SERVING."""
 
 from collections.abc import Callable
 
@@ -9,58 +9,59 @@ from ...health import CheckFailed, CheckResult, PermanentFailure
 
 
 class NotServing(CheckFailed):
-    """The service says that it does not serve."""
+    """The service reports NOT_SERVING."""
 
 
 class StatusUnknown(CheckFailed):
-    """The server does not know whether the service serves."""
+    """The server does not know the status of the service."""
 
 
 class ServiceUnknown(CheckFailed):
-    """The server calls the service unknown, which the protocol has for watchers only."""
+    """The server reports SERVICE_UNKNOWN, which the protocol reserves for watchers."""
 
 
 class UnexpectedStatus(CheckFailed):
-    """The call ended with a status code that says nothing of the service's health."""
+    """The call ended with a status code that says nothing about the service's health."""
 
 
 class NotRegistered(PermanentFailure):
-    """The server's health service has never heard of the service."""
+    """The service is not registered with the server's health service."""
 
 
 class NoHealthService(PermanentFailure):
-    """The server has no `grpc.health.v1`."""
+    """The server does not implement `grpc.health.v1`."""
 
 
 class PermissionDenied(PermanentFailure):
-    """The server tells its health to others, not to us."""
+    """The server does not report its health to this client."""
 
 
 STATUSES: dict[int, tuple[type[CheckFailed], str]] = {
-    health_pb2.HealthCheckResponse.NOT_SERVING: (NotServing, "the service does not serve"),
-    health_pb2.HealthCheckResponse.UNKNOWN: (StatusUnknown, "the server does not know its health"),
-    health_pb2.HealthCheckResponse.SERVICE_UNKNOWN: (ServiceUnknown, "the service is not known"),
+    health_pb2.HealthCheckResponse.NOT_SERVING: (NotServing, "the service is not serving"),
+    health_pb2.HealthCheckResponse.UNKNOWN: (StatusUnknown, "the status is unknown"),
+    health_pb2.HealthCheckResponse.SERVICE_UNKNOWN: (ServiceUnknown, "the service is unknown"),
 }
-CODES: dict[grpc.StatusCode, tuple[type[CheckFailed], str]] = {
+STATUS_CODES: dict[grpc.StatusCode, tuple[type[CheckFailed], str]] = {
     grpc.StatusCode.NOT_FOUND: (NotRegistered, "the service is not registered"),
     grpc.StatusCode.UNIMPLEMENTED: (NoHealthService, "the server has no health service"),
-    grpc.StatusCode.UNAUTHENTICATED: (PermissionDenied, "the server wants to know who asks"),
-    grpc.StatusCode.PERMISSION_DENIED: (PermissionDenied, "the server does not tell us"),
+    grpc.StatusCode.UNAUTHENTICATED: (PermissionDenied, "the server requires authentication"),
+    grpc.StatusCode.PERMISSION_DENIED: (PermissionDenied, "the server denied permission"),
 }
-NOT_REACHED: dict[grpc.StatusCode, type[OSError]] = {
+TRANSIENT_CODES: dict[grpc.StatusCode, type[OSError]] = {
     grpc.StatusCode.UNAVAILABLE: ConnectionError,
-    grpc.StatusCode.DEADLINE_EXCEEDED: TimeoutError,  # a proxy's: our own deadline is the engine's
+    # From a proxy: this call sets no deadline, because the engine bounds each attempt.
+    grpc.StatusCode.DEADLINE_EXCEEDED: TimeoutError,
 }
 
 
-class HealthProbe:
-    """Asks a service for its health, on a connection of its own, by the protocol of gRPC.
+class HealthClient:
+    """Calls the health service of a server on a channel of its own.
 
     connect: opens a channel, which connects when it is first used.
-    on_connect: called when a new channel has brought its first answer.
-    service: the name under which the service is registered; "" is the server as a whole.
+    on_connect: called when a new channel has received its first response.
+    service: the name under which the service is registered. "" is the server as a whole.
 
-    A channel that failed is thrown away, as its back-off would hide that the service is back.
+    A channel that failed is closed, because its back-off would hide that the service is back.
     """
 
     def __init__(
@@ -72,37 +73,37 @@ class HealthProbe:
         self._channel: grpc.aio.Channel | None = None
 
     async def check(self) -> CheckResult:
-        """Pass if `grpc.health.v1` says SERVING."""
-        seen = {"service": self._service}
+        """Pass if the server reports SERVING."""
+        data = {"service": self._service}
         try:
-            status = await self._ask()
+            status = await self._get_status()
         except grpc.aio.AioRpcError as error:
             code = error.code()
-            if code in NOT_REACHED:
-                raise NOT_REACHED[code](error.details()) from error
-            fault, sentence = CODES.get(code, (UnexpectedStatus, "the call failed"))
-            raise fault(sentence, code=code.name, **seen) from error
+            if code in TRANSIENT_CODES:
+                raise TRANSIENT_CODES[code](error.details()) from error
+            failure, detail = STATUS_CODES.get(code, (UnexpectedStatus, "the call failed"))
+            raise failure(detail, code=code.name, **data) from error
         if status != health_pb2.HealthCheckResponse.SERVING:
-            fault, sentence = STATUSES.get(status, (StatusUnknown, "the answer is not known"))
-            raise fault(sentence, **seen)
-        return CheckResult(data=seen)
+            failure, detail = STATUSES.get(status, (StatusUnknown, "the status is not known"))
+            raise failure(detail, **data)
+        return CheckResult(data=data)
 
-    async def _ask(self) -> int:
+    async def _get_status(self) -> int:
         channel = self._channel or self._connect()
         try:
             stub = health_pb2_grpc.HealthStub(channel)
-            answer = await stub.Check(health_pb2.HealthCheckRequest(service=self._service))
-        except BaseException as error:  # the engine's cancellation is the call's deadline
+            response = await stub.Check(health_pb2.HealthCheckRequest(service=self._service))
+        except BaseException as error:  # the engine cancels a call that takes too long
             self._channel = None
             await channel.close()
-            # As long as a traceback holds the call, even a closed channel goes on connecting.
+            # While a traceback refers to the call, even a closed channel continues to connect.
             raise error.with_traceback(None)  # noqa: B904 - it is the same error
         if self._channel is None:
             self._channel = channel
             self._on_connect()
-        return int(answer.status)
+        return int(response.status)
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the channel."""
         if self._channel is not None:
             await self._channel.close()

@@ -1,5 +1,10 @@
-"""Kafka: settings, client and health check."""
+"""Kafka: settings, client and health check.
 
-from .client import Kafka, KafkaSettings
+kafka = Kafka(settings)
+kafka.publish(key, value)
+"""
+
+from .client import Kafka
+from .settings import KafkaSettings
 
 __all__ = ["Kafka", "KafkaSettings"]

@@ -1,4 +1,4 @@
-"""Asks whichever broker answers first, on connections of the checks' own, and never a cache."""
+"""Requests to whichever broker responds first, on connections that only the check uses."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -13,65 +13,66 @@ from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-un
 
 T = TypeVar("T")
 
-HEAD_START = 0.1
-"""Seconds that a broker has to answer before another is asked too: a dead one holds up none."""
+NEXT_BROKER_DELAY = 0.1
+"""Seconds before the next broker is asked too, so that an unresponsive one delays no attempt."""
 
 CONNECT_TIMEOUT = 5.0
-"""Seconds that a broker has to accept a connection, and then to greet."""
+"""Maximum seconds to open a connection, and again to negotiate the protocol on it."""
 
 
 class Brokers:
-    """Some brokers. The connection to the one that answered last stays open.
+    """Several brokers. The connection to the one that responded last stays open.
 
-    servers: as host:port. options: what else a connection needs, in aiokafka's words.
+    servers: addresses as host:port.
+    options: further options of `aiokafka.conn.create_conn`.
     """
 
     def __init__(self, servers: Sequence[str], **options: Any) -> None:
         hosts = collect_hosts(servers, randomize=False)
-        self._lines = [_Line(host, port, options) for host, port, _ in hosts]
+        self._brokers = [_Broker(host, port, options) for host, port, _ in hosts]
 
-    async def ask(self, request: MetadataRequest) -> dict[str, Any]:
-        """Return the first answer that comes, or raise what the first broker raised if all fail.
+    async def fetch_metadata(self, request: MetadataRequest) -> dict[str, Any]:
+        """Return the first response. If every broker fails, raise the first broker's error.
 
-        Each broker is asked a little after the one before it, or once that one has failed; those
-        with an open connection come first.
+        Each broker is asked `NEXT_BROKER_DELAY` after the one before it, or when that one failed.
+        Brokers with an open connection come first. No response comes from a cache.
         """
-        left = sorted(self._lines, key=lambda line: line.connection is None)
-        asked: dict[asyncio.Task[dict[str, Any]], _Line] = {}
-        faults: list[BaseException] = []
+        remaining = sorted(self._brokers, key=lambda broker: broker.connection is None)
+        pending: dict[asyncio.Task[dict[str, Any]], _Broker] = {}
+        errors: list[BaseException] = []
         try:
-            while left or asked:
-                if left:
-                    line = left.pop(0)
-                    asked[_start(line.ask(request))] = line
+            while remaining or pending:
+                if remaining:
+                    broker = remaining.pop(0)
+                    pending[_start(broker.fetch_metadata(request))] = broker
                 done, _ = await asyncio.wait(
-                    asked,
-                    timeout=HEAD_START if left else None,
+                    pending,
+                    timeout=NEXT_BROKER_DELAY if remaining else None,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 for task in done:
-                    line = asked.pop(task)
-                    if not (fault := task.exception()):
-                        self._keep_only(line)
+                    broker = pending.pop(task)
+                    if not (error := task.exception()):
+                        self._close_all_except(broker)
                         return task.result()
-                    faults.append(fault)
+                    errors.append(error)
         finally:
-            for task in asked:
+            for task in pending:
                 task.cancel()
-        raise faults[0]
+        raise errors[0]
 
     def close(self) -> None:
         """Close every connection."""
-        self._keep_only(None)
+        self._close_all_except(None)
 
-    def _keep_only(self, kept: "_Line | None") -> None:
-        for line in self._lines:
-            if line is not kept:
-                line.hang_up()
+    def _close_all_except(self, kept: "_Broker | None") -> None:
+        for broker in self._brokers:
+            if broker is not kept:
+                broker.close()
 
 
-class _Line:
-    """The connection to one broker."""
+class _Broker:
+    """One broker and the connection to it."""
 
     def __init__(self, host: str, port: int, options: dict[str, Any]) -> None:
         self._address = (host, port)
@@ -81,31 +82,31 @@ class _Line:
 
     @property
     def connection(self) -> AIOKafkaConnection | None:
-        """The connection, if it can be used at once."""
+        """The connection, if it is open."""
         task = self._connecting
         if task is None or not task.done() or task.cancelled() or task.exception():
             return None
         return task.result() if task.result().connected() else None
 
-    async def ask(self, request: MetadataRequest) -> dict[str, Any]:
-        """Return the broker's answer.
+    async def fetch_metadata(self, request: MetadataRequest) -> dict[str, Any]:
+        """Return the broker's response.
 
-        Cancelled, it leaves the connection to the next attempt, since the greetings alone may cost
-        one attempt its time. A connection that has cost two attempts theirs is given up.
+        When this is cancelled, the connection stays open for the next attempt, because opening it
+        can take as long as an attempt. After two attempts without a response it is closed.
         """
         connection = await self._connect()
         self._unanswered += 1
         try:
-            answer = await connection.send(request)
+            response = await connection.send(request)
         except BaseException as error:
             if self._unanswered > 1 or isinstance(error, Exception):
-                self.hang_up()
+                self.close()
             raise
         self._unanswered = 0
-        return dict(answer.to_object())
+        return dict(response.to_object())
 
     async def _connect(self) -> AIOKafkaConnection:
-        """Return the connection; cancelled, leave it to the next attempt to wait for it."""
+        """Return the connection. When this is cancelled, opening continues for the next attempt."""
         task = self._connecting
         if task is None or (task.done() and self.connection is None):
             self._unanswered = 0
@@ -113,8 +114,8 @@ class _Line:
         await asyncio.wait({task})
         return task.result()
 
-    def hang_up(self) -> None:
-        """Close the connection, or give up connecting."""
+    def close(self) -> None:
+        """Close the connection, or stop opening it."""
         if self.connection is not None:
             self.connection.close()
         elif self._connecting is not None:
@@ -123,7 +124,7 @@ class _Line:
 
 
 def _start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Start a task whose failure may go unnoticed."""
+    """Start a task. asyncio does not warn if nothing retrieves its exception."""
     task = asyncio.create_task(work)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
     return task

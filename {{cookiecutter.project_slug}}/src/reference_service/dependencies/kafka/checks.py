@@ -1,4 +1,4 @@
-"""What the Kafka check proves: that any one broker, asked now, knows leaders for every topic."""
+"""The Kafka check: one broker, asked now, reports a leader for every partition of every topic."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-un
 
 from ...health import Check, CheckFailed, CheckResult, PermanentFailure
 
-PERMANENT = (
+PERMANENT_ERRORS = (
     errors.AuthenticationFailedError,
     errors.ClusterAuthorizationFailedError,
     errors.IncompatibleBrokerVersion,
@@ -18,8 +18,8 @@ PERMANENT = (
     errors.UnsupportedSaslMechanismError,
 )
 
-SHOWN = 10
-"""How many of the partitions without a leader are named."""
+MAX_LISTED_PARTITIONS = 10
+"""Maximum number of partitions without a leader that a result lists."""
 
 
 class TopicMissing(PermanentFailure):
@@ -27,40 +27,42 @@ class TopicMissing(PermanentFailure):
 
 
 class NoLeader(CheckFailed):
-    """Partitions have no leader, so nobody takes or gives their messages."""
+    """Partitions have no leader, so their messages can be neither written nor read."""
 
 
 def topics_check(
-    ask: Callable[[MetadataRequest], Awaitable[dict[str, Any]]], topics: Sequence[str]
+    fetch_metadata: Callable[[MetadataRequest], Awaitable[dict[str, Any]]], topics: Sequence[str]
 ) -> Check:
-    """Return the check that every topic exists, and that each of its partitions has a leader.
+    """Return the check that every topic exists and each of its partitions has a leader.
 
-    The request says that it must not create topics, which brokers heed since Kafka 0.11: otherwise
-    they create what they are asked for.
+    The request forbids the creation of topics, which brokers respect since Kafka 0.11. Without
+    that flag they create the topics that they are asked about.
     """
     request = MetadataRequest(list(topics), allow_auto_topic_creation=False)
 
     async def check() -> CheckResult:
-        answer = await ask(request)
-        if missing := [topic["topic"] for topic in answer["topics"] if _is_missing(topic)]:
+        metadata = await fetch_metadata(request)
+        if missing := [topic["topic"] for topic in metadata["topics"] if _is_missing(topic)]:
             raise TopicMissing("topics do not exist", topics=missing)
         leaders = {
             f"{topic['topic']}-{partition['partition']}": partition["leader"]
-            for topic in answer["topics"]
+            for topic in metadata["topics"]
             for partition in topic["partitions"]
         }
-        # Leader -1 comes with the error code 0, so the codes of partitions say nothing.
+        # Leader -1 comes with the error code 0, so the error codes of partitions say nothing.
         leaderless = [partition for partition, leader in leaders.items() if leader < 0]
-        seen = {"brokers": len(answer["brokers"]), "partitions": len(leaders)}
+        data = {"brokers": len(metadata["brokers"]), "partitions": len(leaders)}
         if leaderless:
-            raise NoLeader("partitions have no leader", leaderless=leaderless[:SHOWN], **seen)
-        return CheckResult(data=seen)
+            listed = leaderless[:MAX_LISTED_PARTITIONS]
+            raise NoLeader("partitions have no leader", leaderless=listed, **data)
+        return CheckResult(data=data)
 
-    return Check("kafka", check, permanent=PERMANENT, attributes={"messaging.system": "kafka"})
+    attributes = {"messaging.system": "kafka"}
+    return Check("kafka", check, permanent=PERMANENT_ERRORS, attributes=attributes)
 
 
 def _is_missing(topic: dict[str, Any]) -> bool:
-    """Tell whether a topic does not exist. Raises what else is wrong with it."""
+    """Return whether a topic does not exist. Raises the topic's error if it has another one."""
     error = errors.for_code(topic["error_code"])
     if error not in {errors.NoError, errors.UnknownTopicOrPartitionError}:
         raise error(topic["topic"])

@@ -1,5 +1,11 @@
-"""PostgreSQL: settings, client and health checks."""
+"""PostgreSQL: settings, client, health checks, and what the tables of every domain share.
 
-from .client import Postgres, PostgresSettings
+postgres = Postgres(settings)
+async with postgres.engine.begin() as connection: ...
+"""
 
-__all__ = ["Postgres", "PostgresSettings"]
+from .client import Postgres
+from .settings import PostgresSettings
+from .tables import METADATA
+
+__all__ = ["METADATA", "Postgres", "PostgresSettings"]

@@ -1,75 +1,35 @@
-"""PostgreSQL: a pool for requests, and for each health check a connection of its own."""
+"""The client of PostgreSQL: a pool for requests, and for each health check its own connection."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
 
 import asyncpg  # type: ignore[import-untyped]
-from pydantic import AfterValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import ExceptionContext, event, exc
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from ...health import Check
 from .. import FailureCallback
-from .check_connection import ReservedConnection
-from .checks import Fetchrow, schema_check, server_check
+from .check_connection import CheckConnection
+from .checks import FetchRow, server_check
 from .pool import PoolUsage, pool_check
 from .replication import replication_check
-
-
-def _is_dsn(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
-        message = "not the URL of a PostgreSQL server"
-        raise ValueError(message)
-    return url
-
-
-class PostgresSettings(BaseSettings):
-    """Where the database is and how many connections to hold. Durations are in seconds."""
-
-    model_config = SettingsConfigDict(env_prefix="DATABASE_")
-
-    url: Annotated[SecretStr, AfterValidator(_is_dsn)] = Field(
-        description="PostgreSQL to use, as postgresql://user:password@host:port/database."
-    )
-    pool_size: int = Field(
-        # Each is opened when it is first needed. One beyond them is closed behind its request, and
-        # opening it costs more than the request: a busy service would do little else.
-        15,
-        gt=0,
-        description="Connections that stay open for requests.",
-    )
-    max_overflow: int = Field(
-        0, ge=0, description="Further connections that a burst may open, each for one request."
-    )
-    pool_timeout: float = Field(
-        5.0, gt=0, description="Seconds a request waits for a connection before it is answered 503."
-    )
-    connect_timeout: float = Field(
-        5.0, gt=0, description="Seconds that opening a connection may take."
-    )
-    role: Literal["primary", "standby"] = Field(
-        "primary", description="Whether the service needs to write, or reads from a replica."
-    )
-    max_lag: float = Field(
-        5.0, gt=0, description="Seconds that a standby may be behind its primary."
-    )
+from .schema import find_migrations, schema_check
+from .settings import PostgresSettings
 
 
 class CannotConnectError(ConnectionError):
-    """A request needed a new connection and the server gave none, for whatever reason."""
+    """A request needed a new connection and could not open one, for whatever reason."""
 
 
 class ConnectionLostError(ConnectionError):
-    """A request's connection ended under it, as when the server restarts."""
+    """A connection was lost during a request, for example because the server restarted."""
 
 
 class WriteRefusedError(Exception):
-    """A request wanted to write and the server takes no writes, as after a failover."""
+    """A request wrote to a server that rejects writes, for example after a failover."""
 
 
 class Postgres:
-    """The database. Its driver reads the URL, so all that libpq knows works: `sslmode`, hosts."""
+    """The database. asyncpg reads the URL, so libpq's `sslmode` and several hosts work."""
 
     unavailable_errors = (exc.TimeoutError, ConnectionError, WriteRefusedError)
 
@@ -82,14 +42,13 @@ class Postgres:
             max_overflow=settings.max_overflow,
             pool_timeout=settings.pool_timeout,
         )
-        self.gauge = PoolUsage(
-            self.engine.sync_engine.pool, settings.pool_size + settings.max_overflow
-        )
-        self._reserved: list[ReservedConnection] = []
+        max_size = settings.pool_size + settings.max_overflow
+        self.pool_usage = PoolUsage(self.engine.sync_engine.pool, max_size)
+        self._check_connections: list[CheckConnection] = []
 
-    async def connect(self, within: float) -> asyncpg.Connection:
-        """Open a connection. within: seconds that it may take."""
-        return await asyncpg.connect(self.settings.url.get_secret_value(), timeout=within)
+    async def connect(self, timeout: float) -> asyncpg.Connection:  # noqa: ASYNC109 - asyncpg's
+        """Open a connection. Raises TimeoutError after `timeout` seconds."""
+        return await asyncpg.connect(self.settings.url.get_secret_value(), timeout=timeout)
 
     async def _connect_for_pool(self) -> asyncpg.Connection:
         try:
@@ -99,35 +58,38 @@ class Postgres:
 
     def checks(self) -> Iterable[Check]:
         """Return the checks of the server, the pool, the schema and, on a standby, its lag."""
-        yield server_check(self._reserve(), self.settings.role)
-        yield pool_check(self.gauge)
-        yield schema_check(self._reserve())
+        yield server_check(self._new_check_connection(), self.settings.role)
+        yield pool_check(self.pool_usage)
+        yield schema_check(self._new_check_connection(), find_migrations())
         if self.settings.role == "standby":
-            yield replication_check(self._reserve(), self.settings.max_lag)
+            yield replication_check(self._new_check_connection(), self.settings.max_lag)
 
-    def _reserve(self) -> Fetchrow:
-        self._reserved.append(ReservedConnection(self.connect))
-        return self._reserved[-1].fetchrow
+    def _new_check_connection(self) -> FetchRow:
+        self._check_connections.append(CheckConnection(self.connect))
+        return self._check_connections[-1].fetch_row
 
     def on_failure(self, callback: FailureCallback) -> None:
-        """Report a request that shows that the database fails, and name such a failure."""
+        """Call `callback` when a request shows that the database fails.
 
-        def name(context: ExceptionContext) -> Exception | None:
+        Such errors are then raised as ConnectionLostError or WriteRefusedError.
+        """
+
+        def handle_error(context: ExceptionContext) -> Exception | None:
             cause = context.original_exception.__cause__
-            fault: Exception
+            error: Exception
             if context.is_disconnect:
-                fault = ConnectionLostError("the connection was lost")
+                error = ConnectionLostError("the connection was lost")
             elif isinstance(cause, asyncpg.ReadOnlySQLTransactionError):
-                fault = WriteRefusedError("the server takes no writes")
+                error = WriteRefusedError("the server rejects writes")
             else:
                 return None
             callback("postgres")
-            return fault
+            return error
 
-        event.listen(self.engine.sync_engine, "handle_error", name)
+        event.listen(self.engine.sync_engine, "handle_error", handle_error)
 
     async def close(self) -> None:
         """Close every connection."""
-        for connection in self._reserved:
+        for connection in self._check_connections:
             connection.close()
         await self.engine.dispose()

@@ -1,4 +1,4 @@
-"""Whether requests still get connections from SQLAlchemy's pool."""
+"""The check of SQLAlchemy's pool: requests still get connections."""
 
 import time
 
@@ -7,16 +7,16 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from ...health import Check, CheckFailed, CheckResult, Status
 
-SATURATED_TOO_LONG = 5.0
-"""Seconds for which no connection came back while all were in_use."""
+MAX_SATURATED_SECONDS = 5.0
+"""Seconds without a returned connection after which a saturated pool is exhausted."""
 
 
 class PoolExhausted(CheckFailed):
-    """Every connection is in_use and none comes back: requests wait in vain."""
+    """Every connection is in use and none is returned: requests wait in vain."""
 
 
 class PoolUsage:
-    """Watches the pool's loans without borrowing: how many are out, and since when all are."""
+    """Counts the connections that are in use, from the pool's events. It takes none itself."""
 
     def __init__(self, pool: Pool, max_size: int) -> None:
         self.max_size = max_size
@@ -27,7 +27,7 @@ class PoolUsage:
 
     @property
     def in_use(self) -> int:
-        """The number of connections that requests hold."""
+        """The number of connections that requests use."""
         return len(self._in_use)
 
     def _on_checkout(self, _: object, entry: ConnectionPoolEntry, __: object) -> None:
@@ -35,29 +35,30 @@ class PoolUsage:
         self._last_change = time.monotonic()
 
     def _on_checkin(self, _: object, entry: ConnectionPoolEntry) -> None:
-        """Forget a loan. SQLAlchemy also checks in what failed to connect, and so never was one."""
+        """Forget a connection. SQLAlchemy also checks in connections that it could not open."""
         if entry in self._in_use:
             self._in_use.remove(entry)
             self._last_change = time.monotonic()
 
     def saturated_for(self) -> float:
-        """Return for how many seconds all connections have been in_use without one coming back.
+        """Return for how many seconds all connections have been in use and none was returned.
 
-        A full pool that flows is at work; one that does not is leaking, or waits for a lock.
+        If a full pool still returns connections, it is busy. If it does not, requests leak
+        connections or wait for a lock.
         """
         return time.monotonic() - self._last_change if self.in_use >= self.max_size else 0.0
 
 
-def pool_check(gauge: PoolUsage) -> Check:
-    """Return the check that requests still get connections. It costs nothing: every second."""
+def pool_check(usage: PoolUsage) -> Check:
+    """Return the check that requests still get connections. It is free, so it runs every second."""
 
     async def check() -> CheckResult:
-        seconds = gauge.saturated_for()
-        seen = {"in_use": gauge.in_use, "max": gauge.max_size}
-        if seconds >= SATURATED_TOO_LONG:
-            raise PoolExhausted("no connection has come back in time", seconds=seconds, **seen)
-        if gauge.in_use >= gauge.max_size:
-            return CheckResult(Status.WARN, "all connections are in_use", seen)
-        return CheckResult(data=seen)
+        seconds = usage.saturated_for()
+        data = {"in_use": usage.in_use, "max": usage.max_size}
+        if seconds >= MAX_SATURATED_SECONDS:
+            raise PoolExhausted("no connection was returned in time", seconds=seconds, **data)
+        if usage.in_use >= usage.max_size:
+            return CheckResult(Status.WARN, "all connections are in use", data)
+        return CheckResult(data=data)
 
     return Check("postgres.pool", check, interval=1.0, failure_threshold=1)

@@ -1,4 +1,4 @@
-"""Whether a standby keeps up with its primary: found out from the standby alone, by one clock."""
+"""The check of a standby: it keeps up with its primary. Only the standby is asked."""
 
 import math
 import time
@@ -6,18 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...health import Check, CheckFailed, CheckResult, PermanentFailure
-from .checks import PERMANENT, TRACED_AS, Fetchrow, NotInRecovery
+from .checks import CHECK_ATTRIBUTES, PERMANENT_ERRORS, FetchRow, NotInRecovery
+from .replay import Replay
 
 INTERVAL = 1.0
-"""Seconds between two looks, whatever the load: by so much may a lag be longer than it seems."""
+"""Seconds between attempts under any load. The true lag can exceed the measured one by this."""
 
-RESOLUTION = 0.01
-"""Part of a lag to which it is known, so that a lag of days is remembered in little space."""
-
-# Positions are bytes of the write-ahead log, durations are seconds.
-# `written` is how far the primary said that it was: on a narrow link that is all that tells.
-# `waiting` says that all is replayed that can be. There may be a rest: an open transaction is sent
-# page by page, and half a record at the end of a page waits for its other half, for up to 15 s.
+# Positions are bytes of the write-ahead log. Durations are seconds.
+# `written` is the position that the primary reported last. On a narrow link nothing else shows a
+# lag, because everything that was received is replayed.
+# `waiting` is true if everything is replayed that can be. Some bytes may remain: an open
+# transaction is sent page by page, and half a record at the end of a page waits for up to 15 s.
 QUERY = """
     SELECT pg_is_in_recovery() AS in_recovery,
            quote_ident(current_user) AS reader,
@@ -40,7 +39,7 @@ class ReplicationLag(CheckFailed):
 
 
 class PrimaryUnresponsive(CheckFailed):
-    """The primary does not answer the standby's pings: nobody knows what has changed there."""
+    """The primary does not respond to the standby's pings, so its changes are unknown."""
 
 
 class NotStreaming(CheckFailed):
@@ -48,61 +47,54 @@ class NotStreaming(CheckFailed):
 
 
 class WalReceiverTimeoutDisabled(PermanentFailure):
-    """The standby never pings: a primary that is gone looks like one that has nothing to say."""
+    """The standby never pings its primary, so a lost primary looks like an idle one."""
 
 
 class MissingGrant(PermanentFailure):
-    """The service's role may not read the figures."""
+    """The service's role may not read the replication statistics."""
 
 
-def replication_check(fetchrow: Fetchrow, max_lag: float) -> Check:
-    """Return the check that a standby shows what its primary was `max_lag` seconds ago.
+def replication_check(fetch_row: FetchRow, max_lag: float) -> Check:
+    """Return the check that a standby is at most `max_lag` seconds behind its primary.
 
-    A replay that stops is found after `max_lag` and two intervals, a primary that the standby has
-    lost after `max_lag` and one. One that just falls silent takes half of the standby's
-    `wal_receiver_timeout` more: only then is it pinged. With PostgreSQL's 60 s that is 36 s.
+    A replay that stops is detected after `max_lag` and two intervals. A lost connection to the
+    primary is detected after `max_lag` and one interval. A primary that only becomes silent takes
+    half of the standby's `wal_receiver_timeout` longer, because the standby pings it only then.
+    With PostgreSQL's default of 60 s that is 36 s.
     """
     replication = Replication(max_lag)
 
     async def check() -> CheckResult:
-        row = await fetchrow(QUERY)
-        return replication.judge(time.monotonic(), dict(row or {}))
+        row = await fetch_row(QUERY)
+        return replication.evaluate(time.monotonic(), dict(row or {}))
 
     return Check(
         "postgres.replication",
         check,
         interval=INTERVAL,
-        permanent=PERMANENT,
-        attributes=TRACED_AS,
+        permanent=PERMANENT_ERRORS,
+        attributes=CHECK_ATTRIBUTES,
     )
 
 
 class Replication:
-    """What is known of a standby's replication, from one row of `QUERY` to the next."""
+    """The state of a standby's replication, updated with each row of `QUERY`."""
 
     def __init__(self, max_lag: float) -> None:
         self._max_lag = max_lag
         self._last_contact = -math.inf
-        """When the primary was last known to be there."""
+        """When the primary last responded."""
         self._history: tuple[int, int] | None = None
-        """The cluster and timeline: positions can be compared within one."""
+        """The cluster and timeline. Only positions of the same history can be compared."""
         self._replay = Replay(0, 0)
 
-    def judge(self, now: float, row: Mapping[str, Any]) -> CheckResult:
-        """Pass when the primary is there and what is known of it is replayed, within `max_lag`.
+    def evaluate(self, now: float, row: Mapping[str, Any]) -> CheckResult:
+        """Pass if the primary responds and its changes are replayed, both within `max_lag`.
 
-        now: monotonic seconds. Raises CheckFailed otherwise, and when that cannot be known.
+        now: seconds of a monotonic clock.
+        Raises CheckFailed otherwise, and if that cannot be known.
         """
-        if not row["in_recovery"]:
-            raise NotInRecovery("the server is a primary, a standby was asked for")
-        if row["connected"] and row["status"] is None:
-            grant = f"GRANT pg_read_all_stats TO {row['reader']}"
-            raise MissingGrant(f"the figures are hidden from the service; on the primary: {grant}")
-        if not row["timeout"]:
-            raise WalReceiverTimeoutDisabled(
-                "wal_receiver_timeout is 0: a lost primary goes unnoticed"
-            )
-
+        _require_statistics(row)
         known = max(row[position] or 0 for position in ("written", "received", "replayed"))
         replayed = max(row["received" if row["waiting"] else "replayed"] or 0, row["replayed"])
         history = (row["cluster"], row["timeline"]) if row["connected"] else self._history
@@ -114,7 +106,7 @@ class Replication:
         if streaming:
             # After half of its timeout in silence it pings: see PostgreSQL's walreceiver.c.
             self._last_contact = now - max(row["silence"] - row["timeout"] / 2, 0.0)
-        seen = {
+        data = {
             "streaming": streaming,
             "silence": row["silence"],
             "lag": None if math.isinf(lag) else round(lag, 3),
@@ -122,39 +114,23 @@ class Replication:
         }
         if now - self._last_contact > self._max_lag:
             if streaming:
-                raise PrimaryUnresponsive("the primary does not answer the standby's pings", **seen)
-            raise NotStreaming("the standby is not connected to its primary", **seen)
+                raise PrimaryUnresponsive("the primary does not respond to pings", **data)
+            raise NotStreaming("the standby is not connected to its primary", **data)
         if lag > self._max_lag:
-            raise ReplicationLag("the standby shows what its primary was too long ago", **seen)
-        return CheckResult(data=seen)
+            raise ReplicationLag("the standby is too far behind its primary", **data)
+        return CheckResult(data=data)
 
 
-class Replay:
-    """Tells for how many seconds something has been known that is not replayed.
-
-    It remembers each position that the primary was known to have reached, and since when. The lag
-    is the age of the oldest that is not replayed. So there is none while the primary is idle, nor
-    by any distance that is replayed in time, and no other machine's clock comes in.
-    """
-
-    def __init__(self, now: float, known: int) -> None:
-        """Begin with a position that has been known for nobody knows how long."""
-        self._samples = [(now, known)]
-        self._dated = False
-
-    def lag(self, now: float, known: int, replayed: int) -> float:
-        """Return the lag; infinite until the position is replayed that it began with."""
-        while self._samples and self._samples[0][1] <= replayed:
-            del self._samples[0]
-            self._dated = True
-        if not self._samples:
-            if known > replayed:
-                self._samples.append((now, known))
-            return 0.0
-        lag = now - self._samples[0][0]
-        since, reached = self._samples[-1]
-        if known > reached and now - since >= lag * RESOLUTION:
-            self._samples.append((now, known))
-        elif known > reached:
-            self._samples[-1] = (since, known)
-        return lag if self._dated else math.inf
+def _require_statistics(row: Mapping[str, Any]) -> None:
+    """Raise CheckFailed if a row does not say how far a standby is behind."""
+    if not row["in_recovery"]:
+        raise NotInRecovery("the server is a primary, not a standby")
+    if row["connected"] and row["status"] is None:
+        grant = f"GRANT pg_read_all_stats TO {row['reader']}"
+        raise MissingGrant(
+            f"the role may not read the replication statistics; on the primary run: {grant}"
+        )
+    if not row["timeout"]:
+        raise WalReceiverTimeoutDisabled(
+            "wal_receiver_timeout is 0, so a lost primary is not noticed"
+        )

@@ -1,5 +1,10 @@
-"""Redis: settings, client and health check."""
+"""Redis: settings, client and health check.
 
-from .client import Redis, RedisSettings
+redis = Redis(settings)
+await redis.client.get("key")
+"""
+
+from .client import Redis
+from .settings import RedisSettings
 
 __all__ = ["Redis", "RedisSettings"]

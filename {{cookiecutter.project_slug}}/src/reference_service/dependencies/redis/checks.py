@@ -1,4 +1,4 @@
-"""What the Redis check proves, and in which words it fails."""
+"""The check of the Redis server: it does what its role requires."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,99 +9,104 @@ from redis.asyncio import Redis as Client
 
 from ...health import Check, CheckFailed, CheckResult
 
-PERMANENT = (
+PERMANENT_ERRORS = (
     exceptions.AuthenticationError,
     exceptions.AuthenticationWrongNumberOfArgsError,
     exceptions.NoPermissionError,
     exceptions.InvalidResponse,
 )
+CHECK_ATTRIBUTES = {"db.system.name": "redis", "db.operation.name": "PING"}
 
 MAX_IO_AGE = 15
-"""Seconds since a replica last heard of its primary, which pings it every 10 s or a little later.
+"""Maximum seconds since a replica received data from its primary, which pings it every 10 s.
 
-A primary counts those by its own ticks, and a busy one's are late. An idle one was seen at 11.
+The primary counts those seconds in its own ticks, which are late when it is busy. On an idle
+primary 11 s were measured.
 """
 
-MAX_AGE = 60.0
-"""Seconds until the check connects anew: an old connection still works with an old password."""
+MAX_CONNECTION_AGE = 60.0
+"""Seconds after which the check reconnects: an old connection still works with an old password."""
 
-WRITE_PROBE = "reference-service:health"
-"""The key that the check writes; it expires after a minute."""
+WRITE_KEY = "reference-service:health"
+"""The key that the check writes."""
+
+WRITE_KEY_TTL = 60
+"""Seconds after which the key expires."""
 
 
 class LinkDown(CheckFailed):
-    """The replica has lost its primary: what it answers is old."""
+    """The replica lost its primary, so its data is old."""
 
 
 class FullSyncInProgress(CheckFailed):
-    """The replica copies its primary's data from the start: what it answers is old."""
+    """The replica copies all data from its primary, so its own data is old."""
 
 
 class NotPrimary(CheckFailed):
-    """The server is a replica, where a primary is needed."""
+    """The server is a replica, but the service needs a primary."""
 
 
 class TooFewReplicas(CheckFailed):
-    """The primary takes no writes, by its `min-replicas-to-write`."""
+    """The primary rejects writes because of `min-replicas-to-write`."""
 
 
 class SnapshotFailed(CheckFailed):
-    """The primary takes no writes, since it failed to write those that it has to disk."""
+    """The primary rejects writes because it could not save a snapshot to disk."""
 
 
 WRITE_ERRORS = {"NOREPLICAS": TooFewReplicas, "MISCONF": SnapshotFailed}
-"""The beginnings of answers that have no exception of their own."""
+"""Error codes that have no exception of their own in redis-py."""
 
 
 def server_check(client: Client, *, allow_replica: bool) -> Check:
-    """Return the check that the server can do what its role asks: PING alone proves neither.
+    """Return the check that the server can be written, or is a replica that is up to date.
 
-    client: for this check alone, so that no request holds its connection.
+    PING alone proves neither.
+    client: for this check alone, so that no request takes its connection.
     """
     connected_at = 0.0
 
     async def check() -> CheckResult:
         nonlocal connected_at
         now = asyncio.get_running_loop().time()
-        if now - connected_at > MAX_AGE:
+        if now - connected_at > MAX_CONNECTION_AGE:
             await client.connection_pool.disconnect()
             connected_at = now
         try:
             return await _check_server(client, allow_replica=allow_replica)
-        except exceptions.ResponseError as error:  # OOM and READONLY speak for themselves
-            for code, fault in WRITE_ERRORS.items():
+        except exceptions.ResponseError as error:  # OOM and READONLY have their own exceptions
+            for code, failure in WRITE_ERRORS.items():
                 if str(error).startswith(code):
-                    raise fault("the primary refuses writes") from error
+                    raise failure("the primary rejects writes") from error
             raise
 
-    attributes = {"db.system.name": "redis", "db.operation.name": "PING"}
-    return Check("redis", check, permanent=PERMANENT, attributes=attributes)
+    return Check("redis", check, permanent=PERMANENT_ERRORS, attributes=CHECK_ATTRIBUTES)
 
 
 async def _check_server(client: Client, *, allow_replica: bool) -> CheckResult:
     await client.ping()
-    told = await client.info("replication")
-    if told["role"] == "slave":
+    info = await client.info("replication")
+    if info["role"] == "slave":
         if not allow_replica:
-            await client.connection_pool.disconnect()  # the next attempt looks for it anew
-            raise NotPrimary("the server is a replica and refuses writes")
-        return _check_replica(told)
-    await client.set(WRITE_PROBE, "1", ex=60)
-    return CheckResult(data={"role": "primary", "replicas": told["connected_slaves"]})
+            await client.connection_pool.disconnect()  # the next attempt asks the sentinels again
+            raise NotPrimary("the server is a replica and rejects writes")
+        return _check_replica(info)
+    await client.set(WRITE_KEY, "1", ex=WRITE_KEY_TTL)
+    return CheckResult(data={"role": "primary", "replicas": info["connected_slaves"]})
 
 
-def _check_replica(told: Mapping[str, Any]) -> CheckResult:
-    """Pass when a replica follows its primary.
+def _check_replica(info: Mapping[str, Any]) -> CheckResult:
+    """Pass if a replica follows its primary.
 
-    `master_link_status` stays up for a minute after a primary froze; its last I/O does not.
+    After the primary froze, `master_link_status` stays up for a minute. The last I/O shows it.
     """
-    seen = {
+    data = {
         "role": "replica",
-        "link": told["master_link_status"],
-        "last_io": told["master_last_io_seconds_ago"],
+        "link": info["master_link_status"],
+        "last_io": info["master_last_io_seconds_ago"],
     }
-    if told["master_sync_in_progress"]:
-        raise FullSyncInProgress("the replica copies its primary's data", **seen)
-    if seen["link"] != "up" or not 0 <= seen["last_io"] <= MAX_IO_AGE:
-        raise LinkDown("the replica has lost its primary", **seen)
-    return CheckResult(data=seen)
+    if info["master_sync_in_progress"]:
+        raise FullSyncInProgress("the replica copies its primary's data", **data)
+    if data["link"] != "up" or not 0 <= data["last_io"] <= MAX_IO_AGE:
+        raise LinkDown("the replica lost its primary", **data)
+    return CheckResult(data=data)

@@ -1,10 +1,7 @@
-"""Redis: a client for requests, and one for the health check."""
+"""The client of Redis: one for requests, and one for the health check."""
 
 from collections.abc import Iterable
-from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis import exceptions
 from redis.asyncio import Redis as Client
 from redis.asyncio.retry import Retry
@@ -13,30 +10,17 @@ from redis.backoff import NoBackoff
 from ...health import Check
 from .. import FailureCallback
 from .checks import server_check
+from .settings import RedisSettings
 
-
-def _is_url(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-        message = "not the URL of a Redis server"
-        raise ValueError(message)
-    return url
-
-
-class RedisSettings(BaseSettings):
-    """Where Redis is."""
-
-    model_config = SettingsConfigDict(env_prefix="REDIS_")
-
-    url: Annotated[SecretStr, AfterValidator(_is_url)] = Field(
-        SecretStr("redis://"),  # feature: sentinel
-        description="Redis to use, as redis://user:password@host:port/database.",
-    )
+SOCKET_TIMEOUT = 1.0
+"""Seconds without data after which a command of a request fails."""
 
 
 class Redis:
-    """The Redis-compatible server.
+    """A Redis-compatible server.
 
-    client: for requests. probe: for the check, which never waits for a request's connection.
+    client: for requests.
+    check_client: for the check, which never waits until a request returns a connection.
     allow_replica: whether the server may be a replica, which can only be read.
     """
 
@@ -45,18 +29,21 @@ class Redis:
     def __init__(self, settings: RedisSettings) -> None:
         self.settings = settings
         url = settings.url.get_secret_value()
-        self.client = Client.from_url(url, socket_timeout=1.0, retry=Retry(NoBackoff(), 1))
-        self.probe = Client.from_url(url, max_connections=1, retry=Retry(NoBackoff(), 0))
+        self.client = Client.from_url(
+            url, socket_timeout=SOCKET_TIMEOUT, retry=Retry(NoBackoff(), 1)
+        )
+        # No retries, because the health engine retries.
+        self.check_client = Client.from_url(url, max_connections=1, retry=Retry(NoBackoff(), 0))
         self.allow_replica = True
 
     def checks(self) -> Iterable[Check]:
-        """Return the check of the server, by the role that it says it has."""
-        yield server_check(self.probe, allow_replica=self.allow_replica)
+        """Return the check of the server, which depends on the role that it reports."""
+        yield server_check(self.check_client, allow_replica=self.allow_replica)
 
     def on_failure(self, callback: FailureCallback) -> None:
-        """Nothing to watch: a request that fails by Redis is answered 503, which is evidence."""
+        """Do nothing: a request that Redis fails gets a 503 response, which is evidence already."""
 
     async def close(self) -> None:
         """Close every connection."""
-        await self.probe.aclose()
+        await self.check_client.aclose()
         await self.client.aclose()

@@ -1,5 +1,10 @@
-"""Redis Sentinel: settings, client and health check."""
+"""Redis Sentinel: settings, client and health check.
 
-from .client import Sentinel, SentinelSettings
+sentinel = Sentinel(settings, url)
+sentinel.route_clients(redis.client, redis.check_client)
+"""
+
+from .client import Sentinel
+from .settings import SentinelSettings
 
 __all__ = ["Sentinel", "SentinelSettings"]

@@ -1,58 +1,31 @@
-"""What the check of the sentinels proves, and in which words it fails."""
+"""The check of the sentinels: they have a quorum, and the primary that they name responds."""
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from redis.exceptions import RedisError
 
-from ...health import Check, CheckFailed, CheckResult, PermanentFailure, Status
-from .nodes import Address, Lost, Node, View
+from ...health import Check, CheckResult, Status
+from .failures import MasterUnknown, SentinelDown, primary_failure, quorum_failure
+from .nodes import Node, NodeDown, NodeReport
+from .settings import Address
 
 log = logging.getLogger(__name__)
 
-ATTEMPT = 0.4
-"""Seconds for all of an attempt, the primary's answer too: less than a check's own time."""
+ATTEMPT_TIMEOUT = 0.4
+"""Maximum seconds of an attempt, with the primary's response: less than the engine's timeout."""
+
+CHECK_ATTRIBUTES = {"db.system.name": "redis", "db.operation.name": "SENTINEL"}
 
 
-class QuorumLost(CheckFailed):
-    """So few sentinels are left that they could not replace a lost primary."""
+class SentinelGroup:
+    """The sentinels and the primary that they name, all checked in one attempt.
 
-
-class QuorumTimeout(QuorumLost, TimeoutError):  # noqa: N818
-    """The same, and those that are lost have not refused: they are silent."""
-
-
-class AuthenticationFailed(PermanentFailure):
-    """Every sentinel refuses the password."""
-
-
-class MasterUnknown(PermanentFailure):
-    """The sentinels watch no primary of the given name."""
-
-
-class PrimaryDown(CheckFailed):
-    """The primary does not answer, whatever the sentinels say of it."""
-
-
-class PrimaryTimeout(PrimaryDown, TimeoutError):  # noqa: N818
-    """The same, and it has not refused: it is silent."""
-
-
-class FailingOver(PrimaryDown):
-    """The same, and the sentinels are about to replace it."""
-
-
-class SentinelDown(CheckFailed):
-    """A sentinel is lost where all are wanted, see `REDIS_SENTINEL_STRICT`."""
-
-
-class Group:
-    """The sentinels, and the primary that they name, all looked at in one attempt.
-
-    ping: asks a primary itself, which a sentinel calls well for `down-after-milliseconds`.
-    moved: called when the sentinels name another primary than before.
+    ping: sends a PING to the primary itself. A sentinel calls an unresponsive primary healthy for
+        `down-after-milliseconds`.
+    on_failover: called when the sentinels name another primary than before.
     """
 
     def __init__(
@@ -61,91 +34,77 @@ class Group:
         master: str,
         *,
         ping: Callable[[Address], Awaitable[None]],
-        moved: Callable[[], Awaitable[None]],
+        on_failover: Callable[[], Awaitable[None]],
     ) -> None:
         self._nodes = nodes
         self._master = master
         self._ping = ping
-        self._moved = moved
+        self._on_failover = on_failover
         self._primary: Address | None = None
         self._failovers = 0
-        self._said = dict.fromkeys(nodes, "ok")
+        self._states = dict.fromkeys(nodes, "ok")
 
     def check(self, *, strict: bool) -> Check:
-        """Return the check."""
-        attributes = {"db.system.name": "redis", "db.operation.name": "SENTINEL"}
-        return Check("redis.sentinel", lambda: self._look(strict=strict), attributes=attributes)
+        """Return the check. strict: whether it fails, and does not only warn, if one is down."""
 
-    async def _look(self, *, strict: bool) -> CheckResult:
-        """Pass when all sentinels are well and the primary answers; warn while one is not."""
-        ends_at = asyncio.get_running_loop().time() + ATTEMPT
-        found = await asyncio.gather(*(node.view(self._master) for node in self._nodes))
-        self._log(found)
-        views = [view for view in found if isinstance(view, View)]
-        named = Counter(view.primary for view in views if view.primary)
-        seen: dict[str, object] = {node.name: said for node, said in self._said.items()}
-        if views and not named:
-            raise MasterUnknown("the sentinels watch no primary of that name", **seen)
-        well = sum(view.quorum for view in views)
-        if 2 * well <= len(found):
-            raise _quorum_fault(found, seen)
+        async def check() -> CheckResult:
+            return await self._check_group(strict=strict)
 
-        [(primary, _)] = named.most_common(1)
+        return Check("redis.sentinel", check, attributes=CHECK_ATTRIBUTES)
+
+    async def _check_group(self, *, strict: bool) -> CheckResult:
+        """Pass if all sentinels are healthy and the primary responds. Warn if a sentinel is not."""
+        deadline = asyncio.get_running_loop().time() + ATTEMPT_TIMEOUT
+        results = await asyncio.gather(*(node.fetch_report(self._master) for node in self._nodes))
+        self._log_changes(results)
+        reports = [result for result in results if isinstance(result, NodeReport)]
+        votes = Counter(report.primary for report in reports if report.primary)
+        data: dict[str, object] = {node.name: state for node, state in self._states.items()}
+        if reports and not votes:
+            raise MasterUnknown("the sentinels do not monitor a primary of that name", **data)
+        healthy = sum(report.has_quorum for report in reports)
+        if 2 * healthy <= len(results):
+            raise quorum_failure(results, data)
+
+        [(primary, _)] = votes.most_common(1)
         await self._follow(primary)
-        seen["failovers"] = self._failovers
-        failing_over = any(view.failing_over for view in views)
+        data["failovers"] = self._failovers
+        failing_over = any(report.failing_over for report in reports)
         try:
-            async with asyncio.timeout_at(ends_at):
+            async with asyncio.timeout_at(deadline):
                 await self._ping(primary)
         except (RedisError, OSError) as error:
-            seen["primary"] = type(error).__name__
-            raise _primary_fault(error, seen, failing_over=failing_over) from error
-        seen["primary"] = "ok"
+            data["primary"] = type(error).__name__
+            raise primary_failure(error, data, failing_over=failing_over) from error
+        data["primary"] = "ok"
 
-        if well < len(found):
-            sentence = f"{len(found) - well} of {len(found)} sentinels lost"
+        if healthy < len(results):
+            detail = f"{len(results) - healthy} of {len(results)} sentinels are down"
             if strict:
-                raise SentinelDown(sentence, **seen)
-            return CheckResult(Status.WARN, sentence, seen)
+                raise SentinelDown(detail, **data)
+            return CheckResult(Status.WARN, detail, data)
         if failing_over:
-            return CheckResult(Status.PASS, "the sentinels replace the primary", seen)
-        if len(named) > 1:
-            return CheckResult(Status.WARN, "the sentinels name different primaries", seen)
-        return CheckResult(data=seen)
+            return CheckResult(Status.PASS, "the sentinels replace the primary", data)
+        if len(votes) > 1:
+            return CheckResult(Status.WARN, "the sentinels name different primaries", data)
+        return CheckResult(data=data)
 
     async def _follow(self, primary: Address) -> None:
-        former, self._primary = self._primary, primary
-        if former not in (None, primary):
+        """Store the primary, and report a failover if it is another one than before."""
+        previous, self._primary = self._primary, primary
+        if previous not in (None, primary):
             self._failovers += 1
-            moved = {"master": self._master, "from": former, "to": primary}
-            log.warning("the primary has moved", extra=moved)
-            await self._moved()
+            failover = {"master": self._master, "from": previous, "to": primary}
+            log.warning("primary changed; reconnecting", extra=failover)
+            await self._on_failover()
 
-    def _log(self, found: Sequence[View | Lost]) -> None:
-        """Say each change of a sentinel once, with what no response shows."""
-        for node, now in zip(self._nodes, found, strict=True):
-            if str(now) != self._said[node]:
-                reason = str(now.error) if isinstance(now, Lost) else ""
-                level = logging.INFO if str(now) == "ok" else logging.WARNING
-                extra = {"address": node.address, "reason": reason}
-                log.log(level, "%s: %s", node.name, now, extra=extra)
-            self._said[node] = str(now)
-
-
-def _quorum_fault(found: Sequence[View | Lost], seen: Mapping[str, object]) -> CheckFailed:
-    if all(isinstance(node, Lost) and node.refuses_password for node in found):
-        return AuthenticationFailed("every sentinel refuses the password", **seen)
-    lost = [node.error for node in found if isinstance(node, Lost)]
-    silent = lost and all(isinstance(error, TimeoutError) for error in lost)
-    fault = QuorumTimeout if silent else QuorumLost
-    return fault("too few sentinels are left to replace a lost primary", **seen)
-
-
-def _primary_fault(
-    error: Exception, seen: Mapping[str, object], *, failing_over: bool
-) -> CheckFailed:
-    if failing_over:
-        return FailingOver("the primary is lost, and the sentinels replace it", **seen)
-    if isinstance(error, TimeoutError):
-        return PrimaryTimeout("the primary does not answer", **seen)
-    return PrimaryDown("the primary cannot be reached", **seen)
+    def _log_changes(self, results: Sequence[NodeReport | NodeDown]) -> None:
+        """Log each change of a sentinel once, with its address, which no response contains."""
+        for node, result in zip(self._nodes, results, strict=True):
+            state = str(result)
+            if state != self._states[node]:
+                level = logging.INFO if state == "ok" else logging.WARNING
+                reason = str(result.error) if isinstance(result, NodeDown) else ""
+                extra = {"sentinel": node.name, "state": state, "address": node.address}
+                log.log(level, "sentinel state changed", extra={**extra, "reason": reason})
+            self._states[node] = state

@@ -1,24 +1,21 @@
-"""The sentinels, each asked on a connection of its own and heard in bounded time."""
+"""One sentinel, asked on a connection of its own within a bounded time."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from redis.asyncio import Connection
-from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
+from .settings import Address
+
 TIMEOUT = 0.25
-"""Seconds in which a sentinel answers or is lost: half of what an attempt of a check may take."""
-
-Address = tuple[str, int]
+"""Seconds after which a sentinel that did not respond is down: half of an attempt's timeout."""
 
 
-class Layer(StrEnum):
-    """How far one came with a sentinel."""
+class Stage(StrEnum):
+    """The stage of the connection at which a sentinel failed."""
 
     TCP = "TCP"
     AUTH = "AUTH"
@@ -26,78 +23,81 @@ class Layer(StrEnum):
 
 
 @dataclass(frozen=True)
-class Lost:
-    """A sentinel did not answer: where it ended, and why."""
+class NodeDown:
+    """A sentinel that did not respond, or rejected the password."""
 
-    layer: Layer
+    stage: Stage
     error: Exception
 
     @property
-    def refuses_password(self) -> bool:
-        """Whether it answered, and wanted another password."""
+    def rejects_password(self) -> bool:
+        """Whether the sentinel responded and rejected the password."""
         return isinstance(self.error, AuthenticationError)
 
     def __str__(self) -> str:
-        return f"{self.layer}: {type(self.error).__name__}"
+        return f"{self.stage}: {type(self.error).__name__}"
 
 
 @dataclass(frozen=True)
-class View:
-    """What one sentinel says of a primary.
+class NodeReport:
+    """What one sentinel reports about the primary.
 
-    primary: where it is, None if the sentinel watches none of that name.
-    quorum: whether enough sentinels see each other to replace it, as `SENTINEL CKQUORUM` says.
+    primary: its address, or None if the sentinel does not monitor a primary of that name.
+    has_quorum: whether enough sentinels reach each other to replace it (`SENTINEL CKQUORUM`).
     failing_over: whether this sentinel is replacing it.
     """
 
     primary: Address | None
-    quorum: bool
+    has_quorum: bool
     failing_over: bool
 
     def __str__(self) -> str:
         if self.primary is None:
-            return "watches no such primary"
-        return "ok" if self.quorum else "sees no quorum"
+            return "primary not monitored"
+        return "ok" if self.has_quorum else "no quorum"
 
 
 @dataclass(frozen=True)
 class Node:
-    """One sentinel. name: by its place in the settings, since responses show no addresses."""
+    """One sentinel.
+
+    name: from its position in the settings, because responses must not contain addresses.
+    """
 
     name: str
     address: Address
     password: str | None
 
-    async def primary(self, master: str) -> Address | Lost | None:
-        """Return where the primary of that name is, None if the sentinel watches none."""
-        replies = await self._ask(f"SENTINEL GET-MASTER-ADDR-BY-NAME {master}")
-        return replies if isinstance(replies, Lost) else _address(replies[0])
+    async def fetch_primary(self, master: str) -> Address | NodeDown | None:
+        """Return the address of the primary, or None if the sentinel does not monitor it."""
+        replies = await self._send(f"SENTINEL GET-MASTER-ADDR-BY-NAME {master}")
+        return replies if isinstance(replies, NodeDown) else _parse_address(replies[0])
 
-    async def view(self, master: str) -> View | Lost:
-        """Return all that the sentinel says of the primary of that name."""
-        replies = await self._ask(
+    async def fetch_report(self, master: str) -> NodeReport | NodeDown:
+        """Return everything that the sentinel reports about the primary of that name."""
+        replies = await self._send(
             f"SENTINEL GET-MASTER-ADDR-BY-NAME {master}",
             f"SENTINEL CKQUORUM {master}",
             f"SENTINEL MASTER {master}",
         )
-        if isinstance(replies, Lost):
+        if isinstance(replies, NodeDown):
             return replies
         primary, quorum, state = replies
-        return View(
-            primary=_address(primary),
-            quorum=isinstance(quorum, bytes),
+        return NodeReport(
+            primary=_parse_address(primary),
+            has_quorum=isinstance(quorum, bytes),
             failing_over=isinstance(state, list) and b"failover_in_progress" in b",".join(state),
         )
 
-    async def _ask(self, *commands: str) -> list[Any] | Lost:
-        """Connect, log in, PING, and return the replies; a command that is refused has an error."""
-        layer = Layer.TCP
+    async def _send(self, *commands: str) -> list[Any] | NodeDown:
+        """Connect, log in, PING, and return the replies. A failed command's reply is its error."""
+        stage = Stage.TCP
 
         async def log_in(connection: Connection) -> None:
-            nonlocal layer
-            layer = Layer.AUTH
+            nonlocal stage
+            stage = Stage.AUTH
             await connection.on_connect()
-            layer = Layer.PING
+            stage = Stage.PING
 
         host, port = self.address
         connection = Connection(
@@ -111,55 +111,32 @@ class Node:
         try:
             async with asyncio.timeout(TIMEOUT):
                 await connection.connect()  # type: ignore[no-untyped-call]
-                await call(connection, "PING")
-                return [await _reply(connection, command) for command in commands]
+                await send_command(connection, "PING")
+                return [await _reply_or_error(connection, command) for command in commands]
         except AuthenticationError as error:
-            return Lost(Layer.AUTH, error)  # without a password of ours, PING is what it refuses
+            # Without a password there is no AUTH, so a sentinel that needs one rejects PING.
+            return NodeDown(Stage.AUTH, error)
         except (RedisError, OSError) as error:
-            return Lost(layer, error)
+            return NodeDown(stage, error)
         finally:
             await connection.disconnect(nowait=True)
 
 
-async def call(connection: Connection, command: str) -> Any:
-    """Return the reply to a command. Raises ResponseError if it is refused."""
+async def send_command(connection: Connection, command: str) -> Any:
+    """Return the reply to a command. Raises ResponseError if the server rejects it."""
     await connection.send_command(*command.split())
     return await connection.read_response()
 
 
-async def _reply(connection: Connection, command: str) -> Any:
+async def _reply_or_error(connection: Connection, command: str) -> Any:
     try:
-        return await call(connection, command)
+        return await send_command(connection, command)
     except ResponseError as error:
         return error
 
 
-def _address(reply: Any) -> Address | None:
+def _parse_address(reply: Any) -> Address | None:
     match reply:
         case [bytes(host), bytes(port)]:
             return host.decode(), int(port)
     return None
-
-
-async def find_primary(nodes: Sequence[Node], master: str) -> Address:
-    """Ask all at once, and return what most of them say as soon as that is certain.
-
-    So one that is frozen delays nobody, and one that was cut off from the others misleads nobody.
-    Raises MasterNotFoundError.
-    """
-    asked = [asyncio.create_task(node.primary(master)) for node in nodes]
-    named: Counter[Address] = Counter()
-    try:
-        for answer in asyncio.as_completed(asked):
-            primary = await answer
-            if isinstance(primary, tuple):
-                named[primary] += 1
-                if 2 * named[primary] > len(nodes):
-                    return primary
-    finally:
-        for task in asked:
-            task.cancel()
-    if not named:
-        raise MasterNotFoundError("no sentinel knows the primary")
-    [(primary, _)] = named.most_common(1)
-    return primary

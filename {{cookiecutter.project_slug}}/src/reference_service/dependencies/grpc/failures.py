@@ -1,19 +1,19 @@
-"""Gives calls that did not reach their service an error of their own, and reports them."""
+"""Reports unary calls that did not reach their service, and raises an error of their own."""
 
 from collections.abc import Callable
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 
-NOT_REACHED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+UNREACHED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class ServiceUnavailableError(grpc.aio.AioRpcError):  # type: ignore[misc]
-    """A call ended with UNAVAILABLE or DEADLINE_EXCEEDED: another may succeed."""
+    """A call ended with UNAVAILABLE or DEADLINE_EXCEEDED: a later call can succeed."""
 
 
 class FailureReporter(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]
-    """Watches the unary calls on a channel. A stream's errors stay as they are.
+    """Intercepts the unary calls on a channel. Errors of streaming calls are not changed.
 
     report: called when a call did not reach the service.
     """
@@ -22,12 +22,12 @@ class FailureReporter(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[mis
         self._report = report
 
     async def intercept_unary_unary(self, proceed: Any, details: Any, request: Any) -> Any:
-        """Wait for a call, and return it."""
+        """Wait for a call and return it. Raises ServiceUnavailableError or AioRpcError."""
         call = await proceed(details, request)
         try:
             await call
         except grpc.aio.AioRpcError as error:
-            if error.code() not in NOT_REACHED:
+            if error.code() not in UNREACHED:
                 raise
             self._report()
             raise ServiceUnavailableError(

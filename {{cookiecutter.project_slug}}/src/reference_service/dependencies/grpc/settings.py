@@ -1,0 +1,55 @@
+"""Settings of the gRPC services that this service calls."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+TARGET = re.compile(
+    r"(?P<name>[a-z][a-z0-9_-]*)=(?P<address>[^\s/=]+:(?P<port>\d{1,5}))(?:/(?P<service>\S*))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A service to call.
+
+    name: the name in this service's code and in the name of its check.
+    address: `host:port`.
+    service: the name under which its health is registered. "" is the server as a whole.
+    """
+
+    name: str
+    address: str
+    service: str
+
+
+def _parse_targets(text: str) -> tuple[Target, ...]:
+    targets: dict[str, Target] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        match = TARGET.fullmatch(entry)
+        if match is None or not 0 < int(match["port"]) < 1 << 16:
+            message = f"{entry!r} is not name=host:port/service, the name in a-z, 0-9, '_' and '-'"
+            raise ValueError(message)
+        name = match["name"]
+        if name in targets:
+            message = f"two targets are named {name!r}"
+            raise ValueError(message)
+        targets[name] = Target(name, match["address"], match["service"] or "")
+    if not targets:
+        message = "it names no target"
+        raise ValueError(message)
+    return tuple(targets.values())
+
+
+class GrpcSettings(BaseSettings):
+    """The services to call with gRPC."""
+
+    model_config = SettingsConfigDict(env_prefix="GRPC_")
+
+    targets: Annotated[tuple[Target, ...], NoDecode, BeforeValidator(_parse_targets)] = Field(
+        description="Services to call, as name=host:port/service,…; `service` is the name under "
+        "which its health is registered and can be omitted."
+    )

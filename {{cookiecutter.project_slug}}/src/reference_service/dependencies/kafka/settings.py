@@ -1,0 +1,46 @@
+"""Settings of the Kafka cluster and its topics."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ADDRESS = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})", re.ASCII)
+TOPIC = re.compile(r"(?!\.{1,2}$)[\w.-]{1,249}", re.ASCII)
+"""The names that Kafka accepts, see `org.apache.kafka.common.internals.Topic`."""
+
+
+def split_list(text: str) -> list[str]:
+    """Return the parts of a list like `a,b`, in order and without duplicates."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",")))
+
+
+def _require_addresses(text: str) -> str:
+    for part in split_list(text):
+        address = ADDRESS.fullmatch(part)
+        if not address or not 0 < int(address[2]) < 1 << 16:
+            message = "not the addresses of brokers"
+            raise ValueError(message)
+    return text
+
+
+def _require_topics(text: str) -> str:
+    if not all(TOPIC.fullmatch(part) for part in split_list(text)):
+        message = "not the names of topics"
+        raise ValueError(message)
+    return text
+
+
+class KafkaSettings(BaseSettings):
+    """The brokers to connect to and the topics to use."""
+
+    model_config = SettingsConfigDict(env_prefix="KAFKA_")
+
+    bootstrap_servers: Annotated[str, AfterValidator(_require_addresses)] = Field(
+        description="Some brokers of the cluster, as host:port,host:port; they name the others."
+    )
+    topics: Annotated[str, AfterValidator(_require_topics)] = Field(
+        "items",
+        description="Topics that must exist, as a,b; item events are published to the first.",
+    )

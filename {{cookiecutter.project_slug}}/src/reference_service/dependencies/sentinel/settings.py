@@ -1,0 +1,55 @@
+"""Settings of the sentinels."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Address = tuple[str, int]
+"""A host and a port."""
+
+DEFAULT_PORT = 26379
+
+ADDRESS = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])(?::(\d{1,5}))?", re.ASCII)
+
+
+def parse_addresses(text: str) -> list[Address]:
+    """Return the addresses in a list like `a:26379,b`. Raises ValueError."""
+    addresses = []
+    for part in text.split(","):
+        match = ADDRESS.fullmatch(part.strip())
+        port = int(match[2] or DEFAULT_PORT) if match else 0
+        if not match or not 0 < port < 1 << 16:
+            message = "not the addresses of sentinels"
+            raise ValueError(message)
+        addresses.append((match[1].strip("[]"), port))
+    return list(dict.fromkeys(addresses))
+
+
+def _require_addresses(text: str) -> str:
+    if text:
+        parse_addresses(text)
+    return text
+
+
+class SentinelSettings(BaseSettings):
+    """The sentinels that know the address of the Redis primary."""
+
+    model_config = SettingsConfigDict(env_prefix="REDIS_")
+
+    sentinels: Annotated[str, AfterValidator(_require_addresses)] = Field(
+        "",
+        description="Addresses of all sentinels, as host:port,host:port; they provide the address "
+        "of Redis, so REDIS_URL sets only the credentials and can be omitted.",
+    )
+    sentinel_master: str = Field(
+        "mymaster",
+        pattern=r"^[\w.-]+$",
+        description="Name under which the sentinels monitor the primary.",
+    )
+    sentinel_password: SecretStr | None = Field(None, description="Password of the sentinels.")
+    sentinel_strict: bool = Field(
+        False,
+        description="Whether the check fails, and does not only warn, if one sentinel is down.",
+    )
