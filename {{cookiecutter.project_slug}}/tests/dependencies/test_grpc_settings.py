@@ -1,15 +1,15 @@
-"""How the services to call by gRPC are named, and in which words a bad name is refused."""
+"""The variable that names the gRPC services, and the errors for invalid values."""
 
 import pytest
 
-from reference_service.dependencies.grpc.client import GrpcSettings
+from reference_service.dependencies.grpc import GrpcSettings
 from reference_service.environment import (
     SettingsError,
     read,
 )
 
 
-def test_targets_are_read_with_and_without_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_targets_are_parsed_with_and_without_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRPC_TARGETS", "orders=orders.shop.svc:50051/shop.Orders, eta=[::1]:80")
     targets = read([GrpcSettings])[GrpcSettings].targets
     assert [(target.name, target.address, target.service) for target in targets] == [
@@ -29,11 +29,11 @@ def test_targets_are_read_with_and_without_a_service(monkeypatch: pytest.MonkeyP
         ),
     ],
 )
-def test_a_target_that_cannot_be_used_is_one_sentence(
+def test_invalid_target_is_reported_in_one_sentence(
     value: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRPC_TARGETS", value)
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as raised:
         read([GrpcSettings])
-    [fault] = refused.value.faults
-    assert fault.startswith(sentence)
+    [error] = str(raised.value).splitlines()
+    assert error.startswith(sentence)

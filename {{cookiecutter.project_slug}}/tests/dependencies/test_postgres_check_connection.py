@@ -1,4 +1,4 @@
-"""The connection of a check: when it is opened, kept, renewed and thrown away."""
+"""The connection of a check: when it is opened, kept, replaced and dropped."""
 
 import asyncio
 from typing import Any
@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 
 from reference_service.dependencies.postgres import check_connection
-
-ReservedConnection = check_connection.ReservedConnection
+from reference_service.dependencies.postgres.check_connection import CheckConnection
 
 
 class Server:
-    """Opens connections, slowly if told so, and answers each query with the connection's number."""
+    """Opens connections while `open` is set. Each query returns the connection's number."""
 
     def __init__(self) -> None:
         self.opened: list[Connection] = []
@@ -27,7 +26,7 @@ class Server:
         return self.opened[-1]
 
     def in_use(self) -> list[int]:
-        return [connection.number for connection in self.opened if not connection.terminated]
+        return [opened.number for opened in self.opened if not opened.terminated]
 
 
 class Connection:
@@ -45,76 +44,76 @@ class Connection:
         self.terminated = True
 
 
-async def attempt(reserved: ReservedConnection) -> Any:
-    """Ask as a monitor does: abandoned when it takes too long."""
+async def attempt(connection: CheckConnection) -> Any:
+    """Send a query as a monitor does: the attempt is abandoned after a timeout."""
     async with asyncio.timeout(0.05):
-        return await reserved.fetchrow("SELECT 1")
+        return await connection.fetch_row("SELECT 1")
 
 
-async def test_a_connection_that_opens_slower_than_an_attempt_is_there_for_a_later_one() -> None:
+async def test_connection_that_opens_slowly_is_used_by_a_later_attempt() -> None:
     server = Server()
     server.open.clear()
-    reserved = ReservedConnection(server.connect)
+    connection = CheckConnection(server.connect)
     for _ in range(2):
         with pytest.raises(TimeoutError):
-            await attempt(reserved)
+            await attempt(connection)
     server.open.set()
-    assert await attempt(reserved) == 1
+    assert await attempt(connection) == 1
     assert server.in_use() == [1]
 
 
-async def test_one_connection_serves_until_an_error_and_then_another() -> None:
+async def test_connection_is_reused_until_an_error() -> None:
     server = Server()
-    reserved = ReservedConnection(server.connect)
-    assert [await attempt(reserved) for _ in range(3)] == [1, 1, 1]
+    connection = CheckConnection(server.connect)
+    assert [await attempt(connection) for _ in range(3)] == [1, 1, 1]
     server.opened[0].error = OSError()
-    with pytest.raises(OSError):  # noqa: PT011 - any will do
-        await attempt(reserved)
-    assert await attempt(reserved) == 2
+    with pytest.raises(OSError):  # noqa: PT011 - it has no message
+        await attempt(connection)
+    assert await attempt(connection) == 2
     assert server.in_use() == [2]
 
 
-async def test_an_old_connection_serves_until_the_next_is_open(
+async def test_expired_connection_is_used_until_its_replacement_is_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server = Server()
-    reserved = ReservedConnection(server.connect)
-    await attempt(reserved)
+    connection = CheckConnection(server.connect)
+    await attempt(connection)
     monkeypatch.setattr(check_connection, "MAX_AGE", -1.0)
     server.open.clear()
-    assert [await attempt(reserved) for _ in range(2)] == [1, 1]
+    assert [await attempt(connection) for _ in range(2)] == [1, 1]
     server.open.set()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert await attempt(reserved) == 2
+    assert await attempt(connection) == 2
     assert server.in_use() == [2]
 
 
-async def test_a_password_that_has_changed_is_noticed_when_the_connection_is_renewed(
+async def test_changed_password_fails_when_the_connection_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server = Server()
-    reserved = ReservedConnection(server.connect)
-    await attempt(reserved)
+    connection = CheckConnection(server.connect)
+    await attempt(connection)
     monkeypatch.setattr(check_connection, "MAX_AGE", -1.0)
     server.error = PermissionError("wrong password")
-    assert await attempt(reserved) == 1
+    assert await attempt(connection) == 1
     await asyncio.sleep(0)
     with pytest.raises(PermissionError):
-        await attempt(reserved)
+        await attempt(connection)
     assert server.in_use() == []
 
 
-async def test_closing_leaves_neither_the_connection_nor_one_that_is_being_opened() -> None:
+async def test_close_drops_open_and_opening_connections() -> None:
     server = Server()
-    reserved = ReservedConnection(server.connect)
-    await attempt(reserved)
-    reserved.close()
+    connection = CheckConnection(server.connect)
+    await attempt(connection)
+    connection.close()
     assert server.in_use() == []
     server.open.clear()
     with pytest.raises(TimeoutError):
-        await attempt(reserved)
-    reserved.close()
+        await attempt(connection)
+    connection.close()
     server.open.set()
     await asyncio.sleep(0.01)
     assert server.in_use() == []

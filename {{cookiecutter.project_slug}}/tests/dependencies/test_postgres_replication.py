@@ -1,4 +1,4 @@
-"""How a standby's figures are judged: rows as a server would give them, at times of our choice."""
+"""The evaluation of a standby's replication: rows of a server at chosen times, without one."""
 
 from contextlib import suppress
 from typing import Any
@@ -43,17 +43,20 @@ def standby() -> Replication:
 
 def lag(standby: Replication, now: float, **row: Any) -> object:
     """Return the lag of a standby that passes."""
-    return standby.judge(now, HEALTHY | row).data["lag"]
+    return standby.evaluate(now, HEALTHY | row).data["lag"]
 
 
-def refused(standby: Replication, now: float, fault: type[CheckFailed], **row: Any) -> CheckFailed:
-    with pytest.raises(fault) as caught:
-        standby.judge(now, HEALTHY | row)
-    assert type(caught.value) is fault
-    return caught.value
+def failure(
+    standby: Replication, now: float, expected: type[CheckFailed], **row: Any
+) -> CheckFailed:
+    """Return the failure of a standby that does not pass."""
+    with pytest.raises(expected) as raised:
+        standby.evaluate(now, HEALTHY | row)
+    assert type(raised.value) is expected
+    return raised.value
 
 
-def test_the_lag_is_the_age_of_the_oldest_position_that_is_not_replayed(
+def test_lag_is_the_age_of_the_oldest_position_that_is_not_replayed(
     standby: Replication,
 ) -> None:
     assert lag(standby, 0) == 0
@@ -65,7 +68,7 @@ def test_the_lag_is_the_age_of_the_oldest_position_that_is_not_replayed(
     assert lag(standby, 6, **BUSY, received=4000, replayed=4000) == 0
 
 
-def test_a_distance_that_is_always_replayed_in_time_is_no_lag(standby: Replication) -> None:
+def test_distance_that_is_always_replayed_in_time_is_not_a_lag(standby: Replication) -> None:
     lag(standby, 0)
     for second in range(1, 60):
         known = 10**9 * second
@@ -73,47 +76,47 @@ def test_a_distance_that_is_always_replayed_in_time_is_no_lag(standby: Replicati
         assert lag(standby, second + 0.9, **BUSY, received=known, replayed=known - 1) == 0.9
 
 
-def test_a_paused_replay_is_no_lag_while_there_is_nothing_to_replay(standby: Replication) -> None:
+def test_paused_replay_without_changes_is_not_a_lag(standby: Replication) -> None:
     for second in range(60):
         assert lag(standby, second, **BUSY) == 0
 
 
-def test_a_lag_over_the_limit_fails_with_its_figures(standby: Replication) -> None:
+def test_lag_over_the_limit_fails_with_its_data(standby: Replication) -> None:
     lag(standby, 0)
     lag(standby, 1, **BUSY, received=1500)
     assert lag(standby, 6, **BUSY, received=1600) == 5
-    fault = refused(standby, 6.1, ReplicationLag, **BUSY, received=1600)
-    assert (fault.data["lag"], fault.data["distance"]) == (5.1, 600)
-    assert not fault.permanent
+    failed = failure(standby, 6.1, ReplicationLag, **BUSY, received=1600)
+    assert (failed.data["lag"], failed.data["distance"]) == (5.1, 600)
+    assert not failed.permanent
 
 
-def test_what_the_primary_says_it_has_counts_before_it_has_come(standby: Replication) -> None:
-    """On a narrow link everything that was received is replayed all the time."""
+def test_reported_position_counts_before_it_is_received(standby: Replication) -> None:
+    """On a narrow link, everything that was received is always replayed."""
     lag(standby, 0)
     lag(standby, 1, written=9000)
     for second in range(2, 7):
         lag(standby, second, written=9000, received=1000 * second, replayed=1000 * second)
-    refused(standby, 7, ReplicationLag, written=9000, received=7000, replayed=7000)
+    failure(standby, 7, ReplicationLag, written=9000, received=7000, replayed=7000)
     assert lag(standby, 8, written=9000, received=9000, replayed=9000) == 0
 
 
-def test_half_a_record_at_the_end_is_no_lag(standby: Replication) -> None:
+def test_half_a_record_at_the_end_is_not_a_lag(standby: Replication) -> None:
     for second in range(60):
         assert lag(standby, second, written=8192, received=8192, replayed=8152) == 0
 
 
-def test_a_long_lag_is_remembered_in_little_space_and_ends_when_it_ends(
+def test_long_lag_needs_little_memory_and_ends_when_it_is_replayed(
     standby: Replication,
 ) -> None:
     lag(standby, 0)
     for second in range(1, 100_000):
         with suppress(ReplicationLag):
-            standby.judge(second, HEALTHY | BUSY | {"received": 1000 + second})
+            standby.evaluate(second, HEALTHY | BUSY | {"received": 1000 + second})
     assert len(standby._replay._samples) < 1000
 
     def lag_at(replayed: int) -> Any:
         row = BUSY | {"received": 101_000, "replayed": replayed}
-        return refused(standby, 100_000, ReplicationLag, **row).data["lag"]
+        return failure(standby, 100_000, ReplicationLag, **row).data["lag"]
 
     assert lag_at(1000) == 99_999
     assert lag_at(51_000) == pytest.approx(50_000, rel=0.02)
@@ -122,25 +125,25 @@ def test_a_long_lag_is_remembered_in_little_space_and_ends_when_it_ends(
     assert lag(standby, 100_001, received=101_000, replayed=101_000) == 0
 
 
-def test_what_the_first_look_finds_has_to_be_replayed_first(standby: Replication) -> None:
-    fault = refused(standby, 0, ReplicationLag, **BUSY, received=2000)
-    assert fault.data["lag"] is None
-    refused(standby, 1, ReplicationLag, **BUSY, received=3000, replayed=1999)
+def test_first_known_position_must_be_replayed_first(standby: Replication) -> None:
+    failed = failure(standby, 0, ReplicationLag, **BUSY, received=2000)
+    assert failed.data["lag"] is None
+    failure(standby, 1, ReplicationLag, **BUSY, received=3000, replayed=1999)
     assert lag(standby, 2, **BUSY, received=3000, replayed=2000) == 1
 
 
-def test_after_some_time_out_of_touch_nobody_knows_for_how_long_it_has_been_behind(
+def test_lag_is_unknown_after_a_long_loss_of_contact(
     standby: Replication,
 ) -> None:
     lag(standby, 0)
-    refused(standby, 6, NotStreaming, **GONE)
-    fault = refused(standby, 7, ReplicationLag, **BUSY, written=10**9)
-    assert fault.data["lag"] is None
+    failure(standby, 6, NotStreaming, **GONE)
+    failed = failure(standby, 7, ReplicationLag, **BUSY, written=10**9)
+    assert failed.data["lag"] is None
     assert lag(standby, 9, written=10**9, received=10**9, replayed=10**9) == 0
 
 
 @pytest.mark.parametrize("other", [{"cluster": 8}, {"timeline": 2}])
-def test_positions_of_another_history_are_not_compared(
+def test_positions_of_different_histories_are_not_compared(
     standby: Replication, other: dict[str, int]
 ) -> None:
     lag(standby, 0)
@@ -151,23 +154,23 @@ def test_positions_of_another_history_are_not_compared(
         assert lag(standby, second, **fewer, **other) == 0
 
 
-def test_silence_is_usual_for_half_of_the_receivers_timeout(standby: Replication) -> None:
+def test_silence_is_normal_for_half_of_the_receiver_timeout(standby: Replication) -> None:
     lag(standby, 0, silence=30.0)
     lag(standby, 1, silence=30.0 + MAX_LAG)
-    fault = refused(standby, 2, PrimaryUnresponsive, silence=30.1 + MAX_LAG)
-    assert fault.data["silence"] == 30.1 + MAX_LAG
+    failed = failure(standby, 2, PrimaryUnresponsive, silence=30.1 + MAX_LAG)
+    assert failed.data["silence"] == 30.1 + MAX_LAG
 
 
-def test_a_receiver_that_gives_up_is_given_no_more_time_than_a_silent_one(
+def test_disconnected_receiver_fails_no_later_than_a_silent_one(
     standby: Replication,
 ) -> None:
     lag(standby, 0)
     lag(standby, 34, silence=34.0)
     lag(standby, 35, **GONE)
-    refused(standby, 35.1, NotStreaming, **GONE)
+    failure(standby, 35.1, NotStreaming, **GONE)
 
 
-def test_a_standby_that_comes_back_in_time_was_never_gone(standby: Replication) -> None:
+def test_standby_that_reconnects_in_time_passes_throughout(standby: Replication) -> None:
     lag(standby, 0)
     for second in range(1, 5):
         lag(standby, second, **GONE)
@@ -175,19 +178,19 @@ def test_a_standby_that_comes_back_in_time_was_never_gone(standby: Replication) 
     assert lag(standby, 6, written=10**9, received=10**9, replayed=10**9) == 0
 
 
-def test_a_standby_that_was_never_seen_streaming_is_not_trusted(standby: Replication) -> None:
-    refused(standby, 0, NotStreaming, **GONE)
-    refused(standby, 1, NotStreaming, status="waiting", silence=0.0)
+def test_standby_that_never_streamed_fails(standby: Replication) -> None:
+    failure(standby, 0, NotStreaming, **GONE)
+    failure(standby, 1, NotStreaming, status="waiting", silence=0.0)
 
 
-def test_what_cannot_be_known_fails_at_once(standby: Replication) -> None:
-    hidden = refused(standby, 0, MissingGrant, **HIDDEN, reader='"My role"')
+def test_missing_statistics_fail_permanently(standby: Replication) -> None:
+    hidden = failure(standby, 0, MissingGrant, **HIDDEN, reader='"My role"')
     assert hidden.detail.endswith('GRANT pg_read_all_stats TO "My role"')
-    unbounded = refused(standby, 0, WalReceiverTimeoutDisabled, timeout=0.0)
+    unbounded = failure(standby, 0, WalReceiverTimeoutDisabled, timeout=0.0)
     assert hidden.permanent
     assert unbounded.permanent
 
 
-def test_a_primary_is_called_one_and_nothing_else_is_said_of_it(standby: Replication) -> None:
-    figures = {"written": None, "received": None, "replayed": None, "waiting": False}
-    assert not refused(standby, 0, NotInRecovery, **GONE | figures | {"in_recovery": False}).data
+def test_primary_fails_without_further_data(standby: Replication) -> None:
+    positions = {"written": None, "received": None, "replayed": None, "waiting": False}
+    assert not failure(standby, 0, NotInRecovery, **GONE | positions | {"in_recovery": False}).data

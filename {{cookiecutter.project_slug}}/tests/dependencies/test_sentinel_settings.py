@@ -1,12 +1,10 @@
-"""The settings of Sentinel: what is taken for addresses, and what stops the start."""
+"""The settings of Sentinel, and the errors for invalid values."""
 
 import pytest
 
-from reference_service.dependencies.redis.client import RedisSettings
-from reference_service.dependencies.sentinel.client import (
-    SentinelSettings,
-    addresses,
-)
+from reference_service.dependencies.redis import RedisSettings
+from reference_service.dependencies.sentinel import SentinelSettings
+from reference_service.dependencies.sentinel.settings import parse_addresses
 from reference_service.environment import (
     SettingsError,
     read,
@@ -28,18 +26,18 @@ from reference_service.wiring import (
         ("one,one:26379,one ", [("one", 26379)]),
     ],
 )
-def test_an_address_is_a_host_and_maybe_a_port(
+def test_address_has_a_host_and_an_optional_port(
     text: str, expected: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_SENTINELS", text)
-    assert addresses(read([SentinelSettings])[SentinelSettings].sentinels) == expected
+    assert parse_addresses(read([SentinelSettings])[SentinelSettings].sentinels) == expected
 
 
 @pytest.mark.parametrize(
     "text",
     ["one:", "one:x", "one:65536", "one:0", "one,,two", ",", "redis://one:1", "me@one", "one/0"],
 )
-def test_anything_else_is_refused_in_one_sentence(
+def test_invalid_address_is_reported_in_one_sentence(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_SENTINELS", text)
@@ -47,7 +45,7 @@ def test_anything_else_is_refused_in_one_sentence(
         read([SentinelSettings])
 
 
-def test_a_name_that_no_master_can_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_master_name_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_SENTINEL_MASTER", "my master")
     with pytest.raises(SettingsError, match=r"^REDIS_SENTINEL_MASTER: "):
         read([SentinelSettings])
@@ -65,13 +63,13 @@ def test_a_name_that_no_master_can_have_is_refused(monkeypatch: pytest.MonkeyPat
         ),
     ],
 )
-def test_redis_is_where_the_url_says_unless_sentinels_are_to_say_it(
+def test_sentinels_are_checked_only_if_they_are_configured(
     variables: dict[str, str], checks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert [check.name for check in assembled(variables, monkeypatch).resources.checks()] == checks
 
 
-def test_without_either_the_start_is_stopped_in_one_sentence(
+def test_missing_url_and_sentinels_are_reported_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(SettingsError) as stopped:

@@ -1,4 +1,4 @@
-"""The API of items in this process."""
+"""The API of items, called in this process."""
 
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
@@ -9,7 +9,7 @@ from reference_service.items import ItemStore, items_router
 
 
 def items_app(store: ItemStore) -> FastAPI:
-    """Put the API over a store, with the service's error bodies."""
+    """Return the routes over a store, with the service's error responses."""
     app = FastAPI()
     app.include_router(items_router(store))
     openapi.complete(app)
@@ -18,5 +18,5 @@ def items_app(store: ItemStore) -> FastAPI:
 
 
 def client_of(app: ASGIApp, root_path: str = "") -> AsyncClient:
-    """Return a client of an application, for an `async with`."""
+    """Return a client of an application, to be used with `async with`."""
     return AsyncClient(transport=ASGITransport(app, root_path=root_path), base_url="http://service")

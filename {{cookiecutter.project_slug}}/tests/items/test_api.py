@@ -1,4 +1,7 @@
+"""The routes of items over a store in memory."""
+
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,14 +28,15 @@ async def create(client: AsyncClient, **fields: Any) -> Any:
     return response.json()
 
 
-def faults(response: Response) -> list[str]:
-    """Return where a refused request is wrong."""
+def invalid_fields(response: Response) -> list[str]:
+    """Return the names of the fields and parameters that a 422 response reports."""
     assert response.status_code == 422
     assert response.headers["content-type"] == "application/problem+json"
-    return [fault["pointer"] for fault in response.json()["errors"]]
+    pointers = [error["pointer"] for error in response.json()["errors"]]
+    return [re.split(r"[./]", pointer)[-1] for pointer in pointers]
 
 
-async def test_what_is_created_is_found_where_location_says(client: AsyncClient) -> None:
+async def test_created_item_is_found_at_its_location(client: AsyncClient) -> None:
     response = await client.post("/items", json=CREATED)
     assert response.status_code == 201
     assert (await client.get(response.headers["location"])).json() == response.json()
@@ -40,13 +44,13 @@ async def test_what_is_created_is_found_where_location_says(client: AsyncClient)
     assert response.headers["location"] == f"/items/{UUID(response.json()['id'])}"
 
 
-async def test_location_is_right_behind_a_proxy_that_strips_a_prefix() -> None:
+async def test_location_has_the_prefix_that_a_proxy_strips() -> None:
     async with client_of(items_app(MemoryItems()), root_path="/v1") as client:
         response = await client.post("/v1/items", json=CREATED)
         assert response.headers["location"] == f"/v1/items/{response.json()['id']}"
 
 
-async def test_a_host_that_the_client_made_up_is_not_repeated(client: AsyncClient) -> None:
+async def test_location_omits_the_host_that_the_client_sent(client: AsyncClient) -> None:
     response = await client.post("/items", json=CREATED, headers={"host": "evil.example"})
     assert "evil" not in str(response.headers)
 
@@ -58,14 +62,14 @@ async def test_times_are_rfc_3339_in_utc(client: AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
-async def test_an_item_that_is_not_there_is_404(client: AsyncClient, method: str) -> None:
+async def test_missing_item_returns_404(client: AsyncClient, method: str) -> None:
     response = await client.request(method, f"/items/{uuid4()}", json={})
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/problem+json"
-    assert response.json()["detail"] == "There is no such item."
+    assert response.json()["detail"] == "The item does not exist."
 
 
-async def test_delete_may_be_repeated(client: AsyncClient) -> None:
+async def test_delete_can_be_repeated(client: AsyncClient) -> None:
     item = await create(client)
     for _ in "12":
         response = await client.delete(f"/items/{item['id']}")
@@ -73,7 +77,7 @@ async def test_delete_may_be_repeated(client: AsyncClient) -> None:
     assert (await client.get(f"/items/{item['id']}")).status_code == 404
 
 
-async def test_patch_changes_the_given_fields_only(client: AsyncClient) -> None:
+async def test_patch_changes_only_the_given_fields(client: AsyncClient) -> None:
     item = await create(client)
     changed = (await client.patch(f"/items/{item['id']}", json={"description": None})).json()
     assert changed["updated_at"] > item["updated_at"]
@@ -91,7 +95,7 @@ DESCRIPTIONS = ["x" * 2001, "NUL \0", "\x1b[31m", "\udfff", 3]
     + [("description", description) for description in DESCRIPTIONS]
     + [("colour", "red"), ("id", str(UUID(int=1)))],
 )
-async def test_a_bad_field_is_refused_by_name(
+async def test_invalid_field_is_reported_by_name(
     client: AsyncClient, field: str, value: object
 ) -> None:
     item = await create(client)
@@ -99,11 +103,11 @@ async def test_a_bad_field_is_refused_by_name(
     headers = {"content-type": "application/json"}
     created = await client.post("/items", content=body, headers=headers)
     changed = await client.patch(f"/items/{item['id']}", content=body, headers=headers)
-    assert faults(created) == faults(changed) == [f"body.{field}"]
+    assert invalid_fields(created) == invalid_fields(changed) == [field]
     assert (await client.get("/items")).json()["items"] == [item]
 
 
-async def test_spaces_around_a_name_are_dropped_and_lines_in_a_description_kept(
+async def test_spaces_around_a_name_are_removed_but_not_in_a_description(
     client: AsyncClient,
 ) -> None:
     item = await create(client, name=" \tLamp\n", description=" 1\r\n\t2 ")
@@ -114,9 +118,7 @@ async def test_spaces_around_a_name_are_dropped_and_lines_in_a_description_kept(
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"null", b"[]", b"\xff", b"[" * 100_000, b'{"\\ud800": 1}']
 )
-async def test_a_body_that_is_no_item_is_the_clients_fault(
-    client: AsyncClient, body: bytes
-) -> None:
+async def test_malformed_body_is_a_client_error(client: AsyncClient, body: bytes) -> None:
     headers = {"content-type": "application/json"}
     response = await client.post("/items", content=body, headers=headers)
     assert response.status_code in {400, 422}
@@ -124,22 +126,22 @@ async def test_a_body_that_is_no_item_is_the_clients_fault(
 
 
 @pytest.mark.parametrize("item_id", ["1", "%00", "..%2f..", "'--", "\N{SNOWMAN}"])
-async def test_an_id_that_is_none_is_refused(client: AsyncClient, item_id: str) -> None:
+async def test_malformed_id_is_rejected(client: AsyncClient, item_id: str) -> None:
     assert (await client.get(f"/items/{item_id}")).status_code in {404, 422}
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "x", "1e2", "", "9" * 5000])
-async def test_a_limit_outside_1_to_100_is_refused(client: AsyncClient, limit: str) -> None:
-    assert faults(await client.get("/items", params={"limit": limit})) == ["query.limit"]
+async def test_limit_outside_1_to_100_is_rejected(client: AsyncClient, limit: str) -> None:
+    assert invalid_fields(await client.get("/items", params={"limit": limit})) == ["limit"]
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "%00", "_" * 31, "_" * 33, "+" * 32])
-async def test_a_cursor_that_is_none_is_refused(client: AsyncClient, cursor: str) -> None:
-    assert faults(await client.get("/items", params={"cursor": cursor})) == ["query.cursor"]
+async def test_malformed_cursor_is_rejected(client: AsyncClient, cursor: str) -> None:
+    assert invalid_fields(await client.get("/items", params={"cursor": cursor})) == ["cursor"]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 4, 5, 100])
-async def test_next_cursors_lead_through_all_items_once(client: AsyncClient, limit: int) -> None:
+async def test_next_cursors_lead_to_each_item_once(client: AsyncClient, limit: int) -> None:
     created = [await create(client, name=str(n)) for n in range(5)]
     found, query, pages = [], {"limit": str(limit)}, 0
     while query:
@@ -151,11 +153,11 @@ async def test_next_cursors_lead_through_all_items_once(client: AsyncClient, lim
     assert pages == -(-5 // limit)
 
 
-async def test_no_items_are_an_empty_last_page(client: AsyncClient) -> None:
+async def test_empty_list_is_the_last_page(client: AsyncClient) -> None:
     assert (await client.get("/items")).json() == {"items": [], "next_cursor": None}
 
 
-async def test_a_cursor_that_was_made_up_leads_to_an_end_of_the_items(client: AsyncClient) -> None:
+async def test_invented_cursor_leads_to_an_end_of_the_list(client: AsyncClient) -> None:
     item = await create(client)
     for cursor, found in {"f" + "_" * 31: [item], "g" + "A" * 31: []}.items():
         answer = await client.get("/items", params={"cursor": cursor})

@@ -1,3 +1,5 @@
+"""Cursors: their text, and the positions that they represent."""
+
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -16,12 +18,12 @@ SOME = UUID("0b7c5b0e-3a52-4d0c-9d0f-7d3f4f1c2e6a")
 
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("item_id", [UUID(int=0), SOME, UUID(int=2**128 - 1)])
-def test_a_cursor_brings_back_its_position(moment: datetime, item_id: UUID) -> None:
-    position = Cursor(moment, item_id)
-    assert Cursor.parse(position.encode()) == position
+def test_parsed_cursor_equals_the_encoded_one(moment: datetime, item_id: UUID) -> None:
+    cursor = Cursor(moment, item_id)
+    assert Cursor.parse(cursor.encode()) == cursor
 
 
-def test_a_cursor_needs_no_escaping_in_a_url() -> None:
+def test_cursor_needs_no_escaping_in_a_url() -> None:
     cursor = Cursor(MOMENTS[-1], UUID(int=2**128 - 1)).encode()
     assert set(cursor) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
@@ -44,7 +46,7 @@ GOOD = Cursor(MOMENTS[2], SOME).encode()
         "' OR 1=1; --".ljust(32, "A"),
     ],
 )
-def test_any_other_word_is_refused(cursor: str) -> None:
+def test_malformed_cursor_is_rejected(cursor: str) -> None:
     with pytest.raises(ValueError, match="this is not a cursor"):
         Cursor.parse(cursor)
 
@@ -56,5 +58,5 @@ def test_any_other_word_is_refused(cursor: str) -> None:
         ("gAAAAAAA" + "A" * 24, MOMENTS[0]),  # as far back
     ],
 )
-def test_a_cursor_beyond_the_calendar_stands_for_its_end(cursor: str, end: datetime) -> None:
+def test_cursor_outside_the_calendar_represents_its_end(cursor: str, end: datetime) -> None:
     assert Cursor.parse(cursor).created_at == end

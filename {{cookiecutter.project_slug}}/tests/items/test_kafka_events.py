@@ -1,4 +1,4 @@
-"""Items announced through real connections: what is said, and what is lost when Kafka is away."""
+"""Item events over real connections: their content, and which are dropped during an outage."""
 
 import asyncio
 import contextlib
@@ -16,29 +16,24 @@ import pytest
 
 import dev.kafka
 
-from reference_service.dependencies.kafka.client import (
-    Kafka,
-    KafkaSettings,
-)
-from reference_service.dependencies.kafka.publisher import (
-    CAPACITY,
-    REST,
-)
+from reference_service.dependencies.kafka import Kafka, KafkaSettings
+from reference_service.dependencies.kafka.publisher import QUEUE_SIZE, RESTART_DELAY
 from reference_service.items import (
     Item,
     ItemCreate,
     MemoryItems,
 )
 from reference_service.items.events import (
-    Announcement,
+    ItemCreated,
     PublishingItemStore,
-    announcements,
+    parse_events,
 )
 
+from ..waiting import eventually
 from .contract import StoreContract
 
 QUICK = 2.0
-"""Seconds within which even a busy machine has done what does not wait for Kafka."""
+"""Maximum seconds, on a busy machine, of work that does not wait for Kafka."""
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +44,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dev.kafka.Kafka
 
 @pytest.fixture
 async def kafka(server: dev.kafka.Kafka) -> AsyncIterator[Kafka]:
-    """The service's side of it, on a topic of the test's own."""
+    """The service's client, with a new topic for each test."""
     topic = uuid4().hex
     server.create_topic(topic)
-    made = Kafka(KafkaSettings(bootstrap_servers=server.url, topics=topic))
-    yield made
-    await made.close()
+    client = Kafka(KafkaSettings(bootstrap_servers=server.url, topics=topic))
+    yield client
+    await client.close()
 
 
 @pytest.fixture
@@ -62,21 +57,22 @@ def store(kafka: Kafka) -> PublishingItemStore:
     return PublishingItemStore(MemoryItems(), kafka.publish)
 
 
-class TestAnnouncedItems(StoreContract):
+class TestPublishingItemStore(StoreContract):
     """The store is this module's fixture."""
 
 
-class Said(list[tuple[bytes, bytes]]):
-    """Takes the place of Kafka, and remembers."""
+class Published(list[tuple[bytes, bytes]]):
+    """Records messages instead of sending them."""
 
     def publish(self, key: bytes, value: bytes) -> None:
         self.append((key, value))
 
 
-async def test_an_announcement_is_a_json_object_under_the_items_id() -> None:
-    said = Said()
-    item = await PublishingItemStore(MemoryItems(), said.publish).create(ItemCreate(name="Lamp"))
-    [(key, value)] = said
+async def test_event_is_a_json_object_with_the_item_id_as_key() -> None:
+    published = Published()
+    store = PublishingItemStore(MemoryItems(), published.publish)
+    item = await store.create(ItemCreate(name="Lamp"))
+    [(key, value)] = published
     assert key == str(item.id).encode()
     assert json.loads(value) == {
         "type": "item.created",
@@ -86,58 +82,60 @@ async def test_an_announcement_is_a_json_object_under_the_items_id() -> None:
     }
 
 
-async def test_nothing_else_is_announced() -> None:
-    class Full(MemoryItems):
+async def test_other_changes_and_failures_publish_nothing() -> None:
+    class BrokenStore(MemoryItems):
         async def create(self, _: ItemCreate) -> Item:
             raise ConnectionError
 
-    said = Said()
-    store = PublishingItemStore(MemoryItems(), said.publish)
+    published = Published()
+    store = PublishingItemStore(MemoryItems(), published.publish)
     item = await store.create(ItemCreate(name="Lamp"))
-    said.clear()
+    published.clear()
     await store.update(item.id, {"name": "Torch"})
     await store.delete(item.id)
     with pytest.raises(ConnectionError):
-        await PublishingItemStore(Full(), said.publish).create(ItemCreate(name="Lamp"))
-    assert said == []
+        await PublishingItemStore(BrokenStore(), published.publish).create(ItemCreate(name="Lamp"))
+    assert published == []
 
 
-async def test_others_messages_are_passed_over() -> None:
+async def test_other_messages_are_ignored() -> None:
     async def messages() -> AsyncIterator[bytes]:
         yield b"\xff"
         yield b'{"type": "item.sold"}'
-        for _, value in said:
+        for _, value in published:
             yield value[:-1] + b', "later": "field"}'
 
-    said = Said()
-    item = await PublishingItemStore(MemoryItems(), said.publish).create(ItemCreate(name="Lamp"))
-    assert [heard.id async for heard in announcements(messages())] == [item.id]
+    published = Published()
+    store = PublishingItemStore(MemoryItems(), published.publish)
+    item = await store.create(ItemCreate(name="Lamp"))
+    assert [event.id async for event in parse_events(messages())] == [item.id]
 
 
-async def heard(kafka: Kafka, count: int) -> list[bytes]:
-    """Return the first messages of the topic, so many, in order."""
-    messages: list[bytes] = []
-    async with asyncio.timeout(20), contextlib.aclosing(kafka.listen(from_start=True)) as all_of_it:
-        async for message in all_of_it:
-            messages.append(message)
-            if len(messages) == count:
+async def receive(kafka: Kafka, count: int) -> list[bytes]:
+    """Return the first `count` messages of the topic, in order."""
+    received: list[bytes] = []
+    async with asyncio.timeout(20), contextlib.aclosing(kafka.consume(from_start=True)) as messages:
+        async for message in messages:
+            received.append(message)
+            if len(received) == count:
                 break
-    return messages
+    return received
 
 
-async def test_what_is_created_is_heard(kafka: Kafka, store: PublishingItemStore) -> None:
+async def test_events_arrive_in_order(kafka: Kafka, store: PublishingItemStore) -> None:
     items = [await store.create(ItemCreate(name=str(n))) for n in range(250)]
-    said = [Announcement.model_validate_json(message) for message in await heard(kafka, 250)]
-    assert said == [Announcement.of(item) for item in items]
+    events = [ItemCreated.model_validate_json(message) for message in await receive(kafka, 250)]
+    assert events == [ItemCreated.of(item) for item in items]
 
 
 async def until_logged(caplog: pytest.LogCaptureFixture, message: str) -> None:
-    async with asyncio.timeout(20):
-        while message not in caplog.messages:
-            await asyncio.sleep(0.01)
+    async def is_logged() -> bool:
+        return message in caplog.messages
+
+    await eventually(is_logged, within=20)
 
 
-async def test_while_kafka_is_away_items_are_created_and_the_newest_wait_to_be_announced(
+async def test_outage_delays_no_creation_and_drops_the_oldest_events(
     kafka: Kafka,
     store: PublishingItemStore,
     server: dev.kafka.Kafka,
@@ -147,28 +145,29 @@ async def test_while_kafka_is_away_items_are_created_and_the_newest_wait_to_be_a
     server.brokers_down()
     try:
         started = time.monotonic()
-        items = [await store.create(ItemCreate(name=str(n))) for n in range(CAPACITY + 500)]
+        items = [await store.create(ItemCreate(name=str(n))) for n in range(QUEUE_SIZE + 500)]
         assert time.monotonic() - started < QUICK
         await until_logged(caplog, "Kafka unavailable; buffering messages")
-        await asyncio.sleep(2 * REST)
+        await asyncio.sleep(2 * RESTART_DELAY)
     finally:
         server.brokers_up()
-    said = [Announcement.model_validate_json(message) for message in await heard(kafka, CAPACITY)]
-    assert said == [Announcement.of(item) for item in items[500:]]
+    messages = await receive(kafka, QUEUE_SIZE)
+    events = [ItemCreated.model_validate_json(message) for message in messages]
+    assert events == [ItemCreated.of(item) for item in items[500:]]
     await until_logged(caplog, "Kafka available again; sending messages")
-    assert [(record.message, vars(record).get("lost")) for record in caplog.records] == [
+    assert [(record.message, vars(record).get("dropped")) for record in caplog.records] == [
         ("messages dropped", 1),
         ("Kafka unavailable; buffering messages", None),
         ("Kafka available again; sending messages", None),
-        ("messages dropped", 499),  # not a line for each
+        ("messages dropped", 499),  # not one line each
     ]
 
 
-async def test_a_hung_kafka_costs_a_few_tasks_however_much_there_is_to_announce(
+async def test_hung_kafka_needs_few_tasks_for_many_events(
     kafka: Kafka, store: PublishingItemStore, server: dev.kafka.Kafka
 ) -> None:
     await store.create(ItemCreate(name="first"))
-    await heard(kafka, 1)
+    await receive(kafka, 1)
     server.pause()
     try:
         for n in range(500):
@@ -178,24 +177,32 @@ async def test_a_hung_kafka_costs_a_few_tasks_however_much_there_is_to_announce(
             assert len(asyncio.all_tasks()) < 20
     finally:
         server.resume()
-    await heard(kafka, 501)
+    await receive(kafka, 501)
 
 
-async def test_a_developer_sees_each_announcement_as_it_comes(
+async def test_consumer_prints_each_event_as_it_arrives(
     kafka: Kafka, store: PublishingItemStore, server: dev.kafka.Kafka
 ) -> None:
     environment = {"KAFKA_BOOTSTRAP_SERVERS": server.url, "KAFKA_TOPICS": kafka.topics[0]}
     command = [sys.executable, "-m", "reference_service.consume"]
-    listener = await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE)
-    assert listener.stdout
-    line = asyncio.create_task(listener.stdout.readline())
+    consumer = await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE)
+    assert consumer.stdout
+    line = asyncio.create_task(consumer.stdout.readline())
     created = set()
-    while not line.done():  # what was announced before it listened is not shown
+
+    async def has_printed() -> bool:
         created.add((await store.create(ItemCreate(name="Lamp"))).id)
         await asyncio.wait({line}, timeout=0.2)
-    assert Announcement.model_validate_json(await line).id in created
-    listener.send_signal(signal.SIGINT)
-    assert await listener.wait() == 0
+        return line.done()
+
+    try:
+        await eventually(has_printed)  # earlier events are not printed
+        assert ItemCreated.model_validate_json(await line).id in created
+        consumer.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(consumer.wait(), 20) == 0
+    finally:
+        if consumer.returncode is None:
+            consumer.kill()
 
 
 @pytest.mark.parametrize(
@@ -205,10 +212,12 @@ async def test_a_developer_sees_each_announcement_as_it_comes(
         ("127.0.0.1:1", "Unable to bootstrap"),
     ],
 )
-def test_a_listener_that_cannot_listen_says_why(servers: str, sentence: str) -> None:
+def test_consumer_without_brokers_reports_why_in_one_line(servers: str, sentence: str) -> None:
     command = [sys.executable, "-m", "reference_service.consume"]
     environment = {"KAFKA_BOOTSTRAP_SERVERS": servers}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert sentence in line

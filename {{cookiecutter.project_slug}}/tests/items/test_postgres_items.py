@@ -1,10 +1,9 @@
-"""Items in a real PostgreSQL, with the schema that the migrations make."""
+"""The store of items in a real PostgreSQL, with the schema of the migrations."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -24,15 +23,19 @@ from reference_service.items import Cursor, Item, ItemCreate
 from reference_service.items.postgres import PostgresItems
 from reference_service.resilience import Timeout
 
+from ..waiting import eventually
 from .client import client_of, items_app
 from .contract import StoreContract, walk
 
 Condition = Callable[[], Awaitable[bool]]
 
+MAX_TURNS = 10_000
+"""More turns of the event loop than an update needs."""
+
 
 @pytest.fixture
 async def engine(environment: dict[str, str]) -> AsyncIterator[AsyncEngine]:
-    """The service's own engine, over a table without rows."""
+    """The service's engine, with an empty table."""
     settings = PostgresSettings.model_validate({"url": environment["DATABASE_URL"]})
     postgres = Postgres(settings)
     async with postgres.engine.begin() as connection:
@@ -46,21 +49,15 @@ def store(engine: AsyncEngine) -> PostgresItems:
     return PostgresItems(engine)
 
 
-def held(engine: AsyncEngine) -> int:
-    """Return how many connections are out of the pool."""
+def in_use(engine: AsyncEngine) -> int:
+    """Return how many connections of the pool are in use."""
     assert isinstance(engine.pool, QueuePool)
     return engine.pool.checkedout()
 
 
-async def until(condition: Condition) -> None:
-    async with asyncio.timeout(10):
-        while not await condition():
-            await asyncio.sleep(0.01)
-
-
 @asynccontextmanager
 async def locked(url: str, item: Item) -> AsyncIterator[tuple[Condition, Condition]]:
-    """Keep others from changing an item; give the conditions that one waits, and that none does."""
+    """Lock an item. Yield two conditions: one statement waits for it, and none does."""
     holder, observer = await asyncpg.connect(url), await asyncpg.connect(url)
     query = """
         SELECT count(*) FROM pg_stat_activity
@@ -86,37 +83,37 @@ class TestPostgresItems(StoreContract):
     """The store is this module's fixture."""
 
 
-async def test_a_cancelled_change_gives_its_connection_back_and_ends_in_the_server(
+async def test_cancelled_update_returns_its_connection_and_ends_in_the_server(
     engine: AsyncEngine, store: PostgresItems, environment: dict[str, str]
 ) -> None:
     item = await store.create(ItemCreate(name="Lamp"))
     async with locked(environment["DATABASE_URL"], item) as (one_waits, none_waits):
         change = asyncio.create_task(store.update(item.id, {"name": "Torch"}))
-        await until(one_waits)
+        await eventually(one_waits)
         change.cancel()
         with pytest.raises(asyncio.CancelledError):
             await change
-        assert held(engine) == 0
-        await until(none_waits)
+        assert in_use(engine) == 0
+        await eventually(none_waits)
     assert await store.get(item.id) == item
 
 
-async def test_a_request_that_timed_out_gives_its_connection_back(
+async def test_timed_out_request_returns_its_connection(
     engine: AsyncEngine, store: PostgresItems, environment: dict[str, str]
 ) -> None:
     item = await store.create(ItemCreate(name="Lamp"))
     app = Timeout(items_app(store), seconds=0.2)
     async with locked(environment["DATABASE_URL"], item) as (_, none_waits), client_of(app) as api:
-        answers = await asyncio.gather(
+        responses = await asyncio.gather(
             *(api.patch(f"/items/{item.id}", json={"name": "Torch"}) for _ in range(30))
         )
-        assert {answer.status_code for answer in answers} == {504}
-        assert held(engine) == 0
-        await until(none_waits)
+        assert {response.status_code for response in responses} == {504}
+        assert in_use(engine) == 0
+        await eventually(none_waits)
     assert await store.get(item.id) == item
 
 
-async def test_a_request_whose_client_has_gone_gives_its_connection_back(
+async def test_request_of_a_disconnected_client_returns_its_connection(
     engine: AsyncEngine, store: PostgresItems, environment: dict[str, str]
 ) -> None:
     item = await store.create(ItemCreate(name="Lamp"))
@@ -124,19 +121,19 @@ async def test_a_request_whose_client_has_gone_gives_its_connection_back(
         async with locked(environment["DATABASE_URL"], item) as (one_waits, _):
             _, client = await asyncio.open_connection("127.0.0.1", port)
             client.write(f"DELETE /items/{item.id} HTTP/1.1\r\nhost: service\r\n\r\n".encode())
-            await until(one_waits)
+            await eventually(one_waits)
             client.transport.abort()
 
         async def returned() -> bool:
-            return held(engine) == 0
+            return in_use(engine) == 0
 
-        await until(returned)
+        await eventually(returned)
     assert await store.page(10) == []
 
 
 @asynccontextmanager
 async def serving(store: PostgresItems) -> AsyncIterator[int]:
-    """Serve the API on a port of loopback."""
+    """Serve the API on loopback, and yield the port."""
     config = uvicorn.Config(items_app(store), port=0, lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
@@ -144,8 +141,8 @@ async def serving(store: PostgresItems) -> AsyncIterator[int]:
     async def started() -> bool:
         return server.started
 
-    await until(started)
     try:
+        await eventually(started)
         yield int(server.servers[0].sockets[0].getsockname()[1])
     finally:
         server.should_exit = True
@@ -153,56 +150,57 @@ async def serving(store: PostgresItems) -> AsyncIterator[int]:
 
 
 @pytest.mark.parametrize("connected", [True, False])
-async def test_no_moment_of_cancellation_loses_a_connection(
+async def test_cancellation_at_any_point_loses_no_connection(
     engine: AsyncEngine, store: PostgresItems, connected: bool
 ) -> None:
     item = await store.create(ItemCreate(name="Lamp"))
-    for turns in count():  # of the event loop, until a change is over before it is cancelled
+    for turns in range(MAX_TURNS):  # of the event loop before the cancellation
         await (store.get(item.id) if connected else engine.dispose())
         change = asyncio.create_task(store.update(item.id, {"name": str(turns)}))
         for _ in range(turns):
             await asyncio.sleep(0)
         change.cancel()
         await asyncio.wait([change])
-        assert held(engine) == 0
-        if not change.cancelled():
+        assert in_use(engine) == 0
+        if not change.cancelled():  # the update was faster, so every point before was tried
             assert change.result() == await store.get(item.id)
-            break
+            return
+    pytest.fail("the update never ended before it was cancelled")
 
 
-async def test_an_error_leaves_neither_a_row_nor_a_transaction(
+async def test_database_error_leaves_no_row_and_no_transaction(
     engine: AsyncEngine, store: PostgresItems
 ) -> None:
-    for _ in range(20):  # more than the pool has
+    for _ in range(20):  # more than the pool's connections
         with pytest.raises(DBAPIError, match="0x00"):
             await store.create(ItemCreate.model_construct(name="NUL \0"))
-    assert held(engine) == 0
+    assert in_use(engine) == 0
     assert await store.page(10) == []
     assert await store.create(ItemCreate(name="Lamp"))
 
 
-async def test_reading_in_autocommit_leaves_writing_in_transactions(
+async def test_connection_that_was_read_on_still_writes_in_transactions(
     engine: AsyncEngine, store: PostgresItems
 ) -> None:
     await store.get(uuid4())
-    async with engine.connect() as connection:  # the one that was read on
+    async with engine.connect() as connection:  # the connection that was read on
         await connection.execute(text("INSERT INTO items (name) VALUES ('half')"))
     assert await store.page(10) == []
 
 
-async def test_items_of_one_moment_have_an_order_too(
+async def test_items_of_the_same_time_have_an_order(
     engine: AsyncEngine, store: PostgresItems
 ) -> None:
     async with engine.begin() as connection:
         await connection.execute(text("INSERT INTO items (name) SELECT generate_series(1, 7)"))
-        await connection.execute(text("SET enable_indexscan = off"))  # nor does it owe it to luck
+        await connection.execute(text("SET enable_indexscan = off"))  # sorted
     everything = await store.page(10)
     assert len({item.created_at for item in everything}) == 1
     assert [item.id for item in everything] == sorted((i.id for i in everything), reverse=True)
     assert await walk(store, 2) == everything
 
 
-async def test_a_deep_page_is_found_by_the_index(
+async def test_deep_page_is_found_with_the_index(
     engine: AsyncEngine, store: PostgresItems, environment: dict[str, str]
 ) -> None:
     rows = """
@@ -214,16 +212,16 @@ async def test_a_deep_page_is_found_by_the_index(
     observer = await asyncpg.connect(environment["DATABASE_URL"])
     await observer.execute("ANALYZE items")
     [row] = await observer.fetch("SELECT * FROM items WHERE name = '1000'")
-    asked: list[tuple[str, Any]] = []
+    executed: list[tuple[str, Any]] = []
 
-    def remember(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        asked.append((statement, parameters))
+    def record(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        executed.append((statement, parameters))
 
-    event.listen(engine.sync_engine, "before_cursor_execute", remember)
+    event.listen(engine.sync_engine, "before_cursor_execute", record)
     page = await store.page(10, Cursor(row["created_at"], row["id"]))
     assert [item.name for item in page] == [str(n) for n in range(999, 989, -1)]
 
-    [(statement, parameters)] = asked
+    [(statement, parameters)] = executed
     explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"
     plan = json.loads(await observer.fetchval(explain, *parameters))[0]["Plan"]
     await observer.close()

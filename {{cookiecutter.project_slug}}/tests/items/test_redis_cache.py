@@ -1,4 +1,4 @@
-"""Items cached in a real Valkey, in front of items in memory."""
+"""The cache of items in a real Valkey, in front of a store in memory."""
 
 import asyncio
 import logging
@@ -15,10 +15,11 @@ from reference_service.items import Item, ItemCreate, ItemPatch, cache
 from reference_service.items.cache import CachedItems
 from reference_service.items.memory import MemoryItems
 
+from ..waiting import eventually
 from .contract import StoreContract
 
 QUICK = 1.0
-"""Seconds within which even a busy machine has done what does not wait for Redis."""
+"""Maximum seconds, on a busy machine, of work that does not wait for Redis."""
 
 
 @pytest.fixture(scope="module")
@@ -35,23 +36,23 @@ async def redis(server: dev.valkey.Valkey) -> AsyncIterator[Redis]:
 
 
 class Database(MemoryItems):
-    """The store behind the cache. The method called `held` answers when it is let go."""
+    """The store behind the cache. The method named `paused` returns when `resume` is set."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.held = ""
-        self.done, self.let_go = asyncio.Event(), asyncio.Event()
+        self.paused = ""
+        self.done, self.resume = asyncio.Event(), asyncio.Event()
 
     async def get(self, item_id: UUID) -> Item | None:
-        return await self._answer("get", await super().get(item_id))
+        return await self._pause("get", await super().get(item_id))
 
     async def update(self, item_id: UUID, patch: ItemPatch) -> Item | None:
-        return await self._answer("update", await super().update(item_id, patch))
+        return await self._pause("update", await super().update(item_id, patch))
 
-    async def _answer(self, method: str, item: Item | None) -> Item | None:
-        if method == self.held:
+    async def _pause(self, method: str, item: Item | None) -> Item | None:
+        if method == self.paused:
             self.done.set()
-            await self.let_go.wait()
+            await self.resume.wait()
         return item
 
 
@@ -69,11 +70,15 @@ class TestCachedItems(StoreContract):
     """The store is this module's fixture."""
 
 
+async def wait_for(event: asyncio.Event) -> None:
+    await asyncio.wait_for(event.wait(), 10)
+
+
 async def cached(store: CachedItems, database: Database) -> Item:
-    """Create an item and have it cached; in the database it is called otherwise by now."""
+    """Return an item whose name is "cached" in the cache and "stored" in the database."""
     item = await store.create(ItemCreate(name="cached"))
     assert await store.get(item.id) == item
-    await database.update(item.id, {"name": "kept"})
+    await database.update(item.id, {"name": "stored"})
     assert await store.get(item.id) == item
     return item
 
@@ -83,77 +88,77 @@ async def name(store: CachedItems, item: Item) -> str | None:
     return found.name if found else None
 
 
-async def expiry(redis: Redis) -> int:
-    """Return the seconds that the only key has left."""
+async def ttl(redis: Redis) -> int:
+    """Return the remaining seconds of the only key."""
     [key] = await redis.keys()
     return int(await redis.ttl(key))
 
 
-async def test_a_cached_item_expires(store: CachedItems, database: Database, redis: Redis) -> None:
+async def test_cached_item_expires(store: CachedItems, database: Database, redis: Redis) -> None:
     await cached(store, database)
-    assert cache.TTL - 5 < await expiry(redis) <= cache.TTL
+    assert cache.TTL - 5 < await ttl(redis) <= cache.TTL
 
 
-async def test_a_change_is_seen_at_once(store: CachedItems, database: Database) -> None:
+async def test_update_is_visible_at_once(store: CachedItems, database: Database) -> None:
     item = await cached(store, database)
     await store.update(item.id, {"description": "new"})
-    assert await name(store, item) == "kept"
+    assert await name(store, item) == "stored"
 
 
-async def test_what_is_deleted_is_gone_at_once(store: CachedItems, database: Database) -> None:
+async def test_deletion_is_visible_at_once(store: CachedItems, database: Database) -> None:
     item = await cached(store, database)
     await store.delete(item.id)
     assert await store.get(item.id) is None
 
 
-async def test_a_slow_reader_does_not_bring_the_former_item_back(
+async def test_slow_reader_does_not_cache_the_previous_item(
     store: CachedItems, database: Database
 ) -> None:
-    item = await store.create(ItemCreate(name="former"))
-    database.held = "get"
+    item = await store.create(ItemCreate(name="previous"))
+    database.paused = "get"
     reader = asyncio.create_task(store.get(item.id))
-    await database.done.wait()  # it has read, and has yet to cache what it has read
+    await wait_for(database.done)  # it has read the item but not cached it
     await store.update(item.id, {"name": "new"})
-    database.let_go.set()
+    database.resume.set()
     assert await reader == item
     assert await name(store, item) == "new"
 
 
-async def test_a_changed_item_is_cached_again_after_a_while(
+async def test_updated_item_is_cached_again_after_the_tombstone_expired(
     store: CachedItems, database: Database, redis: Redis
 ) -> None:
     item = await cached(store, database)
     await store.update(item.id, {"name": "new"})
-    assert cache.TOMBSTONE_TTL - 5 < await expiry(redis) <= cache.TOMBSTONE_TTL
+    assert cache.TOMBSTONE_TTL - 5 < await ttl(redis) <= cache.TOMBSTONE_TTL
     await redis.flushall()  # as if it had expired
     await store.get(item.id)
-    assert await expiry(redis) > cache.TOMBSTONE_TTL
+    assert await ttl(redis) > cache.TOMBSTONE_TTL
 
 
-async def test_a_change_that_was_cancelled_too_late_is_seen_at_once(
+async def test_update_that_was_cancelled_too_late_is_visible_at_once(
     store: CachedItems, database: Database
 ) -> None:
     item = await cached(store, database)
-    database.held = "update"
+    database.paused = "update"
     change = asyncio.create_task(store.update(item.id, {"name": "new"}))
-    await database.done.wait()
+    await wait_for(database.done)
     change.cancel()
     with pytest.raises(asyncio.CancelledError):
         await change
     assert await name(store, item) == "new"
 
 
-async def test_an_item_of_another_build_is_read_from_the_store(
+async def test_cached_item_of_another_build_is_ignored(
     store: CachedItems, database: Database, redis: Redis
 ) -> None:
     item = await cached(store, database)
     [key] = await redis.keys()
     await redis.set(key, b'{"id": 1}')
-    assert await name(store, item) == "kept"
+    assert await name(store, item) == "stored"
 
 
 async def use(store: CachedItems) -> None:
-    """Do everything that a store can do."""
+    """Call every method of the store."""
     item = await store.create(ItemCreate(name="Lamp"))
     assert await store.get(item.id) == item
     changed = await store.update(item.id, {"name": "Torch"})
@@ -164,19 +169,16 @@ async def use(store: CachedItems) -> None:
 
 
 async def until_cached_again(store: CachedItems, database: Database) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            item = await store.create(
-                ItemCreate(name="cached")
-            )  # the last look may have cached "kept"
-            await store.get(item.id)
-            await database.update(item.id, {"name": "kept"})
-            if await name(store, item) == "cached":
-                return
-            await asyncio.sleep(0.01)
+    async def is_cached() -> bool:
+        item = await store.create(ItemCreate(name="cached"))
+        await store.get(item.id)
+        await database.update(item.id, {"name": "stored"})
+        return await name(store, item) == "cached"
+
+    await eventually(is_cached)
 
 
-async def test_without_redis_everything_works_and_one_line_is_logged(
+async def test_unavailable_redis_fails_no_method_and_logs_one_line(
     store: CachedItems,
     database: Database,
     server: dev.valkey.Valkey,
@@ -188,7 +190,7 @@ async def test_without_redis_everything_works_and_one_line_is_logged(
     try:
         for _ in range(10):
             await use(store)
-        assert await name(store, item) == "kept"
+        assert await name(store, item) == "stored"
         assert [record.message for record in caplog.records] == ["cache unavailable"]
     finally:
         server.start()
@@ -199,7 +201,7 @@ async def test_without_redis_everything_works_and_one_line_is_logged(
     ]
 
 
-async def test_a_hung_redis_delays_little_and_seldom(
+async def test_hung_redis_delays_one_request_per_retry_interval(
     store: CachedItems, database: Database, server: dev.valkey.Valkey
 ) -> None:
     items = [await cached(store, database) for _ in range(50)]
@@ -208,32 +210,34 @@ async def test_a_hung_redis_delays_little_and_seldom(
         started = time.monotonic()
         names = await asyncio.gather(*(name(store, item) for item in items))
         assert time.monotonic() - started < cache.REDIS_TIMEOUT + QUICK
-        assert set(names) == {"kept"}
+        assert set(names) == {"stored"}
 
         started = time.monotonic()
         for item in items:
             await store.get(item.id)
         assert time.monotonic() - started < QUICK
 
-        store._retry_at = 0.0  # as if it had rested
+        store._retry_at = 0.0  # as if the interval had passed
         reads = [asyncio.create_task(store.get(item.id)) for item in items]
         for _ in range(10):
-            await asyncio.sleep(0)  # those that need nothing but the memory are done by now
+            await asyncio.sleep(0)  # reads that do not wait for Redis end meanwhile
         assert sum(not read.done() for read in reads) == 1
         await asyncio.wait(reads)
 
         started = time.monotonic()
         await store.update(items[0].id, {"name": "new"})
         assert time.monotonic() - started < cache.REDIS_TIMEOUT + QUICK
-        async with asyncio.timeout(30):
-            while len(asyncio.all_tasks()) > 1:  # what was not waited for ends by itself
-                await asyncio.sleep(0.01)
+
+        async def only_this_task() -> bool:
+            return len(asyncio.all_tasks()) == 1
+
+        await eventually(only_this_task)  # abandoned commands end by themselves
     finally:
         server.resume()
     await until_cached_again(store, database)
 
 
-async def test_no_answer_of_redis_reaches_another_request(
+async def test_late_reply_of_redis_reaches_no_other_request(
     store: CachedItems, database: Database, server: dev.valkey.Valkey
 ) -> None:
     items = [await store.create(ItemCreate(name=str(n))) for n in range(20)]
@@ -248,7 +252,7 @@ async def test_no_answer_of_redis_reaches_another_request(
     assert await asyncio.gather(*(store.get(item.id) for item in items)) == items
 
 
-async def test_a_full_redis_forgets_what_was_changed(
+async def test_full_redis_drops_an_updated_item(
     store: CachedItems,
     database: Database,
     redis: Redis,
@@ -261,7 +265,7 @@ async def test_a_full_redis_forgets_what_was_changed(
         await store.update(item.id, {"description": "new"})
         for _ in range(10):
             await use(store)
-            assert await name(store, item) == "kept"
+            assert await name(store, item) == "stored"
         assert await redis.keys() == []
         assert [record.message for record in caplog.records] == ["cache unavailable"]
     finally:

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from reference_service.dependencies.grpc.client import (
+from reference_service.dependencies.grpc import (
     Grpc,
     GrpcSettings,
 )

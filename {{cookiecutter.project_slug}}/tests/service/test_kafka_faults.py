@@ -1,4 +1,4 @@
-"""Kafka broken by hand, and what the probes say meanwhile. Items are created all the same."""
+"""Failures of Kafka, and what the probes report meanwhile. Requests still succeed."""
 
 import asyncio
 import contextlib
@@ -15,105 +15,107 @@ from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-un
 
 from dev.kafka import Kafka
 
-from reference_service.dependencies import kafka as resource
-from reference_service.items.events import announcements
+import reference_service.dependencies.kafka as client
+from reference_service.items.events import parse_events
 
 from ..conftest import StartService
+from ..domain import NEW, PATH
 from ..processes import Service, has_port, wait_until
 
 DETECTION = 5 + 3 * 0.5 + 0.3
 RECOVERY = 2.0
 SLACK = 1.5
 QUICK = 0.5
-"""Seconds within which even a busy machine has done what does not wait for Kafka."""
+"""Maximum seconds, on a busy machine, of a request that does not wait for Kafka."""
 
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    """A cluster that the tests here break; each mends what it broke."""
+    """A cluster that the tests break. Each test repairs it."""
     with Kafka(tmp_path_factory.mktemp("kafka")) as server:
         yield server
 
 
 @pytest.fixture
 def service(start_service: StartService, kafka: Kafka) -> Service:
-    """The service on that cluster, ready, which has announced an item."""
+    """The service with that cluster, ready, after its first event."""
     running = start_service(KAFKA_BOOTSTRAP_SERVERS=kafka.url)
     running.until_ready()
-    until_heard(kafka, create(running))
+    until_received(kafka, create(running))
     return running
 
 
 @pytest.fixture
-def eager(start_service: StartService, kafka: Kafka) -> Service:
-    """The same, with checks every second, for tests that are not about the bounds."""
+def fast(start_service: StartService, kafka: Kafka) -> Service:
+    """The same with frequent checks, for tests that do not measure the detection time."""
     running = start_service(KAFKA_BOOTSTRAP_SERVERS=kafka.url, HEALTH_CHECK_INTERVAL=1)
     running.until_ready()
     return running
 
 
 def create(service: Service, count: int = 1) -> set[str]:
-    """Create items, each at once, and return their ids."""
+    """Send requests that must be fast, and return the ids that they created."""
     ids = set()
     for _ in range(count):
         started = time.monotonic()
-        answer = service.api.post("/items", json={"name": "announced"})
+        response = service.api.post(PATH, json=NEW)
         assert time.monotonic() - started < QUICK
-        assert answer.status_code == 201
-        ids.add(answer.json()["id"])
+        assert response.status_code == 201
+        ids.add(response.json()["id"])
     return ids
 
 
-def until_heard(kafka: Kafka, ids: set[str], within: float = 20.0) -> list[str]:
-    """Listen until these items have been announced; return all that were, each as often."""
-    heard: list[str] = []
+def until_received(kafka: Kafka, ids: set[str], within: float = 20.0) -> list[str]:
+    """Wait until the events with these ids have arrived. Return the ids of all events."""
+    received: list[str] = []
 
-    async def listen() -> None:
-        settings = resource.KafkaSettings(bootstrap_servers=kafka.url, topics="items")
-        async with contextlib.aclosing(resource.Kafka(settings).listen(from_start=True)) as said:
-            async for announcement in announcements(said):
-                heard.append(str(announcement.id))
-                if ids <= set(heard):
+    async def receive() -> None:
+        settings = client.KafkaSettings(bootstrap_servers=kafka.url, topics="items")
+        messages = client.Kafka(settings).consume(from_start=True)
+        async with contextlib.aclosing(messages):
+            async for event in parse_events(messages):
+                received.append(str(event.id))
+                if ids <= set(received):
                     return
 
-    asyncio.run(asyncio.wait_for(listen(), within))
-    return heard
+    asyncio.run(asyncio.wait_for(receive(), within))
+    return received
 
 
 def topics_of(kafka: Kafka) -> set[str]:
-    async def ask() -> set[str]:
+    async def fetch() -> set[str]:
         connection = await create_conn("127.0.0.1", kafka.port)
-        answer = await connection.send(MetadataRequest(None, False))
+        response = await connection.send(MetadataRequest(None, False))
         await connection.close()
-        return {topic["topic"] for topic in answer.to_object()["topics"]}
+        return {topic["topic"] for topic in response.to_object()["topics"]}
 
-    return asyncio.run(ask())
+    return asyncio.run(fetch())
 
 
 def until_checked(service: Service, times: int) -> None:
-    """Wait until the check has been made so many times more."""
-    begun = service.check("kafka")["attempts"]
-    wait_until(lambda: service.check("kafka")["attempts"] >= begun + times)
+    """Wait for further attempts of the check."""
+    attempts = service.check("kafka")["attempts"]
+    wait_until(lambda: service.check("kafka")["attempts"] >= attempts + times)
 
 
 def assert_no_address_is_shown(service: Service, kafka: Kafka) -> None:
     for path in ("/health", "/health/ready?verbose", "/health/ready/kafka"):
-        shown = service.management.get(path).text
-        assert not any(has_port(shown, address.split(":")[1]) for address in kafka.url.split(","))
+        page = service.management.get(path).text
+        assert not any(has_port(page, address.split(":")[1]) for address in kafka.url.split(","))
 
 
-def test_a_healthy_cluster_is_ready_and_an_item_is_announced_once(
+def test_healthy_cluster_is_ready_and_each_event_arrives_once(
     service: Service, kafka: Kafka
 ) -> None:
     assert service.check("kafka")["observedValue"] == {"brokers": 3, "partitions": 3}
     ids = create(service, 20)
-    heard = until_heard(kafka, ids)
-    assert all(heard.count(item) == 1 for item in ids)
+    received = until_received(kafka, ids)
+    assert all(received.count(id_) == 1 for id_ in ids)
 
 
 class Outage(NamedTuple):
-    breaks: Callable[[Kafka], None]
-    heals: Callable[[Kafka], None]
+    inject: Callable[[Kafka], None]
+    repair: Callable[[Kafka], None]
     code: int
     error: str
 
@@ -133,11 +135,11 @@ OUTAGES = {
 
 
 @pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES)
-def test_an_outage_is_told_within_the_bounds_and_what_was_created_is_announced_after_it(
+def test_outage_is_detected_in_time_and_events_arrive_after_it(
     service: Service, kafka: Kafka, outage: Outage
 ) -> None:
     tasks = service.tasks()
-    outage.breaks(kafka)
+    outage.inject(kafka)
     try:
         created = create(service, 5)
         assert service.until_ready(outage.code) <= DETECTION + SLACK
@@ -145,25 +147,25 @@ def test_an_outage_is_told_within_the_bounds_and_what_was_created_is_announced_a
         assert service.check("kafka")["error"] == outage.error
         assert_no_address_is_shown(service, kafka)
         created |= create(service, 20)
-        assert service.tasks() <= tasks + 15  # three connections, and what a producer has going
+        assert service.tasks() <= tasks + 15  # of three connections and the producer
     finally:
-        outage.heals(kafka)
+        outage.repair(kafka)
     assert service.until_ready() <= RECOVERY + SLACK
-    until_heard(kafka, created | create(service))
+    until_received(kafka, created | create(service))
 
 
-def test_partitions_without_a_leader_are_named(eager: Service, kafka: Kafka) -> None:
+def test_partitions_without_a_leader_are_listed(fast: Service, kafka: Kafka) -> None:
     kafka.set_leader("items", 2, None)
     try:
-        eager.until_ready(503)
-        seen = {"leaderless": ["items-2"], "brokers": 3, "partitions": 3}
-        assert eager.check("kafka")["observedValue"] == seen
+        fast.until_ready(503)
+        data = {"leaderless": ["items-2"], "brokers": 3, "partitions": 3}
+        assert fast.check("kafka")["observedValue"] == data
     finally:
         kafka.set_leader("items", 2, 1)
-    eager.until_ready()
+    fast.until_ready()
 
 
-def test_a_missing_topic_fails_at_once_and_asking_does_not_create_it(
+def test_missing_topic_fails_at_once_and_is_not_created_by_the_check(
     start_service: StartService, kafka: Kafka
 ) -> None:
     service = start_service(
@@ -172,14 +174,14 @@ def test_a_missing_topic_fails_at_once_and_asking_does_not_create_it(
     create(service)
     until_checked(service, 3)
     assert service.probe("startup") == 503
-    seen = service.check("kafka")
-    assert (seen["error"], seen["observedValue"]) == ("TopicMissing", {"topics": ["absent"]})
+    check = service.check("kafka")
+    assert (check["error"], check["observedValue"]) == ("TopicMissing", {"topics": ["absent"]})
     assert "absent" not in topics_of(kafka)
     kafka.create_topic("absent")
     service.until_ready()
 
 
-def test_a_topic_that_the_service_may_not_see_fails_at_the_first_attempt(
+def test_forbidden_topic_fails_at_the_first_attempt(
     start_service: StartService, kafka: Kafka
 ) -> None:
     kafka.create_topic("secret")
@@ -201,10 +203,10 @@ def test_a_topic_that_the_service_may_not_see_fails_at_the_first_attempt(
     service.until_ready()
 
 
-def test_a_cluster_that_answers_in_less_than_the_timeout_is_ready_also_at_the_start(
+def test_cluster_that_responds_within_the_timeout_is_ready_from_the_start(
     start_service: StartService, kafka: Kafka
 ) -> None:
-    """Connecting alone takes it longer, since a broker is greeted first."""
+    """Opening the connection takes longer than the timeout, because it needs several requests."""
     kafka.delay(400)
     try:
         one = kafka.url.split(",")[0]
@@ -217,9 +219,7 @@ def test_a_cluster_that_answers_in_less_than_the_timeout_is_ready_also_at_the_st
         kafka.delay(0)
 
 
-def test_a_broker_that_is_dead_and_one_that_is_silent_fail_no_attempt(
-    start_service: StartService, kafka: Kafka
-) -> None:
+def test_dead_and_silent_brokers_fail_no_attempt(start_service: StartService, kafka: Kafka) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         servers = f"127.0.0.1:{port},{kafka.url}"
@@ -229,15 +229,13 @@ def test_a_broker_that_is_dead_and_one_that_is_silent_fail_no_attempt(
         try:
             for _ in range(3):
                 until_checked(service, 1)
-                seen = service.check("kafka")
-                assert (seen["status"], seen["error"]) == ("pass", None)
+                check = service.check("kafka")
+                assert (check["status"], check["error"]) == ("pass", None)
         finally:
             kafka.brokers_up()
 
 
-def test_a_cluster_that_comes_late_is_waited_for_with_the_listener_open(
-    start_service: StartService, kafka: Kafka
-) -> None:
+def test_service_starts_before_its_cluster(start_service: StartService, kafka: Kafka) -> None:
     kafka.brokers_down()
     try:
         service = start_service(KAFKA_BOOTSTRAP_SERVERS=kafka.url)
@@ -247,17 +245,17 @@ def test_a_cluster_that_comes_late_is_waited_for_with_the_listener_open(
     finally:
         kafka.brokers_up()
     assert service.until_ready() <= RECOVERY + SLACK
-    until_heard(kafka, created)
+    until_received(kafka, created)
 
 
-def test_the_end_waits_for_announcements_and_not_for_brokers_that_hang(
+def test_shutdown_waits_for_events_but_not_for_hung_brokers(
     service: Service, start_service: StartService, kafka: Kafka
 ) -> None:
     other = start_service(KAFKA_BOOTSTRAP_SERVERS=kafka.url)
     created = create(other, 50)
     other.signal(signal.SIGTERM)
     assert other.ends_with(within=10) == 0
-    until_heard(kafka, created)
+    until_received(kafka, created)
 
     kafka.pause()
     try:
@@ -268,18 +266,18 @@ def test_the_end_waits_for_announcements_and_not_for_brokers_that_hang(
         assert time.monotonic() - started < 2 + SLACK
     finally:
         kafka.resume()
-    assert [line["lost"] for line in service.records("messages dropped")] == [7]
+    assert [line["dropped"] for line in service.records("messages dropped")] == [7]
     assert not service.records("some resources did not close cleanly")
 
 
-def test_an_outage_leaves_no_connection_and_no_warning(
+def test_outage_leaks_no_connection_and_logs_no_python_warning(
     start_service: StartService, kafka: Kafka
 ) -> None:
     service = start_service(
         KAFKA_BOOTSTRAP_SERVERS=kafka.url, HEALTH_CHECK_INTERVAL=1, PYTHONDEVMODE=1
     )
     service.until_ready()
-    until_heard(kafka, create(service))
+    until_received(kafka, create(service))
     files = Path(f"/proc/{service.process.pids[0]}/fd")
     if not files.exists():
         pytest.skip("this system does not list the files of a process")
@@ -293,9 +291,10 @@ def test_an_outage_leaves_no_connection_and_no_warning(
         finally:
             kafka.resume()
         service.until_ready()
-    until_heard(kafka, create(service))
-    wait_until(lambda: len(list(files.iterdir())) <= before + 4)  # one a broker, for the check
+    until_received(kafka, create(service))
+    wait_until(lambda: len(list(files.iterdir())) <= before + 4)  # the check's, one per broker
     service.signal(signal.SIGTERM)
     assert service.ends_with() == 0
     log = service.log.read_text()
-    assert not [word for word in ("never retrieved", "nclosed", "never awaited") if word in log]
+    warnings = ("never retrieved", "nclosed", "never awaited")
+    assert not [warning for warning in warnings if warning in log]

@@ -1,4 +1,4 @@
-"""Redis broken by hand, and what the probes say meanwhile."""
+"""Failures of Redis, and what the probes report meanwhile."""
 
 import threading
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ SLACK = 1.5
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """A server that the tests here break; each mends what it broke."""
+    """A server that the tests break. Each test repairs it."""
     settings = {"repl-diskless-sync-delay": "0"}
     with Valkey(tmp_path_factory.mktemp("valkey"), settings=settings) as server:
         yield server
@@ -28,19 +28,19 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 @pytest.fixture
 def admin(valkey: Valkey) -> Iterator[Redis]:
-    """A client to break it with."""
+    """A client that changes the server's configuration."""
     with Redis.from_url(valkey.url) as client:
         yield client
 
 
-class StartOn(Protocol):
-    """Starts the service on a server, and returns it when it is ready."""
+class StartWith(Protocol):
+    """Starts the service with a server, and returns it when it is ready."""
 
     def __call__(self, server: Valkey, **settings: object) -> Service: ...
 
 
 @pytest.fixture
-def start_on(start_service: StartService) -> StartOn:
+def start_with(start_service: StartService) -> StartWith:
     def start(server: Valkey, **settings: object) -> Service:
         running = start_service(
             REDIS_URL=server.url,
@@ -54,18 +54,18 @@ def start_on(start_service: StartService) -> StartOn:
 
 
 @pytest.fixture
-def service(start_on: StartOn, valkey: Valkey) -> Service:
-    """The service on that server, ready."""
-    return start_on(valkey)
+def service(start_with: StartWith, valkey: Valkey) -> Service:
+    """The service with that server, ready."""
+    return start_with(valkey)
 
 
 @pytest.fixture
-def eager(start_on: StartOn, valkey: Valkey) -> Service:
-    """The same, with checks every second, for tests that are not about the bounds."""
-    return start_on(valkey, HEALTH_CHECK_INTERVAL=1)
+def fast(start_with: StartWith, valkey: Valkey) -> Service:
+    """The same with frequent checks, for tests that do not measure the detection time."""
+    return start_with(valkey, HEALTH_CHECK_INTERVAL=1)
 
 
-def test_a_frozen_server_is_answered_504_and_back_within_the_bounds(
+def test_frozen_server_turns_ready_504_and_recovers_in_time(
     service: Service, valkey: Valkey
 ) -> None:
     valkey.pause()
@@ -78,7 +78,7 @@ def test_a_frozen_server_is_answered_504_and_back_within_the_bounds(
     assert service.until_ready() <= RECOVERY + SLACK
 
 
-def test_a_stopped_server_is_answered_503_and_back_within_the_bounds(
+def test_stopped_server_turns_ready_503_and_recovers_in_time(
     service: Service, valkey: Valkey
 ) -> None:
     valkey.stop()
@@ -90,52 +90,52 @@ def test_a_stopped_server_is_answered_503_and_back_within_the_bounds(
     assert service.until_ready() <= RECOVERY + SLACK
 
 
-def test_a_server_with_full_memory_answers_ping_and_is_not_ready(
-    eager: Service, admin: Redis
+def test_server_with_full_memory_is_not_ready_although_it_answers_ping(
+    fast: Service, admin: Redis
 ) -> None:
     admin.config_set("maxmemory", "1")
     try:
-        eager.until_ready(503)
+        fast.until_ready(503)
         assert admin.ping()
-        assert eager.check("redis")["error"] == "OutOfMemoryError"
+        assert fast.check("redis")["error"] == "OutOfMemoryError"
     finally:
         admin.config_set("maxmemory", "0")
-    eager.until_ready()
+    fast.until_ready()
 
 
-def test_a_primary_with_too_few_replicas_is_not_ready(eager: Service, admin: Redis) -> None:
+def test_primary_with_too_few_replicas_is_not_ready(fast: Service, admin: Redis) -> None:
     admin.config_set("min-replicas-to-write", "1")
     try:
-        eager.until_ready(503)
-        assert eager.check("redis")["error"] == "TooFewReplicas"
+        fast.until_ready(503)
+        assert fast.check("redis")["error"] == "TooFewReplicas"
     finally:
         admin.config_set("min-replicas-to-write", "0")
-    eager.until_ready()
+    fast.until_ready()
 
 
-def test_a_primary_that_cannot_save_is_not_ready(
-    eager: Service, admin: Redis, valkey: Valkey
+def test_primary_that_cannot_save_a_snapshot_is_not_ready(
+    fast: Service, admin: Redis, valkey: Valkey
 ) -> None:
-    in_the_way = valkey.folder / "dump.rdb"
-    in_the_way.mkdir()
-    (in_the_way / "file").touch()  # so that no file can take its place
+    obstacle = valkey.folder / "dump.rdb"
+    obstacle.mkdir()
+    (obstacle / "file").touch()  # the server cannot replace a folder that is not empty
     admin.config_set("save", "3600 1")
     try:
         admin.bgsave()
-        eager.until_ready(503)
-        assert eager.check("redis")["error"] == "SnapshotFailed"
+        fast.until_ready(503)
+        assert fast.check("redis")["error"] == "SnapshotFailed"
     finally:
         admin.config_set("save", "")
-    eager.until_ready()
+    fast.until_ready()
 
 
-def test_a_server_that_loads_its_data_is_not_ready(start_on: StartOn, tmp_path: Path) -> None:
-    with Valkey(tmp_path, settings={"key-load-delay": "-2"}) as valkey:  # rest at every other key
+def test_server_that_loads_its_data_is_not_ready(start_with: StartWith, tmp_path: Path) -> None:
+    with Valkey(tmp_path, settings={"key-load-delay": "-2"}) as valkey:  # pause at every other key
         with Redis.from_url(valkey.url) as admin, admin.pipeline(transaction=False) as pipeline:
             for number in range(50_000):
                 pipeline.set(f"key:{number}", "x")
             pipeline.execute()
-        service = start_on(valkey, HEALTH_CHECK_INTERVAL=1)
+        service = start_with(valkey, HEALTH_CHECK_INTERVAL=1)
         valkey.stop()
         starting = threading.Thread(target=valkey.start)
         starting.start()
@@ -147,13 +147,13 @@ def test_a_server_that_loads_its_data_is_not_ready(start_on: StartOn, tmp_path: 
         service.until_ready()
 
 
-def test_a_replica_is_ready_while_it_follows_its_primary(
-    start_on: StartOn, valkey: Valkey, tmp_path: Path
+def test_replica_is_ready_while_it_follows_its_primary(
+    start_with: StartWith, valkey: Valkey, tmp_path: Path
 ) -> None:
     with Valkey(tmp_path, settings={"replicaof": f"127.0.0.1 {valkey.port}"}) as replica:
-        service = start_on(replica, HEALTH_CHECK_INTERVAL=1)
-        seen = service.check("redis")["observedValue"]
-        assert (seen["role"], seen["link"]) == ("replica", "up")
+        service = start_with(replica, HEALTH_CHECK_INTERVAL=1)
+        data = service.check("redis")["observedValue"]
+        assert (data["role"], data["link"]) == ("replica", "up")
         valkey.stop()
         try:
             service.until_ready(503)
@@ -163,13 +163,13 @@ def test_a_replica_is_ready_while_it_follows_its_primary(
         service.until_ready()
 
 
-def test_a_replica_that_copies_its_primary_is_not_ready(
-    start_on: StartOn, valkey: Valkey, admin: Redis, tmp_path: Path
+def test_replica_that_copies_its_primary_is_not_ready(
+    start_with: StartWith, valkey: Valkey, admin: Redis, tmp_path: Path
 ) -> None:
     with Valkey(tmp_path, settings={"replicaof": f"127.0.0.1 {valkey.port}"}) as replica:
-        service = start_on(replica, HEALTH_CHECK_INTERVAL=1)
+        service = start_with(replica, HEALTH_CHECK_INTERVAL=1)
         replica.ask("REPLICAOF", "NO", "ONE")
-        replica.ask("SET", "of its own", "so that it has to copy all")
+        replica.ask("SET", "key", "a history of its own requires a full copy")
         for number in range(3000):
             admin.set(f"key:{number}", "x")
         admin.config_set("rdb-key-save-delay", "1000")
@@ -182,32 +182,32 @@ def test_a_replica_that_copies_its_primary_is_not_ready(
         service.until_ready()
 
 
-def test_a_replica_whose_primary_is_frozen_is_not_ready_although_its_link_is_up(
-    start_on: StartOn, valkey: Valkey, admin: Redis, tmp_path: Path
+def test_replica_of_a_frozen_primary_is_not_ready_although_its_link_is_up(
+    start_with: StartWith, valkey: Valkey, admin: Redis, tmp_path: Path
 ) -> None:
     with Valkey(tmp_path, settings={"replicaof": f"127.0.0.1 {valkey.port}"}) as replica:
         admin.config_set("repl-ping-replica-period", "1")
-        service = start_on(replica, HEALTH_CHECK_INTERVAL=1)
+        service = start_with(replica, HEALTH_CHECK_INTERVAL=1)
         valkey.pause()
         try:
             service.until_ready(503)
-            told = service.check("redis")
-            assert (told["error"], told["observedValue"]["link"]) == ("LinkDown", "up")
+            check = service.check("redis")
+            assert (check["error"], check["observedValue"]["link"]) == ("LinkDown", "up")
         finally:
             valkey.resume()
             admin.config_set("repl-ping-replica-period", "10")
         service.until_ready()
 
 
-def test_a_password_that_was_changed_is_noticed_and_so_is_its_return(
-    eager: Service, admin: Redis
+def test_changed_password_is_detected_and_so_is_its_restoration(
+    fast: Service, admin: Redis
 ) -> None:
     admin.config_set("requirepass", "hunter2")
     try:
         admin.client_kill_filter(_type="normal", skipme=True)
-        eager.until_ready(503)
-        wait_until(lambda: eager.check("redis")["error"] == "AuthenticationError")
-        assert eager.check("redis")["observedValue"] == {}
+        fast.until_ready(503)
+        wait_until(lambda: fast.check("redis")["error"] == "AuthenticationError")
+        assert fast.check("redis")["observedValue"] == {}
     finally:
         admin.config_set("requirepass", "")
-    eager.until_ready()
+    fast.until_ready()

@@ -1,4 +1,4 @@
-"""A group under sentinels broken by hand, and what the probes and requests see of it."""
+"""Failures of a group under sentinels, and what probes and requests return meanwhile."""
 
 import asyncio
 import contextlib
@@ -13,19 +13,18 @@ import pytest
 import dev.sentinel
 import dev.sentinel_nodes
 
-from reference_service.dependencies.sentinel.client import (
-    Sentinel,
-    SentinelSettings,
-)
+from reference_service.dependencies.sentinel import Sentinel, SentinelSettings
 from reference_service.dependencies.sentinel.nodes import TIMEOUT
 from reference_service.health import CheckFailed
 
 from ..conftest import StartService
+from ..domain import CHANGE, NEW, PATH
 from ..processes import Service, wait_until
+from ..waiting import eventually
 
 
-def hurry(group: dev.sentinel.Sentinels) -> None:
-    """Have sentinels look every half second, not every ten, how the data nodes see themselves."""
+def poll_often(group: dev.sentinel.Sentinels) -> None:
+    """Make the sentinels poll the data nodes every half second instead of every 10 s."""
     for sentinel in group.sentinels:
         sentinel.ask("SENTINEL", "DEBUG", "info-period", "500", "publish-period", "500")
 
@@ -38,41 +37,41 @@ def running_group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dev.sent
 
 @pytest.fixture
 def group(running_group: dev.sentinel.Sentinels) -> Iterator[dev.sentinel.Sentinels]:
-    """A group that the tests here break; it is whole again before the next."""
-    hurry(running_group)
+    """A group that the tests break. It is complete again before the next test."""
+    poll_often(running_group)
     yield running_group
-    hurry(running_group)
+    poll_often(running_group)
     wait_until(running_group.answers)
 
 
 @pytest.fixture
 def service(start_service: StartService, group: dev.sentinel.Sentinels) -> Service:
-    """The service on that group, with checks all the time, so that it misses nothing."""
+    """The service with that group and with frequent checks, so that it misses no state."""
     running = start_service(REDIS_SENTINELS=group.url, HEALTH_CHECK_INTERVAL=0.2)
     running.until_ready()
     return running
 
 
-class Steady(threading.Thread):
-    """Requests, and probes of liveness, one after the other until the end of the block."""
+class Traffic(threading.Thread):
+    """Sends requests and liveness probes one after another until the end of the block."""
 
     def __init__(self, service: Service) -> None:
         super().__init__()
         self.codes: set[int] = set()
         self.count = 0
         self._url = service.url
-        self._over = threading.Event()
+        self._stop_requested = threading.Event()
 
     def run(self) -> None:
         with httpx.Client(base_url=self._url, timeout=20) as api:
-            item = api.post("/items", json={"name": "lamp"}).json()["id"]
-            while not self._over.wait(0.02):
-                answers = [
-                    api.get(f"/items/{item}"),
-                    api.patch(f"/items/{item}", json={"name": f"lamp {self.count}"}),
+            path = f"{PATH}/{api.post(PATH, json=NEW).json()['id']}"
+            while not self._stop_requested.wait(0.02):
+                responses = [
+                    api.get(path),
+                    api.patch(path, json=CHANGE),
                     api.get("/health/live"),
                 ]
-                self.codes |= {answer.status_code for answer in answers}
+                self.codes |= {response.status_code for response in responses}
                 self.count += 1
 
     def __enter__(self) -> Self:
@@ -81,13 +80,13 @@ class Steady(threading.Thread):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stop_requested.set()
         self.join()
 
 
 @contextlib.contextmanager
-def lost(how: str, *members: dev.sentinel_nodes.Member) -> Iterator[None]:
-    """Freeze or kill some members for as long as the block takes."""
+def down(how: str, *members: dev.sentinel_nodes.Member) -> Iterator[None]:
+    """Freeze or kill some members until the end of the block."""
     for member in members:
         if how == "frozen":
             member.pause()
@@ -106,8 +105,8 @@ def lost(how: str, *members: dev.sentinel_nodes.Member) -> Iterator[None]:
 each_way = pytest.mark.parametrize("how", ["frozen", "killed"])
 
 
-def resource(group: dev.sentinel.Sentinels) -> Sentinel:
-    """Return what the service has of the group."""
+def create_client(group: dev.sentinel.Sentinels) -> Sentinel:
+    """Return the service's client of the group."""
     settings = SentinelSettings.model_construct(
         sentinels=group.url,
         sentinel_master="mymaster",
@@ -117,18 +116,18 @@ def resource(group: dev.sentinel.Sentinels) -> Sentinel:
     return Sentinel(settings, "redis://")
 
 
-def told_of(service: Service) -> dict[str, Any]:
-    """Return what is told of the check, its data beside the rest."""
-    told = service.check("redis.sentinel")
-    return {**told, **told["observedValue"]}
+def check(service: Service) -> dict[str, Any]:
+    """Return the check's latest result, merged with its data."""
+    result = service.check("redis.sentinel")
+    return {**result, **result["observedValue"]}
 
 
-def test_a_whole_group_passes_and_each_sentinel_is_told_of_without_its_address(
+def test_complete_group_passes_and_reports_each_sentinel_without_its_address(
     service: Service, group: dev.sentinel.Sentinels
 ) -> None:
-    told = service.check("redis.sentinel")
-    assert told["status"] == "pass"
-    assert told["observedValue"] == {
+    result = service.check("redis.sentinel")
+    assert result["status"] == "pass"
+    assert result["observedValue"] == {
         **dict.fromkeys(("sentinel-1", "sentinel-2", "sentinel-3"), "ok"),
         "primary": "ok",
         "failovers": 0,
@@ -138,126 +137,128 @@ def test_a_whole_group_passes_and_each_sentinel_is_told_of_without_its_address(
 
 
 @each_way
-def test_one_lost_sentinel_warns_by_name_and_layer_and_leaves_the_service_ready(
+def test_one_sentinel_down_warns_with_its_name_and_leaves_the_service_ready(
     service: Service, group: dev.sentinel.Sentinels, how: str
 ) -> None:
-    with lost(how, group.sentinels[1]):
-        wait_until(lambda: told_of(service)["status"] == "warn")
-        answer = service.api.get("/health/ready")
-        assert (answer.status_code, answer.json()) == (200, {"status": "warn"})
-        told = told_of(service)
-        where = {"frozen": "PING: TimeoutError", "killed": "TCP: ConnectionError"}[how]
-        seen = [told[f"sentinel-{number}"] for number in (1, 2, 3)]
-        assert seen == ["ok", where, "ok"]
-        [record] = service.records(f"sentinel-2: {where}")
+    with down(how, group.sentinels[1]):
+        wait_until(lambda: check(service)["status"] == "warn")
+        response = service.api.get("/health/ready")
+        assert (response.status_code, response.json()) == (200, {"status": "warn"})
+        result = check(service)
+        state = {"frozen": "PING: TimeoutError", "killed": "TCP: ConnectionError"}[how]
+        assert [result[f"sentinel-{number}"] for number in (1, 2, 3)] == ["ok", state, "ok"]
+        [record] = service.records("sentinel state changed")
+        assert (record["sentinel"], record["state"]) == ("sentinel-2", state)
         assert record["address"] == ["127.0.0.1", group.sentinels[1].port]
-    wait_until(lambda: told_of(service)["status"] == "pass")
+    wait_until(lambda: check(service)["status"] == "pass")
 
 
 @each_way
-def test_two_lost_sentinels_fail_while_requests_go_on(
+def test_two_sentinels_down_fail_while_requests_succeed(
     service: Service, group: dev.sentinel.Sentinels, how: str
 ) -> None:
-    with Steady(service) as steady, lost(how, *group.sentinels[:2]):
+    with Traffic(service) as traffic, down(how, *group.sentinels[:2]):
         service.until_ready({"frozen": 504, "killed": 503}[how])
         error = {"frozen": "QuorumTimeout", "killed": "QuorumLost"}[how]
-        assert told_of(service)["error"] == error
+        assert check(service)["error"] == error
         assert service.check("redis")["status"] == "pass"
     service.until_ready()
-    assert steady.codes == {200}
+    assert traffic.codes == {200}
 
 
-def test_a_frozen_sentinel_piles_up_nothing(
+def test_frozen_sentinel_accumulates_no_tasks(
     service: Service, group: dev.sentinel.Sentinels
 ) -> None:
-    with Steady(service) as steady, lost("frozen", group.sentinels[0]):
-        wait_until(lambda: told_of(service)["status"] == "warn")
-        tasks, attempts = service.tasks(), told_of(service)["attempts"]
-        wait_until(lambda: told_of(service)["attempts"] > attempts + 5)
+    with Traffic(service) as traffic, down("frozen", group.sentinels[0]):
+        wait_until(lambda: check(service)["status"] == "warn")
+        tasks, attempts = service.tasks(), check(service)["attempts"]
+        wait_until(lambda: check(service)["attempts"] > attempts + 5)
         assert service.tasks() <= tasks + 5
-    assert steady.codes == {200}
+    assert traffic.codes == {200}
 
 
-async def test_a_crowd_asks_each_sentinel_once_and_does_not_wait_for_a_frozen_one(
+async def test_concurrent_searches_ask_each_sentinel_once_and_do_not_wait_for_a_frozen_one(
     group: dev.sentinel.Sentinels,
 ) -> None:
-    sentinel = resource(group)
+    sentinel = create_client(group)
 
-    def asked() -> int:
+    def connections() -> int:
         return int(group.sentinels[1].info("stats")["total_connections_received"])
 
     times = []
-    with lost("frozen", group.sentinels[0]):
-        before = asked()
+    with down("frozen", group.sentinels[0]):
+        before = connections()
         for _ in range(3):
             started = time.monotonic()
             found = await asyncio.gather(*(sentinel.discover_master("") for _ in range(200)))
             times.append(time.monotonic() - started)
             assert len(set(found)) == 1
-        assert asked() - before < 30  # ours, and those of the other sentinels
+        assert connections() - before < 30  # these, and those of the other sentinels
     assert min(times) < TIMEOUT
     await sentinel.close()
 
 
-def test_in_strict_mode_one_lost_sentinel_fails(
+def test_one_sentinel_down_fails_in_strict_mode(
     start_service: StartService, group: dev.sentinel.Sentinels
 ) -> None:
     service = start_service(
         REDIS_SENTINELS=group.url, REDIS_SENTINEL_STRICT="true", HEALTH_CHECK_INTERVAL=0.2
     )
     service.until_ready()
-    with lost("killed", group.sentinels[2]):
+    with down("killed", group.sentinels[2]):
         service.until_ready(503)
-        assert told_of(service)["error"] == "SentinelDown"
-        assert told_of(service)["sentinel-3"] == "TCP: ConnectionError"
+        assert check(service)["error"] == "SentinelDown"
+        assert check(service)["sentinel-3"] == "TCP: ConnectionError"
     service.until_ready()
 
 
 @each_way
-def test_a_lost_primary_fails_until_the_service_has_followed_the_failover(
+def test_primary_down_fails_until_the_service_has_followed_the_failover(
     service: Service, group: dev.sentinel.Sentinels, how: str
 ) -> None:
     primary = group.current_primary()
     assert primary
-    with Steady(service) as steady, lost(how, primary):
+    with Traffic(service) as traffic, down(how, primary):
         wait_until(lambda: service.probe("ready") in {503, 504})
-        assert told_of(service)["error"] in {"PrimaryTimeout", "PrimaryDown", "FailingOver"}
+        assert check(service)["error"] in {"PrimaryTimeout", "PrimaryDown", "FailingOver"}
         service.until_ready()
-        assert (told_of(service)["primary"], told_of(service)["failovers"]) == ("ok", 1)
+        assert (check(service)["primary"], check(service)["failovers"]) == ("ok", 1)
         assert service.check("redis")["observedValue"]["role"] == "primary"
-    assert steady.codes == {200}
-    [record] = service.records("the primary has moved")
-    now = group.current_primary()
-    assert now
-    assert (record["from"][1], record["to"][1]) == (primary.port, now.port)
+    assert traffic.codes == {200}
+    [record] = service.records("primary changed; reconnecting")
+    new = group.current_primary()
+    assert new
+    assert (record["from"][1], record["to"][1]) == (primary.port, new.port)
 
 
 @each_way
-async def test_the_check_says_what_the_sentinels_do_about_a_lost_primary(
+async def test_check_reports_the_failover_of_a_primary_that_is_down(
     group: dev.sentinel.Sentinels, how: str
 ) -> None:
     primary = group.current_primary()
     assert primary
-    sentinel = resource(group)
-    [check] = sentinel.checks()
-    await check.run()
-    said: list[str] = []
-    with lost(how, primary):
-        async with asyncio.timeout(30):
-            while not said or said[-1] != "pass":
-                try:
-                    result = await check.run()
-                    assert result
-                    said.append(result.status if said else "still fine")
-                except CheckFailed as fault:
-                    said.append(type(fault).__name__)
-                await asyncio.sleep(0.02)
-    assert said[0] == {"frozen": "PrimaryTimeout", "killed": "PrimaryDown"}[how]
-    assert "FailingOver" in said
+    sentinel = create_client(group)
+    [sentinel_check] = sentinel.checks()
+    await sentinel_check.run()
+    outcomes: list[str] = []
+
+    async def passes() -> bool:
+        try:
+            result = await sentinel_check.run()
+            assert result
+            outcomes.append(result.status)
+        except CheckFailed as error:
+            outcomes.append(type(error).__name__)
+        return outcomes[-1] == "pass" and len(outcomes) > 1
+
+    with down(how, primary):
+        await eventually(passes)
+    assert outcomes[0] == {"frozen": "PrimaryTimeout", "killed": "PrimaryDown"}[how]
+    assert "FailingOver" in outcomes
     await sentinel.close()
 
 
-def test_a_primary_that_was_made_a_replica_by_hand_is_not_taken_for_a_healthy_one(
+def test_primary_that_became_a_replica_by_hand_is_not_ready(
     service: Service, group: dev.sentinel.Sentinels
 ) -> None:
     primary = group.current_primary()
@@ -265,10 +266,10 @@ def test_a_primary_that_was_made_a_replica_by_hand_is_not_taken_for_a_healthy_on
     primary.ask("REPLICAOF", "127.0.0.1", "1")
     service.until_ready(503)
     assert service.check("redis")["error"] == "NotPrimary"
-    service.until_ready()  # the sentinels have made another one the primary
+    service.until_ready()  # the sentinels have promoted another one
 
 
-def test_a_planned_failover_is_followed_and_never_seen_by_a_probe_or_request(
+def test_planned_failover_fails_no_probe_and_no_request(
     service: Service, group: dev.sentinel.Sentinels
 ) -> None:
     codes = set()
@@ -277,18 +278,18 @@ def test_a_planned_failover_is_followed_and_never_seen_by_a_probe_or_request(
         codes.add(service.probe("ready"))
         return codes == {200}
 
-    with Steady(service) as steady:
+    with Traffic(service) as traffic:
         group.failover()
-        wait_until(lambda: not ready() or told_of(service)["failovers"])
+        wait_until(lambda: not ready() or check(service)["failovers"])
         wait_until(lambda: not ready() or group.answers())
-    assert codes | steady.codes == {200}
+    assert codes | traffic.codes == {200}
     wait_until(lambda: service.check("redis")["observedValue"]["replicas"] == 2)
 
 
-def test_without_the_whole_group_requests_go_on_and_it_is_found_again(
+def test_requests_succeed_while_the_whole_group_is_down(
     service: Service, group: dev.sentinel.Sentinels
 ) -> None:
-    with Steady(service) as steady:
+    with Traffic(service) as traffic:
         group.kill()
         try:
             service.until_ready(503)
@@ -296,21 +297,21 @@ def test_without_the_whole_group_requests_go_on_and_it_is_found_again(
         finally:
             group.start()
         service.until_ready()
-    assert steady.codes == {200}
+    assert traffic.codes == {200}
 
 
-def test_a_master_that_the_sentinels_do_not_watch_is_named(
+def test_unknown_master_has_its_own_error(
     start_service: StartService, group: dev.sentinel.Sentinels
 ) -> None:
     service = start_service(REDIS_SENTINELS=group.url, REDIS_SENTINEL_MASTER="other")
-    wait_until(lambda: told_of(service)["error"] == "MasterUnknown")
-    assert told_of(service)["sentinel-1"] == "watches no such primary"
+    wait_until(lambda: check(service)["error"] == "MasterUnknown")
+    assert check(service)["sentinel-1"] == "primary not monitored"
     assert service.probe("startup") == 503
 
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dev.sentinel.Sentinels]:
-    """A group with passwords: one of the data nodes, one of the sentinels."""
+    """A group with two passwords: one for the data nodes, one for the sentinels."""
     folder = tmp_path_factory.mktemp("locked")
     with dev.sentinel.Sentinels(folder, password="p@ss", sentinel_password="hunter2") as group:
         yield group
@@ -322,7 +323,7 @@ def change_password(sentinel: dev.sentinel_nodes.Member, password: str) -> None:
 
 
 @pytest.mark.parametrize("password", ["hunter3", None])
-def test_a_password_that_every_sentinel_refuses_is_named_with_its_layer(
+def test_password_that_every_sentinel_rejects_has_its_own_error(
     start_service: StartService, locked: dev.sentinel.Sentinels, password: str | None
 ) -> None:
     service = start_service(
@@ -330,11 +331,11 @@ def test_a_password_that_every_sentinel_refuses_is_named_with_its_layer(
         REDIS_SENTINELS=locked.url,
         **({"REDIS_SENTINEL_PASSWORD": password} if password else {}),
     )
-    wait_until(lambda: told_of(service)["error"] == "AuthenticationFailed")
-    assert told_of(service)["sentinel-1"] == "AUTH: AuthenticationError"
+    wait_until(lambda: check(service)["error"] == "AuthenticationFailed")
+    assert check(service)["sentinel-1"] == "AUTH: AuthenticationError"
 
 
-def test_a_sentinel_that_refuses_the_password_warns_and_all_of_them_fail_at_once(
+def test_password_that_one_sentinel_rejects_warns_and_fails_at_once_if_all_do(
     start_service: StartService, locked: dev.sentinel.Sentinels
 ) -> None:
     service = start_service(
@@ -342,18 +343,18 @@ def test_a_sentinel_that_refuses_the_password_warns_and_all_of_them_fail_at_once
         REDIS_SENTINELS=locked.url,
         REDIS_SENTINEL_PASSWORD="hunter2",
         HEALTH_CHECK_INTERVAL=0.2,
-        HEALTH_REDIS_SENTINEL_FAILURE_THRESHOLD=1000,  # only what is permanent fails
+        HEALTH_REDIS_SENTINEL_FAILURE_THRESHOLD=1000,  # only permanent failures fail
     )
     service.until_ready()
     first, *others = locked.sentinels
     try:
         change_password(first, "hunter3")
-        wait_until(lambda: told_of(service)["status"] == "warn")
-        assert told_of(service)["sentinel-1"] == "AUTH: AuthenticationError"
+        wait_until(lambda: check(service)["status"] == "warn")
+        assert check(service)["sentinel-1"] == "AUTH: AuthenticationError"
         for sentinel in others:
             change_password(sentinel, "hunter3")
         service.until_ready(503)
-        assert told_of(service)["error"] == "AuthenticationFailed"
+        assert check(service)["error"] == "AuthenticationFailed"
     finally:
         for sentinel in locked.sentinels:
             change_password(sentinel, "hunter2")

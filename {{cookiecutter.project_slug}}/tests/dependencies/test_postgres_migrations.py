@@ -13,6 +13,9 @@ import pytest
 
 from dev.postgres import Postgres
 
+from ..domain import TABLE
+from ..waiting import eventually
+
 PROJECT = Path(__file__).parents[2]
 REVISIONS = len(list((PROJECT / "migrations" / "versions").glob("*.py")))
 
@@ -25,20 +28,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 @pytest.fixture
 def database(server: Postgres) -> Postgres:
-    server.sql("DROP TABLE IF EXISTS items, alembic_version")
+    """An empty database."""
+    server.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION pg_database_owner")
     return server
 
 
 @pytest.fixture
 async def other(database: Postgres) -> AsyncIterator[asyncpg.Connection]:
-    """Another connection to the database, which somebody else uses."""
+    """Another client's connection to the database."""
     connection = await asyncpg.connect(database.url)
     yield connection
     await connection.close()
 
 
 def alembic(url: str | None, *command: str) -> dict[str, Any]:
-    """Return what runs alembic: the arguments of subprocess.run and of Popen."""
+    """Return the arguments of subprocess.run and Popen that run Alembic."""
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     return {
         "args": [sys.executable, "-m", "alembic", *command],
@@ -52,7 +56,7 @@ def alembic(url: str | None, *command: str) -> dict[str, Any]:
 
 @contextmanager
 def running(url: str, *command: str) -> Iterator[subprocess.Popen[str]]:
-    """Have alembic running; it ends at the latest with the block."""
+    """Run Alembic in the background, at most until the end of the block."""
     with subprocess.Popen(**alembic(url, *command)) as process:
         try:
             yield process
@@ -61,21 +65,21 @@ def running(url: str, *command: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def run(url: str | None, *command: str) -> str:
-    """Run alembic to its success, and return what it wrote."""
+    """Run Alembic, which must succeed, and return its output."""
     done = subprocess.run(**alembic(url, *command), check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return str(done.stdout + done.stderr)
 
 
-def refused(url: str | None, *command: str) -> str:
-    """Run alembic to its failure, and return what it wrote, less its own greeting."""
+def run_failing(url: str | None, *command: str) -> str:
+    """Run Alembic, which must fail, and return its output without the usual first lines."""
     done = subprocess.run(**alembic(url, *command), check=False, timeout=60)
     assert done.returncode != 0
     lines = (done.stderr + done.stdout).splitlines()
     return "\n".join(line for line in lines if not line.startswith(("Context impl", "Will assume")))
 
 
-def test_migrations_make_what_the_models_say_and_can_be_taken_back(database: Postgres) -> None:
+def test_migrations_match_the_tables_and_can_be_downgraded(database: Postgres) -> None:
     run(database.url, "upgrade", "head")
     assert "No new upgrade operations detected." in run(database.url, "check")
     run(database.url, "downgrade", "base")
@@ -86,35 +90,42 @@ def test_migrations_make_what_the_models_say_and_can_be_taken_back(database: Pos
 def test_replicas_that_start_together_migrate_once(database: Postgres) -> None:
     with ExitStack() as stack:
         replicas = [stack.enter_context(running(database.url, "upgrade", "head")) for _ in "1234"]
-        errors = [replica.communicate(timeout=60)[1] for replica in replicas]
-    assert [replica.returncode for replica in replicas] == [0] * 4, errors
-    assert sum("Running upgrade" in said for said in errors) == 1
-    assert sum(said.count("Running upgrade") for said in errors) == REVISIONS
+        outputs = [replica.communicate(timeout=60)[1] for replica in replicas]
+    assert [replica.returncode for replica in replicas] == [0] * 4, outputs
+    assert sum("Running upgrade" in output for output in outputs) == 1
+    assert sum(output.count("Running upgrade") for output in outputs) == REVISIONS
 
 
-async def test_a_migration_that_waits_its_turn_blocks_nobody_and_goes_on_afterwards(
+async def test_waiting_migration_blocks_no_statement_and_continues_afterwards(
     database: Postgres, other: asyncpg.Connection
 ) -> None:
-    await other.execute("CREATE TABLE IF NOT EXISTS pages (id int)")
+    await other.execute("CREATE TABLE pages (id int)")
     assert await other.fetchval("SELECT pg_try_advisory_lock(27422255623596387)")
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%try_advisory%' AND pid <> "
+    query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%try_advisory%' AND pid <> "
     with running(database.url, "upgrade", "head") as process:
-        while not await other.fetchval(f"{waiting} pg_backend_pid()"):
+
+        async def is_waiting() -> bool:
             assert process.poll() is None
+            return bool(await other.fetchval(f"{query} pg_backend_pid()"))
+
+        await eventually(is_waiting)
         await other.execute("CREATE INDEX CONCURRENTLY ON pages (id)")
         await other.close()
         assert process.communicate(timeout=60)[1].count("Running upgrade") == REVISIONS
 
 
-async def test_a_migration_does_not_wait_long_for_a_table_in_use(
+async def test_migration_gives_up_soon_on_a_table_in_use(
     database: Postgres, other: asyncpg.Connection
 ) -> None:
     run(database.url, "upgrade", "head")
     async with other.transaction():
-        await other.execute("SELECT FROM items")
-        said = refused(database.url, "downgrade", "base")
-    assert said.endswith("A migration waited 3s for a table in use and was undone; try again.")
-    assert run(database.url, "current").startswith("0001")  # the one that made the table
+        await other.execute(f"SELECT FROM {TABLE}")
+        output = run_failing(database.url, "downgrade", "base")
+    assert output.endswith(
+        "A migration waited 3s for a table in use and was rolled back; try again."
+    )
+    assert database.sql(f"SELECT to_regclass('{TABLE}')") == TABLE
+    assert run(database.url, "upgrade", "head")
 
 
 @pytest.mark.parametrize(
@@ -125,18 +136,19 @@ async def test_a_migration_does_not_wait_long_for_a_table_in_use(
         ("postgresql://user:pass@127.0.0.1:1/db", "FAILED: The database cannot be reached: "),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(url: str | None, sentence: str) -> None:
-    said = refused(url, "upgrade", "head")
-    assert said.startswith(sentence)
-    assert "\n" not in said
-    assert "pass@" not in said
+def test_unusable_url_is_reported_in_one_line(url: str | None, sentence: str) -> None:
+    output = run_failing(url, "upgrade", "head")
+    assert output.startswith(sentence)
+    assert "\n" not in output
+    assert "pass@" not in output
 
 
-def test_a_wrong_password_is_said_in_one_line(server: Postgres) -> None:
-    said = refused(f"postgresql://somebody:pass@127.0.0.1:{server.port}/db", "current")
-    assert said.startswith("FAILED: The database cannot be reached: password authentication failed")
-    assert "\n" not in said
+def test_wrong_password_is_reported_in_one_line(server: Postgres) -> None:
+    output = run_failing(f"postgresql://somebody:pass@127.0.0.1:{server.port}/db", "current")
+    expected = "FAILED: The database cannot be reached: password authentication failed"
+    assert output.startswith(expected)
+    assert "\n" not in output
 
 
-def test_the_sql_can_be_printed_without_a_database() -> None:
-    assert "CREATE TABLE items" in run(None, "upgrade", "head", "--sql")
+def test_sql_is_printed_without_a_database() -> None:
+    assert "CREATE TABLE" in run(None, "upgrade", "head", "--sql")

@@ -1,4 +1,4 @@
-"""Calls to another service by gRPC: what a request sees of it, and how soon it is back."""
+"""Calls to another gRPC service: what a request sees, and how soon it recovers."""
 
 import asyncio
 import contextlib
@@ -13,11 +13,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 from dev.grpc import SERVICE, Downstream
 
 from reference_service.api import errors
-from reference_service.dependencies.grpc.calls import ServiceUnavailableError
-from reference_service.dependencies.grpc.client import (
-    Grpc,
-    GrpcSettings,
-)
+from reference_service.dependencies.grpc import Grpc, GrpcSettings
+from reference_service.dependencies.grpc.failures import ServiceUnavailableError
+
+from ..waiting import eventually
 
 RECOVERY = 2.0
 SLACK = 1.5
@@ -31,7 +30,7 @@ def downstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Downstream]
 
 @contextlib.asynccontextmanager
 async def client_of(address: str) -> AsyncIterator[Grpc]:
-    """A client of one service, named `orders`."""
+    """Yield a client of one service, named `orders`."""
     client = Grpc(GrpcSettings(targets=f"orders={address}/{SERVICE}"))  # type: ignore[arg-type]
     try:
         yield client
@@ -40,10 +39,12 @@ async def client_of(address: str) -> AsyncIterator[Grpc]:
 
 
 async def call(client: Grpc) -> str:
-    """Make a unary call as a request would; here the health service stands for the service."""
+    """Make a unary call as a request would, here to the health service."""
     request = health_pb2.HealthCheckRequest(service=SERVICE)
-    answer = await health_pb2_grpc.HealthStub(client.channel("orders")).Check(request, timeout=0.5)
-    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+    response = await health_pb2_grpc.HealthStub(client.channel("orders")).Check(
+        request, timeout=0.5
+    )
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
 
 
 async def check(client: Grpc) -> None:
@@ -52,37 +53,37 @@ async def check(client: Grpc) -> None:
         await only.run()
 
 
-class Refusal:
-    """A server that takes connections and does nothing, or closes them at once."""
+class BrokenServer:
+    """A server that accepts connections and does nothing, or closes them at once."""
 
     def __init__(self, *, closes: bool) -> None:
-        self.taken: list[float] = []
-        """When each connection came."""
+        self.accepted: list[float] = []
+        """When each connection was accepted."""
         self._closes = closes
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[Grpc]:
-        async with await asyncio.start_server(self._take, "127.0.0.1", 0) as server:
+        async with await asyncio.start_server(self._accept, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             async with client_of(f"127.0.0.1:{port}") as client:
                 yield client
 
-    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.taken.append(asyncio.get_running_loop().time())
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted.append(asyncio.get_running_loop().time())
         if not self._closes:
             with contextlib.suppress(ConnectionError):
                 await reader.read()
         writer.close()
 
 
-async def test_a_call_that_does_not_reach_the_service_is_answered_503_and_reported(
+async def test_call_that_does_not_reach_the_service_returns_503_and_is_reported(
     downstream: Downstream,
 ) -> None:
-    suspected: list[str] = []
+    reported: list[str] = []
     app = FastAPI()
     errors.install(app, Grpc.unavailable_errors)
     async with client_of(downstream.address) as client:
-        client.on_failure(suspected.append)
+        client.on_failure(reported.append)
 
         @app.get("/")
         async def ask() -> str:
@@ -92,8 +93,8 @@ async def test_a_call_that_does_not_reach_the_service_is_answered_503_and_report
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as http:
 
             async def request() -> tuple[int, list[str]]:
-                suspected.clear()
-                return (await http.get("/")).status_code, suspected
+                reported.clear()
+                return (await http.get("/")).status_code, reported
 
             try:
                 assert await request() == (200, [])
@@ -110,66 +111,70 @@ async def test_a_call_that_does_not_reach_the_service_is_answered_503_and_report
             assert await request() == (200, [])
 
 
-async def test_a_service_that_is_away_is_tried_every_second_so_that_it_is_soon_back() -> None:
-    away = Refusal(closes=True)
-    async with away.client() as client, asyncio.timeout(20):
+async def test_client_reconnects_to_an_unavailable_service_every_second() -> None:
+    server = BrokenServer(closes=True)
+
+    async def eight_attempts() -> bool:
+        return len(server.accepted) >= 8
+
+    async with server.client() as client:
         with pytest.raises(ServiceUnavailableError):
             await call(client)
-        while len(away.taken) < 8:
-            await asyncio.sleep(0.05)
-    assert max(later - earlier for earlier, later in pairwise(away.taken)) <= RECOVERY + SLACK
+        await eventually(eight_attempts, within=20)
+    gaps = [later - earlier for earlier, later in pairwise(server.accepted)]
+    assert max(gaps) <= RECOVERY + SLACK
 
 
-async def test_a_check_that_was_given_up_connects_no_more() -> None:
-    frozen = Refusal(closes=False)
-    async with frozen.client() as client:
+async def test_abandoned_check_does_not_connect_again() -> None:
+    server = BrokenServer(closes=False)
+    async with server.client() as client:
         with pytest.raises(TimeoutError) as _held:
             await check(client)
-        await asyncio.sleep(2.5)  # a channel tries for a second, and again
-    assert len(frozen.taken) == 1
+        await asyncio.sleep(2.5)  # an open channel would try again after a second
+    assert len(server.accepted) == 1
 
 
-class Relay:
-    """A way to a server that can forget its connections: they stay open and nothing passes."""
+class Proxy:
+    """A TCP proxy that can silence its connections: they stay open and forward nothing."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._forgotten: set[asyncio.StreamWriter] = set()
+        self._silenced: set[asyncio.StreamWriter] = set()
         self._open: list[asyncio.StreamWriter] = []
-        self._passing = asyncio.TaskGroup()
+        self._tasks = asyncio.TaskGroup()
 
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
-        """Give the address to connect to."""
-        async with self._passing, await asyncio.start_server(self._relay, "127.0.0.1", 0) as server:
+        """Yield the address of the proxy."""
+        async with self._tasks, await asyncio.start_server(self._accept, "127.0.0.1", 0) as server:
             yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
             for writer in self._open:
                 writer.close()
 
-    def forget(self) -> None:
-        self._forgotten.update(self._open)
+    def silence(self) -> None:
+        self._silenced.update(self._open)
 
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._port)
-        self._open += [writer, back]
-        self._passing.create_task(self._pass_on(reader, back))
-        self._passing.create_task(self._pass_on(there, writer))
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._open += [writer, upstream_writer]
+        self._tasks.create_task(self._forward(reader, upstream_writer))
+        self._tasks.create_task(self._forward(upstream_reader, writer))
 
-    async def _pass_on(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    async def _forward(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(65536):
-            if target not in self._forgotten:
+            if target not in self._silenced:
                 target.write(data)
         target.close()
 
 
-async def test_a_connection_that_hangs_for_good_is_replaced_once_the_check_has_replaced_its_own(
+async def test_hung_connection_is_replaced_after_the_check_replaced_its_own(
     downstream: Downstream,
 ) -> None:
-    relay = Relay(downstream.port)
-    async with relay.serve() as address, client_of(address) as client:
+    proxy = Proxy(downstream.port)
+    async with proxy.serve() as address, client_of(address) as client:
         await check(client)
         await call(client)
-        relay.forget()
+        proxy.silence()
         with pytest.raises(TimeoutError):
             await check(client)
         with pytest.raises(ServiceUnavailableError):
@@ -178,17 +183,17 @@ async def test_a_connection_that_hangs_for_good_is_replaced_once_the_check_has_r
         assert await call(client) == "SERVING"
 
 
-async def test_a_call_outlives_the_channel_it_was_made_on(downstream: Downstream) -> None:
+async def test_call_completes_after_its_channel_was_replaced(downstream: Downstream) -> None:
     async with client_of(downstream.address) as client:
         calls = []
         for _ in range(3):
             calls.append(asyncio.create_task(call(client)))
-            await asyncio.sleep(0)  # it is made, and no more
+            await asyncio.sleep(0)  # the call has started, nothing more
             client._replace_channel("orders")
         assert await asyncio.gather(*calls) == ["SERVING"] * 3
 
 
-async def test_an_unknown_service_is_a_mistake_of_the_program(downstream: Downstream) -> None:
+async def test_unknown_service_name_raises_key_error(downstream: Downstream) -> None:
     async with client_of(downstream.address) as client:
         with pytest.raises(KeyError):
             client.channel("customers")

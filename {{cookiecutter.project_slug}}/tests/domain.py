@@ -1,0 +1,14 @@
+"""What the tests of the whole service know about the example domain.
+
+A team that replaces the example changes this file and the folder `tests/items`.
+"""
+
+PATH = "/items"
+NEW = {"name": "Lamp"}
+"""A body that POST accepts."""
+CHANGE = {"name": "Torch"}
+"""A body that PATCH accepts."""
+
+TABLE = "items"  # feature: postgres
+INSERT_ROW = "INSERT INTO items (name) VALUES ('Lamp') RETURNING id"  # feature: postgres
+INSERT_ROWS = "INSERT INTO items (name) SELECT generate_series(1, $1::int)"  # feature: postgres
