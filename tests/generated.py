@@ -1,4 +1,4 @@
-"""A generated service and its commands, run as its owners would run them."""
+"""Run the commands of a generated service as its owner does."""
 
 import json
 import os
@@ -15,18 +15,18 @@ from dev.ports import free_port
 
 from tools.generate import environment
 
-PATIENCE = 60.0
-"""Seconds for what takes a moment, unless the machine is very busy."""
-SEAMS = "tests/items tests/service/test_lifecycle.py tests/service/test_requests.py"
-"""The tests of where features meet."""
+PROBE_TIMEOUT = 60.0
+"""Seconds for the probes to pass and for the processes to end, on a busy machine."""
+INTEGRATION_TESTS = "tests/items tests/service/test_lifecycle.py tests/service/test_requests.py"
+"""The tests of code in which several features meet."""
 
 
 @dataclass(frozen=True)
 class Service:
     """A generated service.
 
-    variables: what its commands have in their environment, beside ours. owner: the id of the user
-    who runs them, if not ours.
+    variables: added to the environment of its commands. owner: the id of the user who runs them,
+    None for the current user.
     """
 
     name: str
@@ -35,31 +35,31 @@ class Service:
     owner: int | None = None
 
     def environment(self, **variables: str) -> dict[str, str]:
-        """Return what its commands have, with nothing of ours in their way."""
-        # There may be another service beside it.
+        """Return the environment of its commands, without the variables of the template."""
+        # Another service can run at the same time.
         return environment() | {"WORKERS": "2"} | dict(self.variables) | variables
 
     def make(self, target: str, **variables: str) -> None:
-        """Run a target of its Makefile, which must succeed."""
+        """Run a target of its Makefile. It must succeed."""
         with self._started(target, variables, subprocess.PIPE) as running:
-            said, _ = running.communicate()
-        assert running.returncode == 0, said
+            output, _ = running.communicate()
+        assert running.returncode == 0, output
 
-    def serve_and_leave(self) -> None:
-        """Serve it on its servers until its probes pass; they must, and it must end."""
-        self.make("settings")  # the least that sets it up
+    def serve_until_probes_pass(self) -> None:
+        """Run `make dev` until the probes pass, then interrupt it. All its processes must end."""
+        self.make("settings")  # the fastest target that sets it up
         port = str(free_port())
         ports = {"SERVICE_PORT": port, "SERVICE_MANAGEMENT_PORT": str(free_port())}
         with (self.folder.parent / "dev.log").open("w+") as log:
-            serving = self._started("dev", ports, log, group=0)  # as a shell does, for Ctrl-C
+            serving = self._started("dev", ports, log, group=0)  # like a shell, for Ctrl-C
             try:
-                answers = [until_passed(port, probe) for probe in ("ready", "startup", "live")]
+                statuses = [wait_for_pass(port, probe) for probe in ("ready", "startup", "live")]
             finally:
                 os.killpg(serving.pid, signal.SIGINT)
-                serving.wait(PATIENCE)
+                serving.wait(PROBE_TIMEOUT)
                 log.seek(0)
-            assert answers == ["pass"] * 3, log.read()
-        assert asked(port, "live") is None
+            assert statuses == ["pass"] * 3, log.read()
+        assert probe_status(port, "live") is None
 
     def _started(
         self,
@@ -82,16 +82,16 @@ class Service:
         )
 
 
-def until_passed(port: str, probe: str) -> str | None:
-    """Ask a probe until it passes, or for too long; return what it said last."""
-    deadline = time.monotonic() + PATIENCE
-    while (said := asked(port, probe)) != "pass" and time.monotonic() < deadline:
+def wait_for_pass(port: str, probe: str) -> str | None:
+    """Request a probe until it passes or the timeout ends, and return its last status."""
+    deadline = time.monotonic() + PROBE_TIMEOUT
+    while (status := probe_status(port, probe)) != "pass" and time.monotonic() < deadline:
         time.sleep(0.1)
-    return said
+    return status
 
 
-def asked(port: str, probe: str) -> str | None:
-    """Return the status that a probe tells, or None if nobody answers, or not with 200."""
+def probe_status(port: str, probe: str) -> str | None:
+    """Return the status in the response of a probe, or None if the response is not 200."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/{probe}", timeout=5) as answer:
             status: str = json.load(answer)["status"]

@@ -1,4 +1,4 @@
-"""Where the template is, and how its tests make a project and look at it."""
+"""The path of the template folder, and functions to generate a project and to read it."""
 
 import hashlib
 from collections.abc import Callable
@@ -14,22 +14,24 @@ Generate = Callable[..., Path]
 
 
 def generate_in(folder: Path, **answers: object) -> Path:
-    """Generate a project below `folder` from the answers given, and the defaults for the rest."""
+    """Generate a project below `folder` from the given answers, else from the defaults."""
     return generate(folder / "out", **answers)
 
 
 def files(root: Path) -> list[Path]:
-    """List the files of a project, without what building and running left there."""
+    """List the files of a project without build artifacts."""
 
-    def is_left(path: Path) -> bool:
+    def is_build_artifact(path: Path) -> bool:
         parts = path.relative_to(root).parts
         return any(fnmatch(part, pattern) for part in parts for pattern in BUILD_ARTIFACTS)
 
-    return [path for path in sorted(root.rglob("*")) if path.is_file() and not is_left(path)]
+    return [
+        path for path in sorted(root.rglob("*")) if path.is_file() and not is_build_artifact(path)
+    ]
 
 
 def fingerprint(root: Path) -> dict[str, tuple[int, str]]:
-    """Map every path below `root` to its mode and the hash of its content."""
+    """Map each path below `root` to its mode and the hash of its content."""
     return {
         str(path.relative_to(root)): (
             path.stat().st_mode,

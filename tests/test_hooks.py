@@ -1,4 +1,4 @@
-"""What both hooks promise whatever is answered: they are small, plain and stay in their folder."""
+"""Properties of both hooks: few imports, no templates, no changes outside the new folder."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ HOOKS = sorted((ROOT / "hooks").glob("*.py"))
 
 
 @pytest.mark.parametrize("hook", HOOKS, ids=lambda path: path.stem)
-def test_a_hook_imports_nothing_that_could_reach_out(hook: Path) -> None:
+def test_hook_imports_only_harmless_modules(hook: Path) -> None:
     imported = set()
     for node in ast.walk(ast.parse(hook.read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -25,16 +25,16 @@ def test_a_hook_imports_nothing_that_could_reach_out(hook: Path) -> None:
 
 
 @pytest.mark.parametrize("hook", HOOKS, ids=lambda path: path.stem)
-def test_a_hook_is_rendered_only_where_the_answers_go_in(hook: Path) -> None:
+def test_hook_has_one_jinja_expression_for_the_answers(hook: Path) -> None:
     (mark,) = re.findall(r"\{[{%#].*", hook.read_text("utf-8"))
     assert mark.startswith('{{ cookiecutter | tojson }}""")')
 
 
-def test_generating_touches_nothing_outside_the_new_folder(
+def test_generation_changes_nothing_outside_the_new_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
-    for name in (".venv/x", "uv.lock", "reference_service/x", "out/neighbour/uv.lock"):
+    for name in (".venv/x", "uv.lock", "reference_service/x", "out/neighbor/uv.lock"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text("Reference Service  # feature: redis\n")
     monkeypatch.setenv("HOME", str(home))
@@ -42,16 +42,16 @@ def test_generating_touches_nothing_outside_the_new_folder(
     before = fingerprint(home)
     made = generate_in(home, redis=False)
     assert made == home / "out" / "truthful-service"
-    cookiecutters_own = {"cookiecutter.yaml", "replay", f"replay/{ROOT.name}.json"}
+    of_cookiecutter = {"cookiecutter.yaml", "replay", f"replay/{ROOT.name}.json"}
     after = {
         path: content
         for path, content in fingerprint(home).items()
-        if not (home / path).is_relative_to(made) and path not in cookiecutters_own
+        if not (home / path).is_relative_to(made) and path not in of_cookiecutter
     }
     assert after == before
 
 
-def test_the_template_is_only_read(generate: Generate) -> None:
+def test_generation_does_not_change_the_template(generate: Generate) -> None:
     def content() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in [*HOOKS, *files(TEMPLATE)]}
 

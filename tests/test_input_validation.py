@@ -1,4 +1,4 @@
-"""Hostile answers: each is refused with its sentence, or becomes exactly what was answered."""
+"""Each unusual answer is rejected with its sentence, or appears in the service unchanged."""
 
 import ast
 import subprocess
@@ -67,7 +67,7 @@ LONG = "x" * 80
         ("postgres", 1, 'postgres "1" is neither true nor false'),
     ],
 )
-def test_a_bad_answer_is_refused_with_its_sentence_and_leaves_nothing(
+def test_invalid_answer_is_rejected_with_its_sentence_and_leaves_no_files(
     generate: Generate,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
@@ -77,12 +77,12 @@ def test_a_bad_answer_is_refused_with_its_sentence_and_leaves_nothing(
 ) -> None:
     with pytest.raises(FailedHookException):
         generate(**{question: answer})
-    (said,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith(question)]
-    assert sentence in said
+    (error,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith(question)]
+    assert sentence in error
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_feature_without_what_it_needs_is_refused(
+def test_feature_without_a_required_feature_is_rejected(
     generate: Generate, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(FailedHookException):
@@ -94,16 +94,16 @@ def test_a_feature_without_what_it_needs_is_refused(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_every_fault_is_reported_at_once(
+def test_all_errors_are_reported_at_once(
     generate: Generate, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(FailedHookException):
         generate(project_slug="Bad", package_name="import", author="", redis=None)
-    said = [line.split()[0] for line in capfd.readouterr().err.splitlines()]
-    assert said == ["author", "package_name", "project_slug", "redis"]
+    reported = [line.split()[0] for line in capfd.readouterr().err.splitlines()]
+    assert reported == ["author", "package_name", "project_slug", "redis"]
 
 
-def test_a_folder_that_holds_something_already_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_existing_folder_with_files_is_rejected_and_unchanged(tmp_path: Path) -> None:
     mine = tmp_path / "out" / "truthful-service"
     mine.mkdir(parents=True)
     (mine / "uv.lock").write_text("mine")
@@ -129,7 +129,7 @@ def test_a_folder_that_holds_something_already_is_refused_and_left_alone(tmp_pat
         (LONG, "x" * 40),
     ],
 )
-def test_the_slug_that_is_offered_is_a_good_one(generate: Generate, name: str, slug: str) -> None:
+def test_default_slug_of_any_name_is_valid(generate: Generate, name: str, slug: str) -> None:
     made = generate(project_name=name)
     assert made.name == slug
     assert (made / "src" / slug.replace("-", "_")).is_dir()
@@ -149,9 +149,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("answer", HOSTILE)
-def test_a_strange_answer_becomes_exactly_what_was_answered(
-    generate: Generate, answer: str
-) -> None:
+def test_unusual_answer_appears_unchanged_in_the_metadata(generate: Generate, answer: str) -> None:
     made = generate(project_name=answer, description=answer, author=answer, project_slug="orders")
     project = tomllib.loads((made / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["description"] == answer
@@ -170,7 +168,7 @@ def test_a_strange_answer_becomes_exactly_what_was_answered(
     ("slug", "package"),
     [("reference-service", "reference_service"), ("a", "b"), ("x" * 40, "y" * 40)],
 )
-def test_a_name_may_be_the_templates_own_or_very_short_or_long(
+def test_names_can_be_placeholders_or_have_the_shortest_or_longest_length(
     generate: Generate, slug: str, package: str
 ) -> None:
     made = generate(project_slug=slug, package_name=package, project_name="Reference Service")
@@ -181,7 +179,7 @@ def test_a_name_may_be_the_templates_own_or_very_short_or_long(
 def cookiecutter_command(
     folder: Path, *options: str, typed: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run cookiecutter as people do, with what they type."""
+    """Run cookiecutter as a command. `typed` is its standard input."""
     files = ["--config-file", str(settings(folder)), "--output-dir", str(folder / "out")]
     return subprocess.run(
         [sys.executable, "-m", "cookiecutter", str(ROOT), *files, *options],
@@ -192,13 +190,13 @@ def cookiecutter_command(
     )
 
 
-def test_answers_on_the_command_line_are_templates_to_cookiecutter_itself(tmp_path: Path) -> None:
+def test_command_line_answer_is_rendered_as_a_template_by_cookiecutter(tmp_path: Path) -> None:
     ended = cookiecutter_command(tmp_path, "--no-input", "project_name=Version {{ 6 * 7 }}")
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "out" / "version-42").is_dir()
 
 
-def test_answers_that_are_typed_are_not_but_an_update_would_run_them(tmp_path: Path) -> None:
+def test_typed_answer_with_a_template_is_rejected(tmp_path: Path) -> None:
     ended = cookiecutter_command(tmp_path, typed="Version {{ 6 * 7 }}" + "\n" * 20)
     assert ended.returncode == 1
     assert (
@@ -207,7 +205,7 @@ def test_answers_that_are_typed_are_not_but_an_update_would_run_them(tmp_path: P
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_the_answers_of_the_defaults_have_no_fault() -> None:
+def test_valid_answers_have_no_errors() -> None:
     assert (
         list(pre_gen_project.find_errors({"project_name": "A", "redis": True, "_template": ""}))
         == []

@@ -1,4 +1,4 @@
-"""Exact versions: what is written, and that nothing is left unpinned or unnamed."""
+"""`make pins` writes exact versions, and every package is pinned and reserved as a name."""
 
 import tomllib
 from pathlib import Path
@@ -25,9 +25,9 @@ def lists(folder: Path) -> dict[str, list[str]]:
 
 
 @EACH
-def test_every_direct_requirement_allows_the_version_that_is_pinned(folder: Path) -> None:
+def test_direct_requirements_allow_the_pinned_versions(folder: Path) -> None:
     pinned = {Requirement(pin).name: pin for pin in lists(folder)["constraint-dependencies"]}
-    for line in pins.required((folder / "pyproject.toml").read_text("utf-8")):
+    for line in pins.direct_requirements((folder / "pyproject.toml").read_text("utf-8")):
         wanted = Requirement(line)
         (exact,) = Requirement(pinned[canonicalize_name(wanted.name)]).specifier
         assert exact.operator == "=="
@@ -35,24 +35,26 @@ def test_every_direct_requirement_allows_the_version_that_is_pinned(folder: Path
 
 
 @EACH
-def test_no_requirement_says_where_it_comes_from(folder: Path) -> None:
+def test_requirements_name_no_package_index(folder: Path) -> None:
     assert "://" not in (folder / "pyproject.toml").read_text("utf-8")
 
 
-def test_the_generated_workflow_checks_the_chart_with_versions_that_are_pinned_here() -> None:
+def test_generated_chart_workflow_uses_the_pinned_versions() -> None:
     pinned = {*lists(ROOT)["constraint-dependencies"], *lists(SCANNER)["constraint-dependencies"]}
-    named = [line for line in pins.CHECKS.read_text("utf-8").splitlines() if line[0] != "#"]
+    named = [
+        line for line in pins.CHART_REQUIREMENTS.read_text("utf-8").splitlines() if line[0] != "#"
+    ]
     assert named
     assert set(named) <= pinned
 
 
-def test_every_pin_is_a_name_that_no_service_may_take() -> None:
+def test_every_pinned_package_is_reserved_as_a_name() -> None:
     names = {Requirement(pin).name for found in lists(TEMPLATE).values() for pin in found}
     assert names == set(pre_gen_project.DISTRIBUTIONS.split())
     assert {name.replace("-", "_") for name in names} <= set(pre_gen_project.MODULES.split())
 
 
-def test_a_marker_stays_only_where_it_tells_versions_apart() -> None:
+def test_marker_is_kept_only_if_a_package_has_several_versions() -> None:
     printed = """
         one==1.0 ; sys_platform == 'win32'
         Two_b==2.0 ; python_full_version < '3.12'
@@ -67,25 +69,25 @@ def test_a_marker_stays_only_where_it_tells_versions_apart() -> None:
     }
 
 
-def test_a_pin_is_tagged_with_every_feature_that_brings_it_in() -> None:
+def test_pin_is_tagged_with_every_feature_that_requires_it() -> None:
     found = {"one": ["one==1"], "two": ["two==2"]}
-    assert pins.written("key", found, {"two": ["redis", "kafka"]}) == (
+    assert pins.format_pins("key", found, {"two": ["redis", "kafka"]}) == (
         'key = [\n    "one==1",\n    "two==2", # feature: redis, kafka\n]'
     )
 
 
-def test_a_pin_with_a_marker_is_written_such_that_it_is_read_back() -> None:
+def test_pin_with_a_marker_is_readable_after_writing() -> None:
     pin = 'one==1 ; python_full_version < "3.12"'
-    (read,) = tomllib.loads(pins.written("key", {"one": [pin]}, {}))["key"]
+    (read,) = tomllib.loads(pins.format_pins("key", {"one": [pin]}, {}))["key"]
     assert str(Requirement(read)) == str(Requirement(pin))
 
 
-def test_only_the_list_itself_is_rewritten() -> None:
+def test_replace_changes_only_the_list() -> None:
     text = 'before = 1\nkey = [\n    "old==1",\n]\nother = [\n    "kept==1",\n]\n'
     new = text.replace("old==1", "new==2")
     assert pins.replace(text, "key = [", "]", 'key = [\n    "new==2",\n]') == new
 
 
-def test_a_list_that_is_missing_is_an_error_and_not_passed_over() -> None:
-    with pytest.raises(SystemExit, match=r"'key = \[' must begin exactly one block, and begins 0"):
+def test_missing_list_is_an_error() -> None:
+    with pytest.raises(SystemExit, match=r"'key = \[' must start exactly one block, but starts 0"):
         pins.replace("nothing", "key = [", "]", "")

@@ -1,4 +1,4 @@
-"""What the second hook does to a copy of the template folder, on small ones made for it."""
+"""The second hook deletes and renames in a copy of the template folder: small invented ones."""
 
 import ast
 import json
@@ -27,11 +27,11 @@ ANSWERS = {
     "github": False,
 }
 
-Grow = Callable[..., Path]
+Run = Callable[..., Path]
 
 
 @pytest.fixture
-def grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Grow:
+def run_hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the hook on a folder of the files given, and return the folder."""
     monkeypatch.setattr(post_gen_project, "FEATURES", {"postgres": [], "redis": [], "github": []})
 
@@ -57,9 +57,9 @@ def grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Grow:
         ("none of them  # feature: redis, github", None),
         ("both of them  # feature: postgres+core", "both of them"),
         ("only one of them  # feature: postgres+redis", None),
-        ("a pair or another  # feature: postgres+redis, postgres+core", "a pair or another"),
-        ("ours  # feature: core", "ours"),
-        ("theirs  # feature: edge", None),
+        ("one of two pairs  # feature: postgres+redis, postgres+core", "one of two pairs"),
+        ("chosen tier  # feature: core", "chosen tier"),
+        ("other tier  # feature: edge", None),
         ("never  # feature: template", None),
         ("# feature: postgres", ""),
         ("prose <!-- feature: postgres -->", "prose"),
@@ -67,80 +67,80 @@ def grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Grow:
         ('says "# feature: redis"', 'says "# feature: redis"'),
     ],
 )
-def test_a_line_stays_when_a_feature_of_its_tag_was_chosen_and_loses_the_tag(
-    grow: Grow, line: str, kept: str | None
+def test_line_of_a_chosen_feature_is_kept_without_its_tag(
+    run_hook: Run, line: str, kept: str | None
 ) -> None:
-    made = (grow({"file.txt": f"before\n{line}\nafter\n"}) / "file.txt").read_text()
+    made = (run_hook({"file.txt": f"before\n{line}\nafter\n"}) / "file.txt").read_text()
     assert made == "".join(f"{each}\n" for each in ("before", kept, "after") if each is not None)
 
 
-def test_a_tag_that_names_no_feature_stops_the_hook_and_says_where(grow: Grow) -> None:
+def test_tag_with_an_unknown_feature_stops_the_hook_with_its_place(run_hook: Run) -> None:
     with pytest.raises(TemplateError, match=r"file\.txt:2 .*unknown feature: \{'postgers'\}"):
-        grow({"file.txt": "one\ntwo  # feature: postgers\n"})
+        run_hook({"file.txt": "one\ntwo  # feature: postgers\n"})
 
 
-def test_an_object_of_a_json_document_is_tagged_by_its_comment(grow: Grow) -> None:
+def test_comment_tags_its_json_object(run_hook: Run) -> None:
     document = {
         "plain": {"$comment": "as it is", "null": None},
-        "mine": {"$comment": "feature: postgres", "deeper": {"$comment": "feature: core"}},
+        "chosen": {"$comment": "feature: postgres", "deeper": {"$comment": "feature: core"}},
         "declined": {"$comment": "feature: postgres+redis", "deeper": {}},
     }
-    root = grow({"tagged.json": json.dumps(document), "plain.json": '{"a":   1}'})
-    kept = {"plain": {"$comment": "as it is", "null": None}, "mine": {"deeper": {}}}
+    root = run_hook({"tagged.json": json.dumps(document), "plain.json": '{"a":   1}'})
+    kept = {"plain": {"$comment": "as it is", "null": None}, "chosen": {"deeper": {}}}
     assert json.loads((root / "tagged.json").read_text()) == kept
     assert (root / "plain.json").read_text() == '{"a":   1}'
     schema = {"properties": {"a": {"$comment": "feature: redis"}, "b": {}}, "required": ["a", "b"]}
-    root = grow({"tagged.json": json.dumps(schema)})
+    root = run_hook({"tagged.json": json.dumps(schema)})
     kept = {"properties": {"b": {}}, "required": ["b"]}
     assert json.loads((root / "tagged.json").read_text()) == kept
     with pytest.raises(TemplateError, match=r"tagged\.json is tagged with an unknown feature"):
-        grow({"tagged.json": '{"a": {"$comment": "feature: postgers"}}'})
+        run_hook({"tagged.json": '{"a": {"$comment": "feature: postgers"}}'})
 
 
-def test_what_is_a_link_in_the_template_is_one_again_and_goes_with_its_feature(
-    grow: Grow, monkeypatch: pytest.MonkeyPatch
+def test_copied_link_becomes_a_link_and_is_deleted_with_its_feature(
+    run_hook: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(post_gen_project, "LINKS", {"chart/rules": "../rules", "none": "x"})
     copied = {"rules/a.yaml": "a\n", "chart/rules/a.yaml": "a\n"}  # as cookiecutter leaves it
-    root = grow(copied)
+    root = run_hook(copied)
     assert (root / "chart/rules").readlink() == Path("../rules")
     assert (root / "chart/rules/a.yaml").read_text() == "a\n"
     assert not (root / "none").is_symlink()
     monkeypatch.setattr(post_gen_project, "FEATURES", {"redis": ["chart/rules"]})
-    assert list(fingerprint(grow({}))) == ["rules", "rules/a.yaml"]
+    assert list(fingerprint(run_hook({}))) == ["rules", "rules/a.yaml"]
 
 
-def test_whole_files_and_folders_of_a_declined_feature_go_and_leave_no_empty_folder(
-    grow: Grow, monkeypatch: pytest.MonkeyPatch
+def test_files_of_a_declined_feature_are_deleted_without_empty_folders(
+    run_hook: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = {
-        "postgres": ["both.txt", "mine.txt"],
+        "postgres": ["both.txt", "kept.txt"],
         "redis": ["both.txt", "a/b", "c/test_redis*.py"],
         "github": [],
     }
     monkeypatch.setattr(post_gen_project, "FEATURES", manifest)
-    paths = ["both.txt", "mine.txt", "a/b/c/d.txt", "c/test_redis_one.py", "c/test_redis_two.py"]
-    assert list(fingerprint(grow(dict.fromkeys(paths, "")))) == ["mine.txt"]
+    paths = ["both.txt", "kept.txt", "a/b/c/d.txt", "c/test_redis_one.py", "c/test_redis_two.py"]
+    assert list(fingerprint(run_hook(dict.fromkeys(paths, "")))) == ["kept.txt"]
 
 
 @pytest.mark.parametrize("chosen", [True, False])
-def test_a_manifest_that_lists_what_does_not_exist_stops_the_hook(
-    grow: Grow, monkeypatch: pytest.MonkeyPatch, *, chosen: bool
+def test_feature_with_a_missing_path_stops_the_hook(
+    run_hook: Run, monkeypatch: pytest.MonkeyPatch, *, chosen: bool
 ) -> None:
     monkeypatch.setattr(post_gen_project, "FEATURES", {"postgres": ["src/gone*.py"]})
     with pytest.raises(TemplateError, match=r"\['postgres'\] lists src/gone\*\.py, which does not"):
-        grow({"file.txt": ""}, postgres=chosen)
+        run_hook({"file.txt": ""}, postgres=chosen)
 
 
-def test_names_are_put_into_every_file_and_path(grow: Grow) -> None:
-    root = grow(
+def test_names_replace_placeholders_in_files_and_paths(run_hook: Run) -> None:
+    root = run_hook(
         {"src/reference_service/reference-service.conf": "reference_service reference-service\n"}
     )
     assert (root / "src/orders/order-service.conf").read_text() == "orders order-service\n"
 
 
-def test_an_answer_is_not_searched_for_words(grow: Grow) -> None:
-    root = grow(
+def test_placeholders_in_answers_are_not_replaced(run_hook: Run) -> None:
+    root = run_hook(
         {"a.md": "Reference Service, Reference Author, reference-service\n"},
         project_name="reference-service",
         author="Reference Service",
@@ -151,8 +151,8 @@ def test_an_answer_is_not_searched_for_words(grow: Grow) -> None:
     ).read_text() == "reference-service, Reference Service, reference-service-2\n"
 
 
-def test_an_answer_that_looks_like_a_tag_is_text(grow: Grow) -> None:
-    root = grow({"a.md": "Reference Service\n"}, project_name="A # feature: redis")
+def test_tag_in_an_answer_is_text(run_hook: Run) -> None:
+    root = run_hook({"a.md": "Reference Service\n"}, project_name="A # feature: redis")
     assert (root / "a.md").read_text() == "A # feature: redis\n"
 
 
@@ -182,7 +182,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("answer", HOSTILE)
-def test_any_sentence_reads_as_it_was_answered(grow: Grow, answer: str) -> None:
+def test_answer_is_escaped_for_its_file_type(run_hook: Run, answer: str) -> None:
     quoted = {
         "a.py": 'TITLE = "Reference Service"\n',
         "a.toml": 'TITLE = "Reference Service"\n',
@@ -191,7 +191,7 @@ def test_any_sentence_reads_as_it_was_answered(grow: Grow, answer: str) -> None:
         "a.json": '{"TITLE": "Reference Service"}\n',
     }
     prose = "Reference Service\n\n# Reference Service\n\n- Reference Service.\n"
-    root = grow({**quoted, "a.md": prose}, project_name=answer)
+    root = run_hook({**quoted, "a.md": prose}, project_name=answer)
     read = {name: (root / name).read_text("utf-8") for name in (*quoted, "a.md")}
     assignment = ast.parse(read["a.py"]).body[0]
     assert isinstance(assignment, ast.Assign)
@@ -203,7 +203,7 @@ def test_any_sentence_reads_as_it_was_answered(grow: Grow, answer: str) -> None:
 
 
 def shown(text: str, answer: str = "x") -> list[tuple[str, str]]:
-    """List what Markdown shows: each element with its text, `x` standing for `answer`."""
+    """Return each element that Markdown shows with its text. `x` is a placeholder for `answer`."""
     markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     return [
         (token.type, token.content.replace("x", answer) if "x" in token.content else token.content)
@@ -212,24 +212,24 @@ def shown(text: str, answer: str = "x") -> list[tuple[str, str]]:
     ]
 
 
-def test_a_sentence_in_a_file_without_known_escaping_stops_the_hook(grow: Grow) -> None:
+def test_placeholder_in_an_unknown_file_type_stops_the_hook(run_hook: Run) -> None:
     with pytest.raises(
         TemplateError, match="Makefile contains 'Reference Service', but ESCAPES lacks"
     ):
-        grow({"Makefile": "help:\n\techo Reference Service\n"})
+        run_hook({"Makefile": "help:\n\techo Reference Service\n"})
 
 
-def test_pictures_and_modes_are_left_as_they_are(grow: Grow, tmp_path: Path) -> None:
+def test_binary_files_and_modes_are_unchanged(run_hook: Run, tmp_path: Path) -> None:
     script = tmp_path / "project" / "run"
     script.parent.mkdir()
     script.touch(0o755)
     picture = b"\x89PNG reference-service \xff"
-    root = grow({"run": "exec python -m reference_service\n", "logo.png": picture})
+    root = run_hook({"run": "exec python -m reference_service\n", "logo.png": picture})
     assert (root / "logo.png").read_bytes() == picture
     assert script.read_text() == "exec python -m orders\n"
     assert script.stat().st_mode & 0o777 == 0o755
 
 
-def test_what_building_and_running_left_is_not_part_of_the_project(grow: Grow) -> None:
+def test_build_artifacts_are_deleted(run_hook: Run) -> None:
     left = [".venv/bin/python", "src/x/__pycache__/x.pyc", ".ruff_cache/x", "uv.lock", ".data/x/y"]
-    assert list(fingerprint(grow(dict.fromkeys([*left, "kept.txt"], "")))) == ["kept.txt"]
+    assert list(fingerprint(run_hook(dict.fromkeys([*left, "kept.txt"], "")))) == ["kept.txt"]

@@ -1,4 +1,4 @@
-"""What the template folder must be so that renaming and deleting is all that a hook has to do."""
+"""Rules of the template folder, so that the hook needs only to delete and to rename."""
 
 import io
 import json
@@ -30,19 +30,19 @@ every_file = pytest.mark.parametrize(
 
 
 @every_file
-def test_no_template_language_stands_in_a_file(path: Path) -> None:
+def test_file_contains_no_template_language(path: Path) -> None:
     assert re.findall(r"(?i)cookiecutter|\{%", path.read_text("utf-8")) == []
 
 
 @every_file
-def test_what_looks_like_a_tag_is_one(path: Path) -> None:
+def test_every_tag_has_the_right_form(path: Path) -> None:
     lines = re.findall(r".*feature: *[a-z].*", path.read_text("utf-8"), re.IGNORECASE)
     tag = re.compile(r'"\$comment": "feature: [a-z, +]+",') if path.suffix == ".json" else TAG
     assert [line for line in lines if not tag.search(line)] == []
 
 
 @every_file
-def test_what_stands_for_a_sentence_stands_where_its_answer_is_escaped(path: Path) -> None:
+def test_escaped_placeholder_is_in_a_place_with_known_escaping(path: Path) -> None:
     text = path.read_text("utf-8")
     assert not SENTENCE.search(path.name)
     if not SENTENCE.search(text):
@@ -64,7 +64,7 @@ def test_what_stands_for_a_sentence_stands_where_its_answer_is_escaped(path: Pat
 
 
 @every_file
-def test_every_line_has_room_for_the_longest_names(path: Path) -> None:
+def test_line_is_short_enough_for_the_longest_names(path: Path) -> None:
     if path.suffix == ".py":
         text = path.read_text("utf-8")
         longest = {
@@ -79,13 +79,13 @@ def test_every_line_has_room_for_the_longest_names(path: Path) -> None:
         assert [line for line in lines if len(line) > 100] == []
 
 
-def test_what_git_ignores_in_the_template_folder_is_not_generated() -> None:
+def test_ignored_files_are_build_artifacts() -> None:
     lines = (TEMPLATE / ".gitignore").read_text("utf-8").splitlines()
     ignored = {line.strip("/") for line in lines if line and not line.startswith("#")}
     assert ignored <= set(BUILD_ARTIFACTS)
 
 
-def test_every_feature_and_tier_is_asked_for() -> None:
+def test_every_feature_and_tier_has_a_question() -> None:
     questions = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))
     assert [name for name, default in questions.items() if isinstance(default, bool)] == list(
         FEATURES
@@ -95,7 +95,7 @@ def test_every_feature_and_tier_is_asked_for() -> None:
     assert list(questions["__prompts__"]) == asked
 
 
-def test_no_default_is_a_word_that_stands_for_an_answer_but_the_description() -> None:
+def test_only_the_default_description_is_a_placeholder() -> None:
     questions = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))
     assert questions["description"] in ESCAPED_PLACEHOLDERS
     assert not {questions["project_name"], questions["author"]} & ESCAPED_PLACEHOLDERS.keys()

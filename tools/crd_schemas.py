@@ -1,11 +1,11 @@
-"""Write the schemas of custom resources that charts are held to, from packages of npm.
+"""Write the schemas of custom resources that the chart is tested with, from npm packages.
 
     python -m tools.crd_schemas
 
-kubernetes-models has compiled each definition into a validator in JavaScript: a function for each
-node of the schema, which names in its errors what it expects. They are read back here, without
-descriptions, and closed: an object that lists its fields has no others. What belongs to Kubernetes
-itself stays a reference into the definitions that kubernetes-validate brings.
+kubernetes-models compiles each definition into a validator in JavaScript: one function per node of
+the schema, whose errors name what it expects. This script reads the schema back from them, without
+descriptions. An object that lists its fields accepts no others. Types of Kubernetes itself become
+references into the definitions of kubernetes-validate.
 """
 
 import functools
@@ -31,14 +31,22 @@ KINDS = {
         "ComGithubArgoprojArgoRolloutsPkgApisRolloutsV1alpha1Rollout",
     ],
 }
-# Ways of Argo Rollouts that no chart of ours goes: other providers of figures, meshes, experiments.
-# To leave them out of a schema can only make it stricter.
-OTHERS = {"experiment", "kayenta", "plugin", "trafficRouting", "blueGreen", "web", "job"}
-OTHERS |= {"cloudWatch", "datadog", "graphite", "influxdb", "newRelic", "skywalking", "wavefront"}
+# Fields of Argo Rollouts that no chart here uses: other metric providers, meshes, experiments.
+# A schema without them is only stricter.
+UNUSED_FIELDS = {"experiment", "kayenta", "plugin", "trafficRouting", "blueGreen", "web", "job"}
+UNUSED_FIELDS |= {
+    "cloudWatch",
+    "datadog",
+    "graphite",
+    "influxdb",
+    "newRelic",
+    "skywalking",
+    "wavefront",
+}
 
 IMPORT = re.compile(r'import\{validate as (\w+)\}from"([^"]+)"')
 ENUM = re.compile(r"(\w+_enum)=(\[[^]]*\])")
-# In a function: what it calls on the whole value, on a field, on an item, on any other field.
+# The calls in a function: on the whole value, on a field, on an item, on any other field.
 SAME = re.compile(r"(validate\w+)\(data,\{instancePath,")
 FIELD = re.compile(r'(validate\w+)\(data[.\[][^,]+,\{instancePath:instancePath\+"/([^"]+)"')
 ITEM = re.compile(r"(validate\w+)\(data\[i0\]")
@@ -49,10 +57,10 @@ Schema = dict[str, Any]
 
 
 class Validators:
-    """One compiled file: its functions by name, and what it imports from where."""
+    """One compiled file: its functions by name, and its imports."""
 
     def __init__(self, path: Path) -> None:
-        """Take the file apart."""
+        """Parse the file."""
         self.path = path
         text = path.read_text("utf-8")
         self.imported = dict(IMPORT.findall(text))
@@ -62,7 +70,7 @@ class Validators:
         self.main = re.findall(r"export const validate=(\w+);", text)[0]
 
     def schema(self, name: str) -> Schema:
-        """Read the function `name` back into the node of the schema that it was compiled from."""
+        """Return the node of the schema that the function `name` was compiled from."""
         if name in self.imported:
             return self.refer(self.imported[name])
         body = self.functions[name]
@@ -70,13 +78,13 @@ class Validators:
             names = dict.fromkeys(SAME.findall(body))
             return {"anyOf": [self.schema(each) for each in names]}
         node = self.node(body)
-        for other in map(self.schema, SAME.findall(body)):  # what it embeds
+        for other in map(self.schema, SAME.findall(body)):  # embedded schemas
             fields = other.get("properties", {}) | node.get("properties", {})
             node = other | node | ({"properties": fields} if fields else {})
         return node
 
     def node(self, body: str) -> Schema:
-        """Read what a function expects of a value from the errors that it can give."""
+        """Return the schema that the errors of a function describe."""
         node: Schema = {}
         for keyword, limit in LIMIT.findall(body):
             match keyword:
@@ -86,18 +94,20 @@ class Validators:
                     node["enum"] = json.loads(self.enums[limit])
                 case "pattern":
                     pattern = json.loads(limit)
-                    flags = "(?i)" if "(?i)" in pattern else ""  # Go has them anywhere
+                    flags = "(?i)" if "(?i)" in pattern else ""  # Go accepts flags anywhere
                     node["pattern"] = flags + pattern.replace("(?i)", "")
                 case "type" | "minLength" | "maxLength" | "minItems" | "minimum" | "maximum":
                     node[keyword] = json.loads(limit)
                 case "format":
-                    pass  # int64 and the like: the type says enough
+                    pass  # for example int64: the type is enough
                 case _:
                     raise NotImplementedError(keyword)
         if fields := FIELD.findall(body):
             node["additionalProperties"] = False
             node["properties"] = {
-                field: self.schema(function) for function, field in fields if field not in OTHERS
+                field: self.schema(function)
+                for function, field in fields
+                if field not in UNUSED_FIELDS
             }
         if item := ITEM.search(body):
             node["items"] = self.schema(item[1])
@@ -106,7 +116,7 @@ class Validators:
         return node
 
     def refer(self, source: str) -> Schema:
-        """Follow an import: to a file beside this one, or to a definition of Kubernetes."""
+        """Return the schema of an import: another file, or a definition of Kubernetes."""
         if source.startswith("./"):
             other = Validators(self.path.parent / source)
             return other.schema(other.main)
@@ -115,7 +125,7 @@ class Validators:
 
 @functools.cache
 def definitions() -> dict[str, str]:
-    """Map each name of a Kubernetes definition, as kubernetes-models writes it, to the real one."""
+    """Map each Kubernetes definition from its name in kubernetes-models to its real name."""
     wheel = resources.files("kubernetes_validate") / "kubernetes-json-schema"
     text = (wheel / "v1.37.0-local-strict" / "_definitions.json").read_text("utf-8")
     return {
@@ -124,7 +134,7 @@ def definitions() -> dict[str, str]:
 
 
 def unpacked(package: str, folder: Path) -> Path:
-    """Fetch a package from npm and unpack it below `folder`."""
+    """Download a package from npm and unpack it below `folder`."""
     command = ["npm", "pack", "--silent", package]
     printed = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
     file = printed.stdout.strip()
@@ -140,7 +150,7 @@ if __name__ == "__main__":
             for name in names:
                 validators = Validators(compiled / f"{name}.js")
                 schema = validators.schema(validators.main)
-                schema["properties"].pop("status", None)  # the controller's, never a chart's
+                schema["properties"].pop("status", None)  # the controller writes it
                 kind = schema["properties"]["kind"]["enum"][0].lower()
                 text = json.dumps(schema, indent=1, sort_keys=True) + "\n"
                 (TARGET / f"{kind}.json").write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""Generates services as anybody would, and gives their commands an environment of their own."""
+"""Generate services, and run their commands without the environment of the template."""
 
 import os
 import subprocess
@@ -9,8 +9,8 @@ from cookiecutter.main import cookiecutter
 
 ROOT = Path(__file__).parents[1]
 
-# Variables by which the template keeps its own products together: they are not the service's.
-OURS = (
+# The variables that template.mk sets for the template folder. A generated service has its own.
+TEMPLATE_VARIABLES = (
     "DEV_DATA",
     "MYPY_CACHE_DIR",
     "PYTEST_ADDOPTS",
@@ -21,9 +21,9 @@ OURS = (
 
 
 def generate(output: Path, **answers: object) -> Path:
-    """Generate a service below `output` from the answers given, and the defaults for the rest.
+    """Generate a service below `output` from the given answers, else from the defaults.
 
-    Beside `output` it leaves what cookiecutter would leave in one's home folder.
+    The parent of `output` gets the files that cookiecutter writes into a home folder.
     """
     made = cookiecutter(
         str(ROOT),
@@ -36,7 +36,7 @@ def generate(output: Path, **answers: object) -> Path:
 
 
 def settings(folder: Path) -> Path:
-    """Write settings that keep cookiecutter out of the home folder of whoever runs it."""
+    """Write settings that keep cookiecutter out of the home folder of the user."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "cookiecutter.yaml"
     file.write_text(f"replay_dir: {folder / 'replay'}\n", "utf-8")
@@ -44,9 +44,15 @@ def settings(folder: Path) -> Path:
 
 
 def set_up(service: Path, **variables: str) -> None:
-    """Install what a service needs, with variables over our environment, or end and say why."""
+    """Install the packages of a service, or exit with the output of make."""
     ended = subprocess.run(
-        ["make", "--no-print-directory", "-C", str(service), "settings"],  # what does no more
+        [
+            "make",
+            "--no-print-directory",
+            "-C",
+            str(service),
+            "settings",
+        ],  # the fastest target that sets up
         env=environment() | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -58,9 +64,9 @@ def set_up(service: Path, **variables: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Return our environment without what is ours, and without what make tells its children."""
+    """Return the environment without the variables of the template, make and pytest."""
     return {
         name: value
         for name, value in os.environ.items()
-        if name not in OURS and not name.startswith(("MAKE", "MFLAGS", "PYTEST_"))
+        if name not in TEMPLATE_VARIABLES and not name.startswith(("MAKE", "MFLAGS", "PYTEST_"))
     }

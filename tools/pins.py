@@ -1,13 +1,13 @@
 """Pin every package of each pyproject.toml to one exact version.
 
     make pins                       move every package to its newest version
-    make pins ONLY="fastapi redis"  move these, and what they must bring along, and nothing else
+    make pins ONLY="fastapi redis"  move only these and the packages that must move with them
 
-The requirements of each file are resolved for every platform and every Python at once, and what
-comes out is written into its `constraint-dependencies` and `build-constraint-dependencies`. In the
-template folder a pin is tagged with the features that bring its package in: resolving without any
-feature, with each one alone, and with the pairs that tags join, tells which. The names of the pins
-also go into pre_gen_project.py, which refuses them as names of a service.
+The requirements of each file are resolved for every platform and every Python at once. The result
+is written into its `constraint-dependencies` and `build-constraint-dependencies`. In the template
+folder, each pin is tagged with the features that require its package. To find them, the script
+resolves the requirements without features, with each feature alone, and with each pair that a tag
+joins. It also writes the names of the pins into pre_gen_project.py, which rejects them as answers.
 """
 
 import os
@@ -31,29 +31,29 @@ ROOT = Path(__file__).parents[1]
 TOOLING = ROOT / "pyproject.toml"
 SCANNER = ROOT / "tools" / "scanner" / "pyproject.toml"
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}" / "pyproject.toml"
-CHECKS = TEMPLATE.parent / ".github" / "requirements" / "chart.txt"
+CHART_REQUIREMENTS = TEMPLATE.parent / ".github" / "requirements" / "chart.txt"
 PRE_GEN = ROOT / "hooks" / "pre_gen_project.py"
 
-Pins = dict[str, list[str]]  # a package's name to its pins: one, or one for each environment
+Pins = dict[str, list[str]]  # from each package to its pins: one, or one per environment
 
 
 def uv(*arguments: str, requirements: Iterable[str]) -> str:
-    """Run uv on `requirements`, which it reads from standard input, and return what it prints."""
+    """Run `uv pip` with `requirements` as its standard input, and return its output."""
     ended = subprocess.run(
         [os.environ.get("UV", "uv"), "pip", *arguments],
         input="\n".join(requirements),
         stdout=subprocess.PIPE,
         text=True,
         check=False,
-        cwd=tempfile.gettempdir(),  # away from every pyproject.toml
+        cwd=tempfile.gettempdir(),  # no pyproject.toml is found there
     )
     if ended.returncode:
-        sys.exit("No versions fit together, for the reason that uv gives above.")
+        sys.exit("No set of versions satisfies all requirements: see the error of uv above.")
     return ended.stdout
 
 
 def parse(printed: str) -> Pins:
-    """Read `name==version ; marker` lines; a marker stays only where it tells versions apart."""
+    """Parse `name==version ; marker` lines. Markers stay only if a package has several versions."""
     found = defaultdict(list)
     for line in printed.splitlines():
         requirement = Requirement(line)
@@ -68,7 +68,7 @@ def parse(printed: str) -> Pins:
 
 
 def resolve(requirements: Iterable[str], constraints: Iterable[str]) -> Pins:
-    """Find the newest versions that satisfy `requirements` within `constraints`."""
+    """Return the newest versions that satisfy `requirements` and `constraints`."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(constraints))
         file.flush()
@@ -76,48 +76,50 @@ def resolve(requirements: Iterable[str], constraints: Iterable[str]) -> Pins:
         return parse(uv("compile", "-", "-c", file.name, *options, requirements=requirements))
 
 
-def required(pyproject: str) -> list[str]:
-    """List what a project and the people who work on it need directly."""
+def direct_requirements(pyproject: str) -> list[str]:
+    """Return the direct requirements of a project and of its dependency groups."""
     data = tomllib.loads(pyproject)
     groups = data.get("dependency-groups", {}).values()
     return [*data["project"].get("dependencies", []), *(name for group in groups for name in group)]
 
 
-def bringers(pyproject: str, pins: Pins) -> dict[str, list[str]]:
-    """Tell for each pinned package which features bring it in; for those of every service, none."""
+def find_features(pyproject: str, pins: Pins) -> dict[str, list[str]]:
+    """Map each package that only some features require to these features."""
     exact = [pin for versions in pins.values() for pin in versions]
 
     def with_features(*chosen: str) -> Pins:
-        return resolve(required(keep_chosen(pyproject, {*chosen, *TIERS}, TEMPLATE)), exact)
+        return resolve(
+            direct_requirements(keep_chosen(pyproject, {*chosen, *TIERS}, TEMPLATE)), exact
+        )
 
-    always = with_features()
+    always_required = with_features()
     features = [feature for feature in FEATURES if feature in pyproject]
     alone = {feature: with_features(feature) for feature in features}
     found = {
-        name: [feature for feature, brought in alone.items() if name in brought]
+        name: [feature for feature, required in alone.items() if name in required]
         for name in pins
-        if name not in always
+        if name not in always_required
     }
-    if any(not bringing for bringing in found.values()):
+    if any(not requiring for requiring in found.values()):
         pairs = {pair: with_features(*pair.split("+")) for pair in sorted(_pairs(pyproject))}
-        for name, bringing in found.items():
-            if not bringing:
-                bringing += [pair for pair, brought in pairs.items() if name in brought]
-    if orphans := [name for name, bringing in found.items() if not bringing]:
+        for name, requiring in found.items():
+            if not requiring:
+                requiring += [pair for pair, required in pairs.items() if name in required]
+    if orphans := [name for name, requiring in found.items() if not requiring]:
         sys.exit(
-            f"No feature alone, and no pair that a tag joins, brings in {', '.join(orphans)}: "
-            "tag their requirements anew."
+            f"No feature, and no pair that a tag joins, requires {', '.join(orphans)}: "
+            "correct the tags of their requirements."
         )
     return found
 
 
 def _pairs(pyproject: str) -> set[str]:
-    """List the features that tags join: `# feature: redis+kafka`."""
-    return set(re.findall(r"[a-z]+\+[a-z]+", "\n".join(re.findall("# feature: .*", pyproject))))
+    """Return the pairs of features that tags join: `# feature: redis+kafka`."""
+    return set(re.findall(r"[a-z_]+\+[a-z_]+", "\n".join(re.findall("# feature: .*", pyproject))))
 
 
-def written(key: str, pins: Pins, tags: dict[str, list[str]]) -> str:
-    """Format `pins` as the TOML array called `key`, a pin a line, tagged with its features."""
+def format_pins(key: str, pins: Pins, tags: dict[str, list[str]]) -> str:
+    """Format `pins` as the TOML array `key`: one pin per line, tagged with its features."""
     lines = [f"{key} = ["]
     for name, versions in pins.items():
         tag = f" # feature: {', '.join(tags[name])}" if name in tags else ""
@@ -126,25 +128,25 @@ def written(key: str, pins: Pins, tags: dict[str, list[str]]) -> str:
 
 
 def _quoted(pin: str) -> str:
-    """Put a pin between double quotes: those of its marker become single ones."""
+    """Put a pin between double quotes. The quotes in its marker become single quotes."""
     return '"' + pin.replace('"', "'") + '"'
 
 
 def replace(text: str, start: str, end: str, new: str) -> str:
-    """Put `new` in place of the lines from the one that is `start` to the next that is `end`."""
+    """Replace the block between the lines `start` and `end`, which are included, by `new`."""
     block = re.compile(rf"^{re.escape(start)}$.*?^{re.escape(end)}$", re.DOTALL | re.MULTILINE)
     changed, times = block.subn(lambda _: new, text)
     if times != 1:
-        sys.exit(f"{start!r} must begin exactly one block, and begins {times}.")
+        sys.exit(f"{start!r} must start exactly one block, but starts {times}.")
     return changed
 
 
 def pin(file: Path, moving: set[str]) -> list[Pins]:
-    """Write the pins of `file`, moving only the packages named, or all when none is named."""
+    """Write the pins of `file`. Move only the packages in `moving`, or all if it is empty."""
     text = file.read_text("utf-8")
     data = tomllib.loads(text)
     lists = {
-        "constraint-dependencies": required(text),
+        "constraint-dependencies": direct_requirements(text),
         "build-constraint-dependencies": data.get("build-system", {}).get("requires", []),
     }
     resolved = []
@@ -152,15 +154,15 @@ def pin(file: Path, moving: set[str]) -> list[Pins]:
         if requirements:
             old = [each for each in data["tool"]["uv"][key] if Requirement(each).name not in moving]
             pins = resolve(requirements, old if moving else [])
-            tags = bringers(text, pins) if key == "constraint-dependencies" else {}
-            text = replace(text, f"{key} = [", "]", written(key, pins, tags))
+            tags = find_features(text, pins) if key == "constraint-dependencies" else {}
+            text = replace(text, f"{key} = [", "]", format_pins(key, pins, tags))
             resolved.append(pins)
     file.write_text(text, "utf-8")
     return resolved
 
 
 def modules(pins: Pins) -> set[str]:
-    """Install the pins for this platform, and list the top-level modules that they consist of."""
+    """Install the pins for this platform and return their top-level modules."""
     with tempfile.TemporaryDirectory() as target:
         exact = [pin for versions in pins.values() for pin in versions]
         uv("install", "-q", "--no-deps", "--target", target, "-r", "-", requirements=exact)
@@ -169,8 +171,8 @@ def modules(pins: Pins) -> set[str]:
     return {top for top in tops if top.isidentifier()} | {name.replace("-", "_") for name in pins}
 
 
-def reserve(resolved: list[Pins]) -> None:
-    """Tell pre_gen_project.py which names are taken."""
+def write_reserved_names(resolved: list[Pins]) -> None:
+    """Write the names of the pinned packages and modules into pre_gen_project.py."""
     text = PRE_GEN.read_text("utf-8")
     for name, words in {
         "DISTRIBUTIONS": {name for pins in resolved for name in pins},
@@ -181,16 +183,16 @@ def reserve(resolved: list[Pins]) -> None:
     PRE_GEN.write_text(text, "utf-8")
 
 
-def check_with(*resolved: list[Pins]) -> None:
-    """Let the generated workflow check the chart with the versions that the tests here do."""
-    text = CHECKS.read_text("utf-8")
+def write_chart_requirements(*resolved: list[Pins]) -> None:
+    """Write the pinned versions into the requirements of the generated chart workflow."""
+    text = CHART_REQUIREMENTS.read_text("utf-8")
     for pins in (each for several in resolved for each in several):
         for name, versions in pins.items():
             text = re.sub(rf"^{name}==.*$", versions[0], text, flags=re.MULTILINE)
-    CHECKS.write_text(text, "utf-8")
+    CHART_REQUIREMENTS.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":
     only = {str(canonicalize_name(name)) for name in sys.argv[1:]}
-    check_with(pin(TOOLING, only), pin(SCANNER, only))
-    reserve(pin(TEMPLATE, only))
+    write_chart_requirements(pin(TOOLING, only), pin(SCANNER, only))
+    write_reserved_names(pin(TEMPLATE, only))

@@ -1,1 +1,1 @@
-"""The workflows, the bots and the hooks of commits: ours, and those that a service is given."""
+"""Workflows, bots and pre-commit hooks of the template and of a generated service."""

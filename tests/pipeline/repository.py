@@ -1,4 +1,4 @@
-"""Makes a generated service a repository with tools, and reads the workflows of a repository."""
+"""Turn a generated service into a repository with tools, and read workflows."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tools.generate import ROOT, environment
 
 TOOLS = Path(sys.executable).parent
 ENVIRONMENT = environment() | {
-    # Compiling the rules of the scanner takes seconds, once.
+    # The scanner compiles its rules once; that takes seconds.
     "KF_RULE_CACHE_DIR": str(ROOT / ".build" / "kingfisher"),
     "PREK_HOME": str(ROOT / ".build" / "prek"),
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -30,7 +30,7 @@ Run = subprocess.CompletedProcess[str]
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a workflow, with all that stands around it."""
+    """One step of a workflow, with its workflow and job."""
 
     workflow: str
     job: Mapping[str, Any]
@@ -38,17 +38,17 @@ class Step:
 
     @property
     def command(self) -> str:
-        """The shell commands that it runs, or nothing."""
+        """The shell commands of the step, or an empty string."""
         return str(self.content.get("run", ""))
 
     @property
     def folder(self) -> str:
-        """The folder in which it runs, seen from the repository's root."""
+        """The working directory of the step, relative to the repository."""
         return str(self.job.get("defaults", {}).get("run", {}).get("working-directory", "."))
 
 
 def workflows(root: Path) -> dict[str, Any]:
-    """Read the workflows of a repository, by the names of their files."""
+    """Map the file names of the workflows of a repository to their content."""
     folder = root / ".github" / "workflows"
     return {file.name: yaml.safe_load(file.read_text("utf-8")) for file in folder.glob("*.yml")}
 
@@ -61,7 +61,7 @@ def steps(root: Path) -> Iterator[Step]:
 
 
 def commands(root: Path, workflow: str, pattern: str) -> list[str]:
-    """Return those commands of a workflow that a pattern matches, in their order."""
+    """Return the commands of a workflow that match a pattern, in order."""
     return [
         step.command
         for step in steps(root)
@@ -70,7 +70,7 @@ def commands(root: Path, workflow: str, pattern: str) -> list[str]:
 
 
 def run(*command: str | Path, cwd: Path, **variables: str) -> Run:
-    """Run a command with nothing of our own environment in its way, and return all it says."""
+    """Run a command without the variables of the template, and capture its output."""
     return subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
@@ -83,14 +83,14 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> Run:
 
 
 def shell(script: str, cwd: Path, **variables: str) -> Run:
-    """Run the script of a step as a runner does."""
+    """Run the script of a step with the shell options of GitHub Actions."""
     return run(
         "bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script, cwd=cwd, **variables
     )
 
 
 def commit(folder: Path, message: str = "Begin") -> Run:
-    """Commit whatever there is, beginning a repository where there is none."""
+    """Commit all changes. Create the repository if it does not exist."""
     for words in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"]):
         ended = run("git", *words, cwd=folder)
         assert ended.returncode == 0, ended.stdout
@@ -98,18 +98,18 @@ def commit(folder: Path, message: str = "Begin") -> Run:
 
 
 def equip(service: Path) -> None:
-    """Lock a service, and give it our own tools for an environment that needs no installation."""
+    """Lock a service, and link the tools of the template as its environment: a fast set-up."""
     ended = run(os.environ.get("UV", "uv"), "lock", "--quiet", cwd=service)
     assert ended.returncode == 0, ended.stdout
     folder = service / ".venv" / "bin"
     folder.mkdir(parents=True)
     for tool in ("kingfisher", "python", "zizmor"):
         (folder / tool).symlink_to(TOOLS / tool)
-    (folder.parent / ".ready").touch()  # by which make knows that it is up to date
+    (folder.parent / ".ready").touch()  # make then does not install anything
 
 
 def secret() -> str:
-    """Return what looks like a token that gives access to repositories: no file holds it whole."""
+    """Return a string that looks like an access token. It is composed, so no file contains it."""
     return (
         "ghp_"
         + "".join(chr(ord("a") + (7 * n * n + n) % 26) for n in range(18))

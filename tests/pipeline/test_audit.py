@@ -1,4 +1,4 @@
-"""`make audit` finds secrets and known vulnerabilities, and lists what a service is made of."""
+"""`make audit` finds secrets and known vulnerabilities, and writes a bill of materials."""
 
 import http.server
 import json
@@ -18,13 +18,13 @@ from tools.generate import ROOT
 VULNERABILITY = {
     "id": "GHSA-test-test-test",
     "modified": "2026-11-01T00:00:00Z",
-    "summary": "Something that everybody knows",
+    "summary": "A known vulnerability",
 }
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Generate a service, and lock it, once for all."""
+    """Generate and lock one service for all tests."""
     service = generate_in(tmp_path_factory.mktemp("made"))
     equip(service)
     return service
@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def service(made: Path, tmp_path: Path) -> Path:
-    """Return a copy of the service, with a repository of its own."""
+    """Return a copy of the service in a new repository."""
     service = tmp_path / "service"
     shutil.copytree(made, service, symlinks=True)
     commit(service)
@@ -40,37 +40,41 @@ def service(made: Path, tmp_path: Path) -> Path:
 
 
 class Vulnerabilities(http.server.ThreadingHTTPServer):
-    """Answers as the service does that is asked for vulnerabilities, and knows those of `known`."""
+    """A fake of the OSV API: it reports a vulnerability for each package in `known`."""
 
     def __init__(self, known: tuple[str, ...] = ()) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.known = known
-        self.asked: set[str] = set()
+        self.requested: set[str] = set()
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The address of the server."""
         return f"http://127.0.0.1:{self.server_port}"
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
-    """One request to such a service, as https://google.github.io/osv.dev/api/ describes it."""
+    """One request to the API that https://google.github.io/osv.dev/api/ describes."""
 
     server: Vulnerabilities
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
-        names = [query["package"]["name"] for query in asked]
-        self.server.asked.update(names)
-        few = {"id": VULNERABILITY["id"], "modified": VULNERABILITY["modified"]}
-        self.answer(
-            {"results": [{"vulns": [few]} if name in self.server.known else {} for name in names]}
+        queries = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
+        names = [query["package"]["name"] for query in queries]
+        self.server.requested.update(names)
+        summary = {"id": VULNERABILITY["id"], "modified": VULNERABILITY["modified"]}
+        self.respond(
+            {
+                "results": [
+                    {"vulns": [summary]} if name in self.server.known else {} for name in names
+                ]
+            }
         )
 
     def do_GET(self) -> None:
-        self.answer(VULNERABILITY)
+        self.respond(VULNERABILITY)
 
-    def answer(self, content: dict[str, Any]) -> None:
+    def respond(self, content: dict[str, Any]) -> None:
         body = json.dumps(content).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -79,12 +83,12 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def vulnerabilities(request: pytest.FixtureRequest) -> Iterator[Vulnerabilities]:
-    """Serve the vulnerabilities of the packages that the test names."""
+    """Run the fake with the vulnerable packages of the test."""
     with Vulnerabilities(getattr(request, "param", ())) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -94,22 +98,22 @@ def vulnerabilities(request: pytest.FixtureRequest) -> Iterator[Vulnerabilities]
 
 
 def audit(service: Path, url: str, more: str = "") -> Run:
-    """Run the target, and ask for vulnerabilities at this address, once."""
+    """Run the target with this address of the OSV API, without retries."""
     return run(
         "make", "audit", f"ARGS=--service-url={url} {more}", cwd=service, UV_HTTP_RETRIES="0"
     )
 
 
-def test_a_new_service_passes_and_everything_locked_is_asked_for(
+def test_new_service_passes_and_all_locked_packages_are_requested(
     service: Path, vulnerabilities: Vulnerabilities
 ) -> None:
     ended = audit(service, vulnerabilities.url)
     assert ended.returncode == 0, ended.stdout
-    assert vulnerabilities.asked == set(locked(service))
+    assert vulnerabilities.requested == set(locked(service))
 
 
 @pytest.mark.parametrize("vulnerabilities", [("starlette",)], indirect=True)
-def test_a_known_vulnerability_fails_and_is_named_until_it_is_accepted(
+def test_known_vulnerability_fails_until_it_is_ignored(
     service: Path, vulnerabilities: Vulnerabilities
 ) -> None:
     ended = audit(service, vulnerabilities.url)
@@ -120,13 +124,13 @@ def test_a_known_vulnerability_fails_and_is_named_until_it_is_accepted(
     assert accepted.returncode == 0, accepted.stdout
 
 
-def test_when_nobody_can_be_asked_nothing_passes(service: Path) -> None:
+def test_audit_fails_when_the_osv_api_is_unreachable(service: Path) -> None:
     ended = audit(service, "http://127.0.0.1:9")
     assert ended.returncode != 0
     assert "error sending request" in ended.stdout
 
 
-def test_the_bill_of_materials_lists_what_is_deployed_and_nothing_else(service: Path) -> None:
+def test_bill_of_materials_lists_exactly_the_deployed_packages(service: Path) -> None:
     audit(service, "http://127.0.0.1:9")
     bill = json.loads((service / "dist" / "sbom.json").read_text("utf-8"))
     assert bill["bomFormat"] == "CycloneDX"
@@ -135,14 +139,14 @@ def test_the_bill_of_materials_lists_what_is_deployed_and_nothing_else(service: 
 
 
 def locked(service: Path) -> dict[str, str]:
-    """Return the packages that uv.lock names, with their versions."""
+    """Return the packages of uv.lock with their versions."""
     return {
         each["name"]: each["version"] for each in packages(service) if "registry" in each["source"]
     }
 
 
 def deployed(service: Path) -> set[str]:
-    """Follow the requirements of the service itself through uv.lock, on every platform."""
+    """Return the packages that the service requires, on every platform, from uv.lock."""
     named = {each["name"]: each for each in packages(service)}
     (root,) = (each for each in named.values() if "registry" not in each["source"])
     found: set[str] = set()
@@ -164,7 +168,7 @@ def packages(service: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_secret_fails_and_is_not_shown(service: Path) -> None:
+def test_secret_fails_and_is_not_printed(service: Path) -> None:
     (service / "src" / "token.py").write_text(f'TOKEN = "{secret()}"\n')
     ended = audit(service, "http://127.0.0.1:9")
     assert ended.returncode != 0
@@ -173,11 +177,11 @@ def test_a_secret_fails_and_is_not_shown(service: Path) -> None:
     assert not (service / "dist").exists()
 
 
-def test_a_secret_is_found_after_it_was_deleted(service: Path) -> None:
-    """It is in the history, where whoever clones the repository finds it too."""
+def test_deleted_secret_is_found_in_the_history(service: Path) -> None:
+    """Everyone who clones the repository can read its history."""
     file = service / "token.txt"
     file.write_text(f"token = {secret()}\n")
-    commit(service, "Add what nobody may see")
+    commit(service, "Add a secret")
     file.unlink()
     commit(service, "Delete it")
     ended = audit(service, "http://127.0.0.1:9")
@@ -185,16 +189,14 @@ def test_a_secret_is_found_after_it_was_deleted(service: Path) -> None:
     assert "token.txt" in ended.stdout
 
 
-def test_what_building_leaves_is_not_searched(
-    service: Path, vulnerabilities: Vulnerabilities
-) -> None:
+def test_build_artifacts_are_not_scanned(service: Path, vulnerabilities: Vulnerabilities) -> None:
     for folder in (".data", ".uv", ".venv"):
         (service / folder).mkdir(exist_ok=True)
         (service / folder / "token.txt").write_text(f"token = {secret()}\n")
     assert audit(service, vulnerabilities.url).returncode == 0
 
 
-def test_no_secret_stands_in_this_repository_or_its_history() -> None:
+def test_this_repository_and_its_history_contain_no_secret() -> None:
     ended = run(
         TOOLS / "kingfisher",
         "scan",

@@ -1,4 +1,4 @@
-"""What the workflow of the chart runs on what is rendered; Helm comes from its wheel here."""
+"""The commands of the chart workflow, run on the rendered chart. Helm comes from its wheel."""
 
 import os
 import shlex
@@ -16,7 +16,7 @@ PATH = os.pathsep.join([str(TOOLS), str(ROOT / ".build" / "scanner" / "bin"), os
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Render the chart as the workflow does, into a folder."""
+    """Render the chart into a folder with the arguments of the workflow."""
     folder = tmp_path_factory.mktemp("chart")
     (command,) = commands(TEMPLATE, "chart.yml", "^helm template")
     _, _, name, chart, _, namespace, _, file = shlex.split(command)
@@ -26,21 +26,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_helm_has_nothing_to_warn_of() -> None:
+def test_helm_lint_has_no_warnings() -> None:
     (command,) = commands(TEMPLATE, "chart.yml", "^helm lint")
     assert command == "helm lint --strict deploy/chart"
-    said = Chart(TEMPLATE / "deploy" / "chart").lint()
-    assert [line for line in said if "icon is recommended" not in line] == []  # which is no warning
+    messages = Chart(TEMPLATE / "deploy" / "chart").lint()
+    assert [
+        line for line in messages if "icon is recommended" not in line
+    ] == []  # only information
 
 
 @pytest.mark.parametrize("tool", ["kubernetes-validate", "checkov"])
-def test_what_is_rendered_passes(folder: Path, tool: str) -> None:
+def test_rendered_chart_passes(folder: Path, tool: str) -> None:
     (command,) = commands(TEMPLATE, "chart.yml", f"^{tool}")
     ended = shell(command, folder, PATH=PATH)
     assert ended.returncode == 0, ended.stdout
 
 
-def test_a_field_that_kubernetes_does_not_know_fails(folder: Path, tmp_path: Path) -> None:
+def test_unknown_kubernetes_field_fails(folder: Path, tmp_path: Path) -> None:
     (command,) = commands(TEMPLATE, "chart.yml", "^kubernetes-validate")
     text = (folder / "rendered.yaml").read_text("utf-8")
     (tmp_path / "rendered.yaml").write_text(

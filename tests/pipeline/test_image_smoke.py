@@ -1,4 +1,4 @@
-"""How the workflow of the image asks it: one wrong answer, or a bad end, fails the step."""
+"""The image workflow fails if a probe fails or if the service exits with an error."""
 
 import http.server
 import os
@@ -14,12 +14,12 @@ from pipeline.repository import commands, shell
 
 
 class Probes(http.server.ThreadingHTTPServer):
-    """Answers 200 to all probes but the one that fails."""
+    """A server that responds with 200 to all probes except the failing one."""
 
     def __init__(self, failing: str) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.failing = failing
-        self.asked: list[str] = []
+        self.requested: list[str] = []
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -28,18 +28,18 @@ class Answer(http.server.BaseHTTPRequestHandler):
     server: Probes
 
     def do_GET(self) -> None:
-        self.server.asked.append(self.path)
+        self.server.requested.append(self.path)
         self.send_response(503 if self.path.endswith(self.server.failing) else 200)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def probes(request: pytest.FixtureRequest) -> Iterator[Probes]:
-    """Serve the probes, of which the one that the test names fails."""
+    """Serve the probes. The test names the failing one."""
     with Probes(request.param) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -49,19 +49,19 @@ def probes(request: pytest.FixtureRequest) -> Iterator[Probes]:
 
 
 @pytest.mark.parametrize("probes", ["none", "startup", "ready", "live"], indirect=True)
-def test_every_probe_is_asked_and_none_may_fail(probes: Probes, tmp_path: Path) -> None:
+def test_step_fails_if_any_probe_fails(probes: Probes, tmp_path: Path) -> None:
     (command,) = commands(TEMPLATE, "image.yml", "^curl")
     ended = shell(command.replace(":8000", f":{probes.server_port}"), tmp_path)
     assert (ended.returncode == 0) == (probes.failing == "none"), ended.stdout
     if probes.failing == "none":
-        assert probes.asked == ["/health/startup", "/health/ready", "/health/live"]
+        assert probes.requested == ["/health/startup", "/health/ready", "/health/live"]
 
 
 @pytest.mark.parametrize(("status", "passes"), [("0", True), ("137", False), ("", False)])
-def test_the_service_must_have_ended_with_status_0(
+def test_step_fails_unless_the_service_exited_with_0(
     status: str, *, passes: bool, tmp_path: Path
 ) -> None:
-    """In the place of Docker stands a script that says what Docker would."""
+    """A script replaces Docker and prints its output."""
     (command,) = commands(TEMPLATE, "image.yml", "^test .*docker inspect")
     script = tmp_path / "bin" / "docker"
     script.parent.mkdir()
@@ -73,7 +73,7 @@ def test_the_service_must_have_ended_with_status_0(
     assert (shell(command, tmp_path, PATH=path).returncode == 0) == passes
 
 
-def test_what_is_started_and_asked_is_in_the_composition() -> None:
+def test_workflow_uses_the_service_of_compose_yaml() -> None:
     composed = yaml.safe_load((TEMPLATE / "compose.yaml").read_text("utf-8"))["services"]
     started = commands(TEMPLATE, "image.yml", "^docker compose (build|up|exec|stop) ")
     assert [name for name in composed if all(name in each.split() for each in started)] == [

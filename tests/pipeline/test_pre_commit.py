@@ -1,4 +1,4 @@
-"""A commit, in a new service as its owner makes it: what is bad does not get in."""
+"""Pre-commit hooks of a new service reject bad commits."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.service
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Generate and set up a service, make it a repository, and install the hooks."""
+    """Generate a service, set it up as a repository, and install the hooks."""
     service = generate_in(tmp_path_factory.mktemp("commits"), **dict.fromkeys(FEATURES, False))
     variables = {"UV": os.environ.get("UV", "uv"), "UV_COMPILE_BYTECODE": "0"}
     ended = run("make", "settings", cwd=service, **variables)
@@ -29,8 +29,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return service
 
 
-def put(service: Path, name: str, content: str) -> Run:
-    """Try to commit a new file, and leave no trace of it but the commit, if there was one."""
+def try_commit(service: Path, name: str, content: str) -> Run:
+    """Try to commit a new file, then reset the repository."""
     (service / name).write_text(content, "utf-8")
     before = run("git", "rev-parse", "HEAD", cwd=service).stdout
     ended = commit(service, f"Add {name}")
@@ -40,13 +40,13 @@ def put(service: Path, name: str, content: str) -> Run:
     return ended
 
 
-def test_what_is_good_is_committed(service: Path) -> None:
-    ended = put(service, "src/truthful_service/pi.py", '"""A number."""\n\nPI = 3.14159\n')
+def test_valid_file_is_committed(service: Path) -> None:
+    ended = try_commit(service, "src/truthful_service/pi.py", '"""A number."""\n\nPI = 3.14159\n')
     assert ended.returncode == 0, ended.stdout
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("pi.py", '"""A number."""\nPI   =  3.14159\n', "would be reformatted"),
         ("pi.py", '"""A number."""\n\nimport os\n\nPI = 3.14159\n', "F401"),
@@ -59,26 +59,28 @@ def test_what_is_good_is_committed(service: Path) -> None:
             ),
             "PRIVATE-KEY",
         ),
-        ("dump.txt", "all that we know\n" * 70_000, "dump.txt"),
+        ("dump.txt", "all known rows\n" * 70_000, "dump.txt"),
     ],
     ids=["format", "lint", "types", "token", "key", "size"],
 )
-def test_what_is_bad_is_not(service: Path, name: str, content: str, said: str) -> None:
-    ended = put(service, name, content)
+def test_invalid_file_is_rejected(service: Path, name: str, content: str, message: str) -> None:
+    ended = try_commit(service, name, content)
     assert ended.returncode != 0
-    assert said in ended.stdout
+    assert message in ended.stdout
     assert secret() not in ended.stdout
 
 
-def test_only_what_is_committed_counts(service: Path) -> None:
-    """A secret that lies beside it, on this machine alone, is nobody else's business."""
+def test_ignored_files_are_not_scanned(service: Path) -> None:
+    """A secret in `.env` stays on this machine."""
     (service / ".env").write_text(f"TOKEN={secret()}\n")
-    ended = put(service, "note.md", "# A note\n")
+    ended = try_commit(service, "note.md", "# A note\n")
     assert ended.returncode == 0, ended.stdout
 
 
-def test_the_template_keeps_itself_to_the_same_hooks() -> None:
-    ours, theirs = (
+def test_template_uses_the_same_hooks() -> None:
+    of_template, of_service = (
         (root / ".pre-commit-config.yaml").read_text("utf-8") for root in (ROOT, TEMPLATE)
     )
-    assert yaml.safe_load(ours.replace(".build/tools/bin/", ".venv/bin/")) == yaml.safe_load(theirs)
+    assert yaml.safe_load(of_template.replace(".build/tools/bin/", ".venv/bin/")) == yaml.safe_load(
+        of_service
+    )

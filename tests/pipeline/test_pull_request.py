@@ -1,4 +1,4 @@
-"""How a weekly workflow proposes what it has moved: its own commands, on real repositories."""
+"""The weekly workflows open pull requests: their commands run on real repositories."""
 
 import os
 from pathlib import Path
@@ -20,18 +20,18 @@ echo "$@" >> "$CALLS"
 """
 
 
-def play(root: Path, workflow: str, job: str, folder: Path, **variables: str) -> None:
-    """Run the commands of a job in a folder, but for those that make and the system run."""
+def run_job(root: Path, workflow: str, job: str, folder: Path, **variables: str) -> None:
+    """Run the commands of a job in a folder, except `make` and `sudo`."""
     for step in steps(root):
         command = step.command
-        mine = step.workflow == workflow and step.job["name"] == job
-        if mine and command and not command.startswith(("make ", "sudo ")):
+        of_job = step.workflow == workflow and step.job["name"] == job
+        if of_job and command and not command.startswith(("make ", "sudo ")):
             ended = shell(command, folder, **variables, **step.content.get("env", {}))
             assert ended.returncode == 0, f"{command}\n{ended.stdout}"
 
 
 def jobs(root: Path, workflow: str) -> list[str]:
-    """Return the names of a workflow's jobs, in their order."""
+    """Return the names of the jobs of a workflow, in order."""
     return list(
         dict.fromkeys(step.job["name"] for step in steps(root) if step.workflow == workflow)
     )
@@ -39,7 +39,7 @@ def jobs(root: Path, workflow: str) -> list[str]:
 
 @BOTH
 @pytest.mark.parametrize("is_open", [False, True], ids=["first", "again"])
-def test_what_has_moved_is_pushed_and_proposed_once(
+def test_changes_are_pushed_and_proposed_once(
     root: Path, workflow: str, branch: str, *, is_open: bool, tmp_path: Path
 ) -> None:
     origin, folder = tmp_path / "origin.git", tmp_path / "work"
@@ -64,9 +64,9 @@ def test_what_has_moved_is_pushed_and_proposed_once(
     test, propose = jobs(root, workflow)
 
     (folder / "uv.lock").write_text("new\n")
-    play(root, workflow, test, folder, **variables)
-    run("git", "checkout", "--quiet", "uv.lock", cwd=folder)  # the other job has its own clone
-    play(root, workflow, propose, folder, **variables)
+    run_job(root, workflow, test, folder, **variables)
+    run("git", "checkout", "--quiet", "uv.lock", cwd=folder)  # the second job has its own clone
+    run_job(root, workflow, propose, folder, **variables)
 
     assert (tmp_path / "output").read_text() == "moved=yes\n"
     assert run("git", "show", f"{branch}:uv.lock", cwd=origin).stdout == "new\n"
@@ -75,12 +75,12 @@ def test_what_has_moved_is_pushed_and_proposed_once(
 
 
 @BOTH
-def test_when_nothing_has_moved_nothing_is_proposed(
+def test_no_changes_give_no_pull_request(
     root: Path, workflow: str, branch: str, tmp_path: Path
 ) -> None:
     (tmp_path / "uv.lock").write_text("old\n")
     commit(tmp_path)
     output = tmp_path / "output"
-    play(root, workflow, jobs(root, workflow)[0], tmp_path, GITHUB_OUTPUT=str(output))
+    run_job(root, workflow, jobs(root, workflow)[0], tmp_path, GITHUB_OUTPUT=str(output))
     assert not output.exists()
     assert (tmp_path / f"{branch}.patch").read_text() == ""

@@ -1,4 +1,4 @@
-"""`make upgrade`: every pin moves to the newest version that fits, and the lock with them."""
+"""`make upgrade`: every pin moves to the newest version that fits, and uv.lock with them."""
 
 import os
 import re
@@ -15,12 +15,12 @@ OLD = {"idna": "3.7", "pydantic": "2.12.0", "pydantic-core": "2.41.1"}
 
 
 def upgrade(service: Path) -> Run:
-    """Run what the target runs, in our own environment: it needs nothing but Python."""
+    """Run the command of the target with the Python of the template: it needs no packages."""
     return run(TOOLS / "python", "-m", "dev.upgrade", cwd=service, UV=os.environ.get("UV", "uv"))
 
 
 def replace(file: Path, pattern: str, new: str) -> None:
-    """Change the one place of a file that a pattern matches."""
+    """Replace the only match of a pattern in a file."""
     text, times = re.subn(pattern, new, file.read_text("utf-8"))
     assert times == 1
     file.write_text(text, "utf-8")
@@ -33,7 +33,7 @@ def pins(service: Path, key: str = "constraint-dependencies") -> dict[str, Versi
     return {each.name: Version(next(iter(each.specifier)).version) for each in exact}
 
 
-def test_what_is_old_moves_to_the_newest_versions_that_fit_together(generate: Generate) -> None:
+def test_old_versions_move_to_the_newest_compatible_ones(generate: Generate) -> None:
     service = generate()
     for name, version in OLD.items():
         replace(service / "pyproject.toml", rf'"{name}==.*"', f'"{name}=={version}"')
@@ -64,8 +64,8 @@ def test_what_is_old_moves_to_the_newest_versions_that_fit_together(generate: Ge
     assert fingerprint(service) == changed
 
 
-def test_without_pins_the_lock_moves_alone(generate: Generate) -> None:
-    """A team may have deleted them: uv.lock says the same."""
+def test_without_pins_only_the_lock_file_moves(generate: Generate) -> None:
+    """A team can delete the pins: uv.lock contains the same versions."""
     service = generate(docker=False)
     text = (service / "pyproject.toml").read_text("utf-8")
     bare = re.sub(
@@ -80,7 +80,7 @@ def test_without_pins_the_lock_moves_alone(generate: Generate) -> None:
     assert (service / "uv.lock").exists()
 
 
-def test_when_nothing_fits_nothing_moves(generate: Generate) -> None:
+def test_conflicting_requirements_change_nothing(generate: Generate) -> None:
     service = generate()
     replace(service / "pyproject.toml", '"fastapi>=.*"', '"fastapi<0.100", "fastapi>=0.165"')
     before = fingerprint(service)

@@ -1,4 +1,4 @@
-"""The workflows may do little, run what is pinned, and say nothing that has not been run."""
+"""Workflows have few permissions, use pinned versions, and run only tested commands."""
 
 import re
 import shlex
@@ -22,21 +22,21 @@ COMBINATIONS: dict[str, dict[str, object]] = {
     "observability": NOTHING | {"observability": True},
 }
 
-# The commands that are no target of a Makefile, each with what holds it.
-HELD = {
-    r"sudo apt-get update -qq": "needs root, and a network",
+# The commands that are not Makefile targets, each with the test that covers it.
+TESTED_COMMANDS = {
+    r"sudo apt-get update -qq": "needs root and a network",
     r"sudo apt-get install -qq --no-install-recommends [a-z -]+": ".ci/run installs the same",
-    r"docker compose (build|up|exec|stop|logs)\b.*": "test_probing.py, tests/container",
-    r"(curl|test \"\$\(docker inspect) .*": "test_probing.py",
-    r"pip install --quiet --requirement \S+": "the file is there",
+    r"docker compose (build|up|exec|stop|logs)\b.*": "test_image_smoke.py, tests/container",
+    r"(curl|test \"\$\(docker inspect) .*": "test_image_smoke.py",
+    r"pip install --quiet --requirement \S+": "test_named_files_exist",
     r"(helm|kubernetes-validate|checkov) .*": "test_chart_commands.py",
-    r"(git|gh|test) .*": "test_proposal.py",
+    r"(git|gh|test) .*": "test_pull_request.py",
 }
 
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return the template's repository, and one of each combination."""
+    """Return the template's repository and one project per combination."""
     return {"template": ROOT} | {
         name: generate_in(tmp_path_factory.mktemp(name), **answers)
         for name, answers in COMBINATIONS.items()
@@ -49,14 +49,14 @@ def root(request: pytest.FixtureRequest, roots: dict[str, Path]) -> Path:
     return roots[request.param]
 
 
-def test_an_auditor_finds_nothing(root: Path) -> None:
+def test_zizmor_finds_nothing(root: Path) -> None:
     ended = run(TOOLS / "zizmor", "--offline", "--persona=auditor", ".github", cwd=root)
     assert ended.returncode == 0, ended.stdout
     assert "No findings to report." in ended.stdout
 
 
-def test_what_the_auditor_would_not_pass_is_found(tmp_path: Path) -> None:
-    """The same command, on a workflow as people write them."""
+def test_zizmor_finds_the_faults_of_a_usual_workflow(tmp_path: Path) -> None:
+    """The same command fails for a workflow with common mistakes."""
     folder = tmp_path / ".github" / "workflows"
     folder.mkdir(parents=True)
     (folder / "ci.yml").write_text(
@@ -74,7 +74,7 @@ def test_what_the_auditor_would_not_pass_is_found(tmp_path: Path) -> None:
     ("schema", "pattern"),
     [("github-workflows", "workflows/*.yml"), ("dependabot", "dependabot.yml")],
 )
-def test_files_are_as_their_schema_says(roots: dict[str, Path], schema: str, pattern: str) -> None:
+def test_files_match_their_schemas(roots: dict[str, Path], schema: str, pattern: str) -> None:
     found = {root: list((root / ".github").glob(pattern)) for root in roots.values()}
     assert all(found.values())
     names = [file for files_found in found.values() for file in files_found]
@@ -82,8 +82,8 @@ def test_files_are_as_their_schema_says(roots: dict[str, Path], schema: str, pat
     assert ended.returncode == 0, ended.stdout
 
 
-def test_every_action_is_the_commit_of_a_version(root: Path) -> None:
-    """A tag can be moved by whoever owns it, and by whoever takes it from him."""
+def test_every_action_is_pinned_to_a_commit(root: Path) -> None:
+    """A tag can be moved by its owner, or by an attacker."""
     files = (root / ".github" / "workflows").glob("*.yml")
     lines = [line for file in files for line in re.findall(r"uses: (.*)", file.read_text("utf-8"))]
     assert lines
@@ -92,7 +92,7 @@ def test_every_action_is_the_commit_of_a_version(root: Path) -> None:
     ] == []
 
 
-def test_the_same_action_has_the_same_version_everywhere() -> None:
+def test_action_has_the_same_version_everywhere() -> None:
     used = {
         (*step.content["uses"].split("@"),)
         for folder in (ROOT, TEMPLATE)
@@ -102,7 +102,7 @@ def test_the_same_action_has_the_same_version_everywhere() -> None:
     assert len(used) == len({action for action, _ in used})
 
 
-def test_a_job_has_few_rights_and_little_time(root: Path) -> None:
+def test_job_has_few_permissions_and_a_time_limit(root: Path) -> None:
     for name, workflow in workflows(root).items():
         assert workflow["permissions"] == {}
         for job in workflow["jobs"].values():
@@ -111,50 +111,50 @@ def test_a_job_has_few_rights_and_little_time(root: Path) -> None:
             assert not writing or name in {"pins.yml", "upgrade.yml"}
 
 
-def test_what_runs_new_code_may_not_write_and_what_writes_runs_none(root: Path) -> None:
+def test_job_with_write_access_runs_no_new_code(root: Path) -> None:
     for workflow in workflows(root).values():
         for job in workflow["jobs"].values():
-            run_here = [step["run"] for step in job["steps"] if "run" in step]
+            commands_of_job = [step["run"] for step in job["steps"] if "run" in step]
             assert "write" not in job["permissions"].values() or not any(
-                re.search(r"\b(make|pip|uv|python)\b", command) for command in run_here
+                re.search(r"\b(make|pip|uv|python)\b", command) for command in commands_of_job
             )
 
 
-def test_no_checkout_leaves_its_token_behind(root: Path) -> None:
+def test_checkout_does_not_persist_its_token(root: Path) -> None:
     found = [step for step in steps(root) if "actions/checkout" in step.content.get("uses", "")]
     assert found
     assert all(step.content["with"]["persist-credentials"] is False for step in found)
 
 
-def test_every_command_is_held_by_something_here(root: Path) -> None:
+def test_every_command_is_tested(root: Path) -> None:
     for step in steps(root):
         if step.command and not step.command.startswith("make "):
-            held = [each for each in HELD if re.fullmatch(each, step.command)]
-            assert held, f"{step.workflow} runs what nothing here holds: {step.command}"
+            tested = [each for each in TESTED_COMMANDS if re.fullmatch(each, step.command)]
+            assert tested, f"{step.workflow} runs an untested command: {step.command}"
 
 
-def test_every_target_is_there(root: Path) -> None:
+def test_named_targets_exist(root: Path) -> None:
     for step in steps(root):
         if step.command.startswith("make "):
             makefile = (root / step.folder / "Makefile").read_text("utf-8")
             assert shlex.split(step.command)[1] in re.findall(r"^(\w+):", makefile, re.MULTILINE)
 
 
-def test_every_file_that_is_named_is_there(root: Path) -> None:
+def test_named_files_exist(root: Path) -> None:
     for step in steps(root):
         for name in re.findall(r"--requirement (\S+)|(deploy/chart)", step.command):
             assert (root / "".join(name)).exists()
 
 
-def test_what_runs_from_the_system_is_what_ci_installs() -> None:
+def test_ci_installs_the_same_system_packages() -> None:
     installed = (ROOT / ".ci" / "run").read_text("utf-8")
     for step in [*steps(ROOT), *steps(TEMPLATE)]:
         _, found, packages = step.command.partition("--no-install-recommends ")
         assert not found or all(f"({name})" in installed for name in packages.split())
 
 
-def test_every_kind_of_version_has_a_bot(root: Path) -> None:
-    """A file of a kind that no update names would keep its versions for ever."""
+def test_dependabot_covers_every_kind_of_version(root: Path) -> None:
+    """A file that no update names would keep its versions forever."""
     kinds = {
         "github-actions": r"(.*/)?\.github/workflows/.*\.yml",
         "docker": r"(.*/)?Dockerfile",
@@ -171,13 +171,13 @@ def test_every_kind_of_version_has_a_bot(root: Path) -> None:
 
 
 def paths(root: Path) -> list[str]:
-    """List the files of a repository; of ours, those in which versions stand."""
+    """List the files of a repository; of the template, only those that can contain versions."""
     folders = [ROOT / ".github", TEMPLATE] if root == ROOT else [root]
     return [str(path.relative_to(root)) for folder in folders for path in files(folder)]
 
 
 def folders(root: Path, update: dict[str, Any]) -> set[str]:
-    """Return the folders that a bot looks into; those of actions are seen from the root."""
+    """Return the folders of an update. Actions are found from the root."""
     found: set[str] = set()
     for name in update.get("directories") or [update["directory"]]:
         if update["package-ecosystem"] == "github-actions" and name == "/":
