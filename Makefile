@@ -1,5 +1,5 @@
-# The template's own commands. Each first sets up what it needs: nothing has to be installed but
-# Python 3.11 and make. `make` alone lists them.
+# The template's own commands; `make` alone lists them. Each target first sets up what it needs.
+# Only Python 3.11 and make have to be installed.
 
 ifneq ($(words $(CURDIR)),1)
 $(error make cannot work below a folder with a space in its name: move "$(CURDIR)" elsewhere)
@@ -8,7 +8,7 @@ endif
 include template.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all faults bench golden lint format pins clean
+.PHONY: help demo check test test-all faults bench golden lint format docs pins clean
 
 SERVICE := {{cookiecutter.project_slug}}
 TOOLS := $(BUILD)/tools
@@ -22,42 +22,45 @@ help: ## List the targets
 demo: $(READY) ## Generate a service and serve it on a real PostgreSQL and Valkey
 	@$(BIN)/python -m tools.demo
 
+check: ## Run the reference service's tests that start no server: under a minute
+	@$(MAKE) --no-print-directory -C '$(SERVICE)' check
+
 test: $(READY) $(SCANNER)/.ready ## Run the reference service's tests, then the template's
 	@status=0; \
 	$(MAKE) --no-print-directory -C '$(SERVICE)' test ARGS= || status=1; \
 	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS) || status=1; \
 	exit $$status
 
-test-all: ## Run every test, and try each two features together: about an hour
+test-all: ## Run all tests, and test every pair of features: about an hour
 	@CI=true $(MAKE) --no-print-directory test ARGS=--all
 
-faults: $(READY) ## Break a generated service in every way, and hold its probes to the truth
+faults: $(READY) ## Break a generated service in every way and compare its probes with the truth
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m faults $(ARGS)
 
-bench: $(READY) ## Measure a generated service beside the least that could do the same
+bench: $(READY) ## Benchmark a generated service against a minimal baseline
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m bench $(ARGS)
 
-golden: $(READY) ## Write anew what the chart must render, for its diff to be read
+golden: $(READY) ## Rewrite the expected output of the chart, then review the diff
 	@GOLDEN=write $(BIN)/pytest -q tests/chart/test_golden.py
 
-lint: $(READY) ## Check the template, then the reference service
+lint: $(READY) ## Lint the template, then the reference service
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	@$(MAKE) --no-print-directory -C '$(SERVICE)' lint
 
-format: $(READY) ## Format the template's code, and mend what can be mended safely
+format: $(READY) ## Format the template's code and apply safe fixes
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-docs: $(READY) ## Write the tables in documents from what they describe
+docs: $(READY) ## Regenerate the tables in the documents
 	@$(BIN)/python -m tools.values_table
 	@$(BIN)/python -m tools.settings_table
 
-pins: $(READY) ## Move every package to its newest version, or some: make pins ONLY="redis hiredis"
+pins: $(READY) ## Upgrade every package, or some: make pins ONLY="redis hiredis"
 	@$(BIN)/python -m tools.pins $(ONLY)
 
-clean: ## Delete all that the other targets have made
+clean: ## Delete everything that the other targets created
 	rm -rf .build uv.lock tools/scanner/uv.lock '$(SERVICE)/uv.lock'
 
 # ---- Set-up
@@ -65,12 +68,12 @@ clean: ## Delete all that the other targets have made
 export UV_COMPILE_BYTECODE ?= 1
 unexport VIRTUAL_ENV
 
-# Where pip looks for packages, uv looks too.
+# uv uses the package index that pip is configured to use.
 ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-# uv trusts whom the system trusts, as pip does.
+# uv trusts the system's certificates, as pip does.
 ifneq (,$(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
 export UV_SYSTEM_CERTS ?= true
 endif
@@ -79,7 +82,7 @@ $(READY): pyproject.toml | $(filter $(PRIVATE_UV),$(UV))
 	@UV_PROJECT_ENVIRONMENT=$(TOOLS) $(UV) sync --quiet
 	@touch $@
 
-# The scanner's requirements and the other tools' do not fit together.
+# The scanner's requirements conflict with those of the other tools.
 $(SCANNER)/.ready: tools/scanner/pyproject.toml | $(filter $(PRIVATE_UV),$(UV))
 	@UV_PROJECT_ENVIRONMENT=$(SCANNER) $(UV) sync --quiet --project tools/scanner
 	@touch $@

@@ -1,6 +1,6 @@
-# What the template's Makefile and the template folder's share: everything that building and running
-# leave behind goes into .build/, because a project that is generated must not start with it.
-# The template folder includes this file by a line that no generated project has.
+# Shared by the template's Makefile and the template folder's. Everything that building and running
+# create goes into .build/, because a generated project must not contain it.
+# The line of the template folder's Makefile that includes this file is not generated.
 
 BUILD := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))/.build
 
@@ -11,7 +11,7 @@ export MYPY_CACHE_DIR := $(BUILD)/mypy
 export PYTEST_ADDOPTS := -o cache_dir=$(BUILD)/pytest
 export DEV_DATA := $(BUILD)/data
 
-# The service's own recipe installs uv where there is none, from this folder instead of its own.
+# If uv is missing, the service's own recipe installs it in this folder.
 PRIVATE_UV := $(BUILD)/.uv/bin/uv
 export UV ?= $(or $(shell command -v uv 2>/dev/null),$(PRIVATE_UV))
 

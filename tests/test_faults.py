@@ -9,7 +9,7 @@ from supervised import run_supervised
 
 from tools.generate import ROOT, environment
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.timeout(1800)]
 
 
 @pytest.mark.skipif("CI" in os.environ, reason="`.ci/run` runs all faults: make faults")

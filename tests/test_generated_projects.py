@@ -19,7 +19,7 @@ from project import Generate, files, generate_in
 
 from hooks.post_gen_project import FEATURES
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.timeout(1800)]
 
 PAIRS = {name: answers for name, answers in every_pair().items() if name not in FEW}
 TESTED_ELSEWHERE = ("everything", "postgres", "sentinel", "observability")

@@ -12,7 +12,7 @@ from combinations import FEW
 from generated import INTEGRATION_TESTS, Service
 from project import generate_in
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.timeout(1800)]
 
 NEWER = ("3.12", "3.13", "3.14")
 NOBODY = 65534

@@ -1,7 +1,7 @@
-"""Generate a service with the defaults, as anybody would, and serve it on embedded servers.
+"""Generate a service with the default answers, and serve it on embedded servers.
 
-The service is made anew in .build/demo/ each time; its environment is kept, so the second time is
-quick. The variables SERVICE_PORT and SERVICE_MANAGEMENT_PORT choose its ports.
+Each run generates the service again in .build/demo/. Its Python environment is kept, so the second
+run starts quickly. The variables SERVICE_PORT and SERVICE_MANAGEMENT_PORT choose its ports.
 """
 
 import fcntl
@@ -15,13 +15,13 @@ FOLDER = ROOT / ".build" / "demo"
 
 
 def main() -> None:
-    """Become the `make dev` of a new service."""
+    """Generate the service, and replace this process with its `make dev`."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     lock = (FOLDER / "lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.exit("A demo is running already. End it with Ctrl-C, then start another.")
+        sys.exit("A demo is already running. Stop it with Ctrl-C, then start another.")
     os.set_inheritable(lock.fileno(), True)  # held until the service and its servers have ended
     shutil.rmtree(FOLDER / "service", ignore_errors=True)
     service = generate(FOLDER / "service")

@@ -120,7 +120,7 @@ def current_primary(env: Environment) -> DataNode:
 def repair_data_nodes(env: Environment) -> None:
     """Start the data nodes that have ended, and resume the others."""
     for node in (env.sentinels.primary, *env.sentinels.replicas):
-        if node.runs:
+        if node.is_running:
             node.resume()
         else:
             node.start()

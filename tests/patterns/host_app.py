@@ -16,7 +16,7 @@ from project import TEMPLATE
 from .recipe import ENVIRONMENT, reader
 
 GUARD = [
-    *(sys.executable, "-I", "-S", str(TEMPLATE / "dev" / "guard.py")),
+    *(sys.executable, "-I", "-S", str(TEMPLATE / "dev" / "supervisor.py")),
     *(str(int(signal.SIGTERM)), "30"),
 ]
 """Ends what it runs when we let go of its input, however we end."""

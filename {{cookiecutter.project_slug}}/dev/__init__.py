@@ -1,10 +1,10 @@
-"""Development on real servers that come as wheels: no Docker, nothing else to install.
+"""Development on real servers that are installed as wheels, without Docker.
 
-``python -m dev`` runs the service on them. A test takes one for itself:
+``python -m dev`` runs the service on them. A test can start a server of its own:
 
     with Server(folder) as server:
         client = connect(server.url)
         server.pause()
 
-where ``Server`` is any class of `dev.servers`. Whatever is started here ends with its starter.
+``Server`` is any class of `dev.servers`. Every server ends when the process that started it ends.
 """

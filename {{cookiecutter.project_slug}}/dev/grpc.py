@@ -1,4 +1,4 @@
-"""A downstream service of our own: a gRPC server that says of itself whatever we tell it to."""
+"""An embedded gRPC server whose health can be set: a downstream service for the tests."""
 
 import json
 import socket
@@ -9,7 +9,7 @@ from typing import IO
 from dev.server import Server
 
 SERVICE = "reference.Downstream"
-"""The service that is registered with the server's health service; another is "", the whole."""
+"""The service name that the health service knows; another is "", the whole server."""
 
 
 class Downstream(Server):
@@ -26,19 +26,19 @@ class Downstream(Server):
 
     @property
     def url(self) -> str:
-        """The one target, and the service in it that is asked for."""
+        """The one target, with the service name to check."""
         return f"downstream={self.address}/{SERVICE}"
 
     @property
     def address(self) -> str:
-        """The server alone."""
+        """The server's host and port."""
         return f"127.0.0.1:{self.port}"
 
     def set_status(self, status: str, service: str = SERVICE) -> None:
-        """Have a service's health be so from now on, over restarts too.
+        """Set the health of a service. Restarts keep it.
 
-        status: "SERVING", "NOT_SERVING", "UNKNOWN", "SERVICE_UNKNOWN"; or the name of a gRPC status
-            code that the call is to end with, as "NOT_FOUND" for a service that is not registered.
+        status: "SERVING", "NOT_SERVING", "UNKNOWN", "SERVICE_UNKNOWN"; or the name of the gRPC
+            status code that ends the call, for example "NOT_FOUND" for an unregistered service.
         """
         statuses = json.loads(self._statuses.read_text()) if self._statuses.exists() else {}
         new = self.folder / "statuses.new"
@@ -46,20 +46,20 @@ class Downstream(Server):
         new.replace(self._statuses)
 
     def prepare(self, log: IO[bytes]) -> None:  # noqa: ARG002
-        """Serve all that there is, unless an earlier run left other statuses."""
+        """Set every status to SERVING, unless an earlier run has left others."""
         if not self._statuses.exists():
             self.set_status("SERVING", "")
             self.set_status("SERVING")
 
     def command(self) -> list[str]:
-        """Serve on loopback. Without this folder on the path, where `grpc` would be this file."""
+        """Serve on loopback, without this folder on the path: `grpc` would be this file."""
         options = [f"--{name}={value}" for name, value in self.settings.items()]
         script = Path(__file__).with_name("grpc_server.py")
         where = [f"127.0.0.1:{self.port}", str(self.folder)]
         return [sys.executable, "-P", str(script), *where, *options]
 
-    def answers(self) -> bool:
-        """Tell whether it has written that the port is its own, and greets whoever connects."""
+    def is_ready(self) -> bool:
+        """Compare the process id that it has written, and expect HTTP/2 settings on the port."""
         try:
             owner = int((self.folder / "pid").read_text())
             with socket.create_connection(("127.0.0.1", self.port), timeout=0.2) as connection:

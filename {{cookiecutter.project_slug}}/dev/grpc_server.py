@@ -1,9 +1,9 @@
-"""A gRPC server with the health that a file gives it, until SIGTERM. `dev.grpc` runs it.
+"""A gRPC server whose health is defined by a file. `dev.grpc` runs it until SIGTERM.
 
     python -P grpc_server.py HOST:PORT FOLDER [--health=off]
 
-FOLDER/statuses.json maps the names of services to words, see `dev.grpc`, and is read at each call;
-FOLDER/pid tells who has the port.
+FOLDER/statuses.json maps service names to statuses, see `dev.grpc`. Each call reads it again.
+FOLDER/pid contains the id of the process that has the port.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from grpc_health.v1 import health, health_pb2  # type: ignore[import-untyped]
 
 
 def serve(address: str, folder: Path, *, with_health: bool) -> None:
-    """Serve until SIGTERM. Raises RuntimeError when the port is taken."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # before there are other threads
-    exclusive = ("grpc.so_reuseport", 0)  # else it would share a port that is taken
+    """Serve until SIGTERM. Raises RuntimeError if the port is in use."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # before other threads start
+    exclusive = ("grpc.so_reuseport", 0)  # otherwise it shares a port that is in use
     server = grpc.server(ThreadPoolExecutor(4), options=[exclusive])
     server.add_insecure_port(address)
     if with_health:
@@ -32,16 +32,16 @@ def serve(address: str, folder: Path, *, with_health: bool) -> None:
 
 
 def health_service(statuses: Path) -> grpc.GenericRpcHandler:
-    """Return the health service; of its methods only `Check`, which is all that a prober asks."""
-    words = dict(health_pb2.HealthCheckResponse.ServingStatus.items())
+    """Return the health service with its method `Check`, the only one that a probe calls."""
+    known = dict(health_pb2.HealthCheckResponse.ServingStatus.items())
 
     def check(
         request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
     ) -> health_pb2.HealthCheckResponse:
         status = json.loads(statuses.read_text()).get(request.service, "NOT_FOUND")
-        if status in words:
-            return health_pb2.HealthCheckResponse(status=words[status])
-        return context.abort(grpc.StatusCode[status], "as it was told to")
+        if status in known:
+            return health_pb2.HealthCheckResponse(status=known[status])
+        return context.abort(grpc.StatusCode[status], "set by dev.grpc")
 
     handler = grpc.unary_unary_rpc_method_handler(
         check,

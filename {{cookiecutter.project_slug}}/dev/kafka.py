@@ -1,4 +1,4 @@
-"""A Kafka cluster of our own: librdkafka's mock brokers, from the wheel ``confluent-kafka``."""
+"""An embedded Kafka cluster: librdkafka's mock brokers, from the wheel ``confluent-kafka``."""
 
 import json
 import socket
@@ -11,22 +11,22 @@ from dev.process import StartError
 from dev.server import Server, package_folder
 
 BROKERS = (1, 2, 3)
-"""Their ids. They have three ports in a row; the next port is for what is told to the cluster."""
+"""The broker ids. The brokers have consecutive ports; the next port accepts commands."""
 
-PATIENCE = 5.0
-"""Seconds that the cluster may take to do what it is told."""
+COMMAND_TIMEOUT = 5.0
+"""Seconds that the cluster can take to run a command."""
 
 
 class Kafka(Server):
-    """Three mock brokers: real connections and the real protocol, and nothing behind them.
+    """Three mock brokers: real connections and the real protocol, but no real storage.
 
         with Kafka(folder, topics=["items", "orders"]) as kafka:
             kafka.set_leader("items", 0, None)
 
-    They know neither passwords nor TLS, and do not notice when a producer sends something again. A
-    restart forgets every message, and every topic but ``topics``, which have as many partitions as
-    there are brokers. As Kafka by default, they create a topic that a client asks for, unless it
-    says that they must not. ``settings`` are librdkafka's, as ``{"debug": "mock"}``.
+    They support neither passwords nor TLS, and do not detect messages that a producer sends twice.
+    A restart deletes every message, and every topic except ``topics``, which have one partition per
+    broker. Like Kafka by default, they create a topic that a client asks for, unless the client
+    forbids it. ``settings`` are librdkafka's, for example ``{"debug": "mock"}``.
     """
 
     name = "kafka"
@@ -47,73 +47,73 @@ class Kafka(Server):
     @property
     def url(self) -> str:
         """The addresses of all brokers."""
-        return ",".join(f"127.0.0.1:{self.port + place}" for place in range(len(BROKERS)))
+        return ",".join(f"127.0.0.1:{self.port + offset}" for offset in range(len(BROKERS)))
 
     def create_topic(self, name: str, partitions: int = 1) -> None:
-        """Create a topic, whose partitions all have leaders."""
-        self._tell("create_topic", name, partitions)
+        """Create a topic whose partitions all have leaders."""
+        self._run("create_topic", name, partitions)
 
     def set_leader(self, topic: str, partition: int, broker: int | None) -> None:
-        """Make a broker the partition's leader, or let it have none."""
-        self._tell("set_leader", topic, partition, broker)
+        """Make a broker the partition's leader, or leave the partition without one."""
+        self._run("set_leader", topic, partition, broker)
 
     def set_error(self, topic: str, code: int) -> None:
-        """Have the brokers answer questions for a topic with an error of Kafka's; 0 ends it.
+        """Make the brokers respond with an error to every metadata request for a topic; 0 ends it.
 
-        code: as https://kafka.apache.org/protocol#protocol_error_codes has it; 29 is "not allowed".
+        code: see https://kafka.apache.org/protocol#protocol_error_codes; 29 is "not allowed".
         """
-        self._tell("set_error", topic, code)
+        self._run("set_error", topic, code)
 
     def brokers_down(self, *brokers: int) -> None:
-        """Cut the connections of these brokers, or of all, and refuse new ones."""
-        self._tell("brokers_down", *brokers or BROKERS)
+        """Close the connections of these brokers, or of all, and refuse new ones."""
+        self._run("brokers_down", *brokers or BROKERS)
 
     def brokers_up(self, *brokers: int) -> None:
-        """Let these brokers, or all, be reached again, with what they had."""
-        self._tell("brokers_up", *brokers or BROKERS)
+        """Accept connections to these brokers, or to all, again. They keep their messages."""
+        self._run("brokers_up", *brokers or BROKERS)
 
     def delay(self, milliseconds: int) -> None:
-        """Have every answer of every broker take so long; 0 ends it."""
-        self._tell("delay", milliseconds)
+        """Delay every response of every broker; 0 ends it."""
+        self._run("delay", milliseconds)
 
     def prepare(self, log: IO[bytes]) -> None:
-        """Nothing: it keeps nothing."""
+        """Do nothing: the cluster has no files."""
 
     def command(self) -> list[str]:
-        """Serve on loopback, without what else is on Python's path."""
+        """Serve on loopback, with only the standard library on the path."""
         script = Path(__file__).with_name("kafka_cluster.py")
         options = [f"{name}={value}" for name, value in self.settings.items()]
-        what = [str(_library()), str(self.port), str(len(BROKERS)), ",".join(self.topics)]
-        return [sys.executable, "-I", "-S", str(script), *what, *options]
+        cluster = [str(_library()), str(self.port), str(len(BROKERS)), ",".join(self.topics)]
+        return [sys.executable, "-I", "-S", str(script), *cluster, *options]
 
-    def answers(self) -> bool:
-        """Ask it for its process id: another program may have the port."""
+    def is_ready(self) -> bool:
+        """Compare the process id that it reports: another program can have the port."""
         try:
-            return self._ask("id", timeout=0.2)["pid"] in self.process.pids
+            return self._send("id", timeout=0.2)["pid"] in self.process.pids
         except (KeyError, OSError, ValueError):
             return False
 
-    def _tell(self, *words: object) -> None:
-        """Have the cluster do something. Raises RuntimeError with librdkafka's word if it cannot.
+    def _run(self, *command: object) -> None:
+        """Run a command in the cluster.
 
-        Raises TimeoutError while it is paused.
+        Raises RuntimeError with librdkafka's error if it fails, TimeoutError while it is paused.
         """
-        if error := self._ask(*words, timeout=PATIENCE)["error"]:
-            raise RuntimeError(f"{self.name} cannot {words[0]}: {error}")
+        if error := self._send(*command, timeout=COMMAND_TIMEOUT)["error"]:
+            raise RuntimeError(f"{self.name} cannot {command[0]}: {error}")
 
-    def _ask(self, *words: object, timeout: float) -> dict[str, object]:
+    def _send(self, *command: object, timeout: float) -> dict[str, object]:
         address = ("127.0.0.1", self.port + len(BROKERS))
         with socket.create_connection(address, timeout) as connection:
-            connection.sendall(json.dumps(words).encode() + b"\n")
-            with connection.makefile() as answer:
-                told: dict[str, object] = json.loads(answer.readline())
-        return told
+            connection.sendall(json.dumps(command).encode() + b"\n")
+            with connection.makefile() as stream:
+                response: dict[str, object] = json.loads(stream.readline())
+        return response
 
 
 def _library() -> Path:
-    """Find librdkafka, which lies elsewhere in each system's wheel."""
+    """Find librdkafka, whose folder depends on the platform's wheel."""
     package = package_folder("confluent_kafka")
     for folder in (package.with_name("confluent_kafka.libs"), package / ".dylibs"):
         for library in folder.glob("librdkafka*"):
             return library
-    raise StartError(f"{package} comes without librdkafka.")
+    raise StartError(f"{package} does not contain librdkafka.")

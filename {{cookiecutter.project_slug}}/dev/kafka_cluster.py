@@ -1,12 +1,13 @@
-"""librdkafka's mock brokers behind ports of our choice, until SIGTERM. `dev.kafka` runs it.
+"""librdkafka's mock brokers on chosen ports. `dev.kafka` runs this until SIGTERM.
 
     python -I kafka_cluster.py LIBRARY PORT BROKERS TOPIC,... [NAME=VALUE ...]
 
-The brokers serve from PORT on. The port after the last one takes commands: a JSON array a line,
-the command's name and its arguments, answered by an object with our process id and the error.
+The brokers serve on consecutive ports from PORT on. The port after the last one accepts commands: a
+line with a JSON array, the command's name and its arguments. The response is an object with the
+process id and the error.
 
-The functions are those of librdkafka's rdkafka_mock.h. Its brokers take any port, so they are told
-to advertise ours, where we pass on all that comes.
+The functions are those of librdkafka's rdkafka_mock.h. Its brokers listen on random ports. So each
+one advertises a chosen port, and a proxy there forwards everything to the broker.
 """
 
 import asyncio
@@ -23,11 +24,11 @@ NO_BROKER = ALL_BROKERS = -1
 
 
 class MockError(Exception):
-    """What librdkafka would not do."""
+    """librdkafka has rejected a request."""
 
 
 class MockCluster:
-    """The brokers 1, 2 … that librdkafka has in this process, and their topics."""
+    """The brokers 1, 2, … that librdkafka runs in this process, with their topics."""
 
     def __init__(self, library: str, brokers: int, settings: Iterable[tuple[str, str]]) -> None:
         kafka = self._kafka = ctypes.CDLL(library)
@@ -36,47 +37,47 @@ class MockCluster:
         kafka.rd_kafka_mock_cluster_new.restype = ctypes.c_void_p
         kafka.rd_kafka_mock_cluster_bootstraps.restype = ctypes.c_char_p
         kafka.rd_kafka_err2name.restype = ctypes.c_char_p
-        why = ctypes.create_string_buffer(512)
-        size = ctypes.c_size_t(len(why))
+        error = ctypes.create_string_buffer(512)
+        size = ctypes.c_size_t(len(error))
         conf = ctypes.c_void_p(kafka.rd_kafka_conf_new())
         for name, value in settings:
-            if kafka.rd_kafka_conf_set(conf, name.encode(), value.encode(), why, size):
-                raise MockError(why.value.decode())
-        handle = ctypes.c_void_p(kafka.rd_kafka_new(PRODUCER, conf, why, size))
+            if kafka.rd_kafka_conf_set(conf, name.encode(), value.encode(), error, size):
+                raise MockError(error.value.decode())
+        handle = ctypes.c_void_p(kafka.rd_kafka_new(PRODUCER, conf, error, size))
         if not handle:
-            raise MockError(why.value.decode())
+            raise MockError(error.value.decode())
         self._brokers = brokers
         self._cluster = ctypes.c_void_p(kafka.rd_kafka_mock_cluster_new(handle, brokers))
         kafka.rd_kafka_mock_set_controller_id(self._cluster, 1)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Where the brokers listen, in the order of their ids."""
+        """The addresses where the brokers listen, in the order of their ids."""
         text = self._kafka.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
         pairs = [address.rsplit(":", 1) for address in text.split(",")]
         return [(host, int(port)) for host, port in pairs]
 
     def advertise(self, broker: int, port: int) -> None:
-        """Have clients told that a broker is at this port."""
+        """Tell clients that a broker is at this port."""
         self._kafka.rd_kafka_mock_broker_set_host_port(self._cluster, broker, b"127.0.0.1", port)
 
     def create_topic(self, name: str, partitions: int) -> None:
-        """Create a topic of which every broker has a copy."""
+        """Create a topic with a copy on every broker."""
         create = self._kafka.rd_kafka_mock_topic_create
         self._require(create(self._cluster, name.encode(), partitions, self._brokers))
 
     def set_leader(self, topic: str, partition: int, broker: int | None) -> None:
-        """Give a partition a leader, or none."""
+        """Set or remove the leader of a partition."""
         set_leader = self._kafka.rd_kafka_mock_partition_set_leader
         leader = NO_BROKER if broker is None else broker
         self._require(set_leader(self._cluster, topic.encode(), partition, leader))
 
     def set_error(self, topic: str, code: int) -> None:
-        """Answer questions for a topic with an error."""
+        """Respond with an error to metadata requests for a topic."""
         self._kafka.rd_kafka_mock_topic_set_error(self._cluster, topic.encode(), code)
 
     def delay(self, milliseconds: int) -> None:
-        """Hold back every answer."""
+        """Delay every response."""
         set_rtt = self._kafka.rd_kafka_mock_broker_set_rtt
         self._require(set_rtt(self._cluster, ALL_BROKERS, milliseconds))
 
@@ -85,37 +86,37 @@ class MockCluster:
             raise MockError(self._kafka.rd_kafka_err2name(code).decode())
 
 
-class Door:
-    """A port of ours that leads to a broker, and can be shut."""
+class BrokerProxy:
+    """A port that forwards to a broker and can be closed."""
 
     def __init__(self, port: int, broker: tuple[str, int]) -> None:
         self.port = port
         self._broker = broker
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def open(self) -> None:
-        """Let clients in. Raises OSError if another program has the port."""
+        """Accept clients. Raises OSError if another program has the port."""
         if self._server is None:
-            self._server = await asyncio.start_server(self._pass_on, sock=listener(self.port))
+            self._server = await asyncio.start_server(self._forward, sock=listener(self.port))
 
-    def shut(self) -> None:
-        """Cut all connections, and refuse new ones."""
+    def close(self) -> None:
+        """Close all connections and refuse new ones."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
-        for writer in self._open:
+        for writer in self._writers:
             writer.transport.abort()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        theirs, to_broker = await asyncio.open_connection(*self._broker)
-        self._open |= {writer, to_broker}
-        await asyncio.gather(pump(reader, to_broker), pump(theirs, writer))
-        self._open -= {writer, to_broker}
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_broker, to_broker = await asyncio.open_connection(*self._broker)
+        self._writers |= {writer, to_broker}
+        await asyncio.gather(copy(reader, to_broker), copy(from_broker, writer))
+        self._writers -= {writer, to_broker}
 
 
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Pass on what comes, and the end."""
+async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copy data, and then the end of the stream."""
     with contextlib.suppress(OSError):
         while data := await reader.read(65536):
             writer.write(data)
@@ -124,24 +125,24 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 def listener(port: int) -> socket.socket:
-    """Return a socket that listens on loopback. Raises OSError if another program has the port."""
+    """Listen on loopback. Raises OSError if another program has the port."""
     return socket.create_server(("127.0.0.1", port))
 
 
 async def serve(cluster: MockCluster, port: int) -> None:
-    """Open the brokers' ports and do as told, for ever."""
-    doors = {n: Door(port + n - 1, address) for n, address in enumerate(cluster.addresses, 1)}
-    for broker, door in doors.items():
-        await door.open()
-        cluster.advertise(broker, door.port)
+    """Open the brokers' ports and run commands until the process ends."""
+    proxies = {n: BrokerProxy(port + n - 1, to) for n, to in enumerate(cluster.addresses, 1)}
+    for broker, proxy in proxies.items():
+        await proxy.open()
+        cluster.advertise(broker, proxy.port)
 
     def brokers_down(*brokers: int) -> None:
         for broker in brokers:
-            doors[broker].shut()
+            proxies[broker].close()
 
     async def brokers_up(*brokers: int) -> None:
         for broker in brokers:
-            await doors[broker].open()
+            await proxies[broker].open()
 
     commands: dict[str, Callable[..., object]] = {
         "id": lambda: None,
@@ -153,23 +154,24 @@ async def serve(cluster: MockCluster, port: int) -> None:
         "set_leader": cluster.set_leader,
     }
 
-    async def obey(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle_command(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         error = None
         try:
             name, *arguments = json.loads(await reader.readline())
-            doing = commands[name](*arguments)
-            if asyncio.iscoroutine(doing):
-                await doing
-        except Exception as wrong:
-            error = f"{type(wrong).__name__}: {wrong}"
+            result = commands[name](*arguments)
+            if asyncio.iscoroutine(result):
+                await result
+        except Exception as failure:
+            error = f"{type(failure).__name__}: {failure}"
         writer.write(json.dumps({"pid": os.getpid(), "error": error}).encode() + b"\n")
         writer.close()
 
-    await (await asyncio.start_server(obey, sock=listener(port + len(doors)))).serve_forever()
+    control = listener(port + len(proxies))
+    await (await asyncio.start_server(handle_command, sock=control)).serve_forever()
 
 
 def main(library: str, port: str, brokers: str, topics: str, *settings: str) -> None:
-    """Make the cluster and serve it."""
+    """Create the cluster and serve it."""
     pairs = (setting.partition("=") for setting in settings)
     cluster = MockCluster(library, int(brokers), ((name, value) for name, _, value in pairs))
     for topic in filter(None, topics.split(",")):

@@ -1,4 +1,4 @@
-"""Locks that no crash leaves behind: the kernel holds them while their holders live."""
+"""File locks. The kernel releases them when their holders end, so a crash leaves none behind."""
 
 import contextlib
 import dataclasses
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 
 
-def lock(file: IO[Any]) -> bool:
-    """Lock an open file for us and every process that inherits it; False if another has it."""
+def try_lock(file: IO[Any]) -> bool:
+    """Lock an open file for this process and those that inherit it; False if another holds it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -20,41 +20,45 @@ def lock(file: IO[Any]) -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """What a run tells another that would use the same folder."""
+class Instance:
+    """What a running instance publishes to others that want the same folder.
+
+    variables: the environment variables that lead to its servers; None until they are up.
+    """
 
     pid: int
-    doing: str
+    description: str
     variables: Mapping[str, str] | None
-    """Where its servers are, as environment variables; None until they are up."""
 
 
 class AlreadyRunningError(Exception):
-    """Another run has the folder."""
+    """Another instance uses the folder."""
 
-    def __init__(self, run: Run) -> None:
-        super().__init__(f"Already running, pid {run.pid}, {run.doing}.")
-        self.run = run
+    def __init__(self, instance: Instance) -> None:
+        super().__init__(f"Already running, pid {instance.pid}, {instance.description}.")
+        self.instance = instance
 
 
 @contextlib.contextmanager
-def sole_run(folder: Path, doing: str) -> Iterator[Callable[[Mapping[str, str]], None]]:
-    """Have the folder alone; what is entered is the function that tells others of the servers.
+def single_instance(
+    folder: Path, description: str
+) -> Iterator[Callable[[Mapping[str, str] | None], None]]:
+    """Reserve the folder; yield the function that publishes the servers' variables to others.
 
     Raises AlreadyRunningError.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / "run.json"
-    path.touch(mode=0o600)  # the servers' addresses hold passwords
+    path.touch(mode=0o600)  # the servers' URLs contain passwords
     with path.open("r+") as file:
-        if not lock(file):
-            raise AlreadyRunningError(Run(**json.load(file)))
+        if not try_lock(file):
+            raise AlreadyRunningError(Instance(**json.load(file)))
 
-        def tell(variables: Mapping[str, str] | None) -> None:
+        def publish(variables: Mapping[str, str] | None) -> None:
             file.seek(0)
-            json.dump(dataclasses.asdict(Run(os.getpid(), doing, variables)), file)
+            json.dump(dataclasses.asdict(Instance(os.getpid(), description, variables)), file)
             file.truncate()
             file.flush()
 
-        tell(None)
-        yield tell
+        publish(None)
+        yield publish

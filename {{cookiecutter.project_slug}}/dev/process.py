@@ -1,4 +1,4 @@
-"""One process that ends with its starter, and that can be paused and killed meanwhile."""
+"""A process that ends with the process that started it, and that can be paused and killed."""
 
 import signal
 import subprocess
@@ -11,15 +11,17 @@ from dev import supervisor
 
 
 class StartError(Exception):
-    """Why something does not start, as a sentence for whoever started it."""
+    """The reason why something does not start, as a sentence for the user."""
 
 
 class Process:
-    """A command that runs under `dev.supervisor`, from construction until `stop` or its own end.
+    """A command under `dev.supervisor`, from construction until `stop` or its own end.
 
-    It runs in a session of its own, so that a Ctrl-C in the terminal reaches only its starter, who
-    decides what ends when. ``output`` receives what it writes (default: our own output).
-    `stop` sends ``stop_signal`` and, ``grace`` seconds later, SIGKILL.
+    The command has a session of its own, so a Ctrl-C in the terminal reaches only the starter,
+    which decides the order in which things end.
+
+    output: receives the command's output; by default the starter's own output.
+    stop_signal, grace: `stop` sends the signal and, ``grace`` seconds later, SIGKILL.
     """
 
     def __init__(
@@ -31,16 +33,10 @@ class Process:
         stop_signal: signal.Signals = signal.SIGTERM,
         grace: float = 10.0,
     ) -> None:
-        under_guard = [
-            sys.executable,
-            "-I",
-            "-S",
-            supervisor.__file__,
-            str(int(stop_signal)),
-            str(grace),
-        ]
-        self._guard = subprocess.Popen(
-            [*under_guard, *command],
+        script = supervisor.__file__
+        supervised = [sys.executable, "-I", "-S", script, str(int(stop_signal)), str(grace)]
+        self._supervisor = subprocess.Popen(
+            [*supervised, *command],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -51,39 +47,39 @@ class Process:
     @property
     def status(self) -> int | None:
         """The exit status (128 + n after signal n), or None while it runs."""
-        return self._guard.poll()
+        return self._supervisor.poll()
 
     @property
     def pids(self) -> list[int]:
-        """The command's process, then its descendants; empty before its start and after its end."""
-        return supervisor.descendants(self._guard.pid)
+        """The command's process and its descendants; empty before its start and after its end."""
+        return supervisor.descendants(self._supervisor.pid)
 
     def pause(self) -> None:
-        """Stop every process of it where it stands: connections stay open, nothing answers."""
+        """Suspend all its processes: connections stay open, but nothing responds."""
         for pid in self.pids[:1]:
             supervisor.freeze(pid)
 
     def resume(self) -> None:
-        """Let it go on after `pause` as if nothing had been."""
+        """Continue after `pause`."""
         supervisor.send(self.pids, signal.SIGCONT)
 
     def kill(self) -> None:
-        """End every process of it at once, without a word to it."""
+        """End all its processes at once with SIGKILL."""
         for pid in self.pids[:1]:
             supervisor.send(supervisor.freeze(pid), signal.SIGKILL)
-        self._leave()
+        self._request_stop()
 
     def stop(self) -> int:
-        """End it in order, paused or not, and give its exit status.
+        """Shut it down gracefully, paused or not, and return its exit status.
 
-        Whatever interrupts the wait, such as a second Ctrl-C, ends it at once.
+        An exception that interrupts the wait, for example a second Ctrl-C, kills it.
         """
         try:
-            self._leave()
+            self._request_stop()
         except BaseException:
             self.kill()
             raise
-        return self._guard.returncode
+        return self._supervisor.returncode
 
     def __enter__(self) -> Self:
         return self
@@ -91,14 +87,15 @@ class Process:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _leave(self) -> None:
-        if self._guard.stdin:
-            self._guard.stdin.close()
-        self._guard.wait()
+    def _request_stop(self) -> None:
+        """Close the supervisor's input, which tells it to stop the command, and wait for it."""
+        if self._supervisor.stdin:
+            self._supervisor.stdin.close()
+        self._supervisor.wait()
 
 
 def wait_until(condition: Callable[[], object], timeout: float) -> None:
-    """Return once the condition holds; raise TimeoutError if it does not within ``timeout``."""
+    """Return when the condition holds. Raises TimeoutError after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:

@@ -1,27 +1,31 @@
-"""Serve, start again on every change of the source, and say what came of each start."""
+"""Serve, restart on every change of the source, and report the result of each start."""
 
 import contextlib
 import http
 import os
+import shlex
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from watchfiles import watch
 
-from dev.process import Process
+from dev.process import Process, StartError
+from dev.server import Server
 from dev.service import Service
 
 SOURCE = Path("src")
 BAD_SETTINGS = 2
-"""The exit status of a service that cannot use its environment; no change of source mends that."""
-ENDED_WHILE_STARTING = 128 + signal.SIGTERM
-"""The exit status of a service that was stopped before it could drain: there was nothing yet."""
-LATE = 5.0
-"""Seconds after which a service that answers, but has not started, deserves a remark."""
+"""The service's exit status for invalid settings, which no change of the source fixes."""
+STOPPED_WHILE_STARTING = 128 + signal.SIGTERM
+"""The service's exit status if it is stopped before it can shut down gracefully."""
+SLOW_START = 5.0
+"""Seconds after which a service that responds, but has not started, is reported."""
+RESTART_DELAY = 10.0
+"""Seconds between the end of a server and its restart: time to see the probes change."""
 
-NEWS = {
+MESSAGES = {
     "up": """
 The service is up, {age:.1f} s after its start.
 
@@ -29,79 +33,112 @@ The service is up, {age:.1f} s after its start.
   Probes   {service.url}/health/startup  /health/ready  /health/live
   Details  {service.details_url}
 
-Ctrl-C stops it; a change under src/ starts it again.
+Ctrl-C stops it. A change under src/ restarts it.
 """,
     "up again": "The service is up again, {age:.1f} s after its start.",
-    "late": "The service answers but has not started yet: {service.details_url} says why.",
-    "ended": "The service ended with status {service.status}. A change under src/ starts it again.",
-    "unusable": "The service did not start: its settings have to be mended first.",
+    "slow": "The service responds but has not started yet: {service.details_url} shows why.",
+    "ended": "The service ended with status {service.status}. A change under src/ restarts it.",
+    "bad settings": "The service did not start. Fix its settings first.",
 }
 
 
-def serve(service: Service, setups: Mapping[str, Process]) -> int:
-    """Serve until interrupted, or until the first start fails for its settings; give the status.
+def serve(service: Service, servers: Iterable[Server], setups: Mapping[Server, Process]) -> int:
+    """Serve until interrupted, or until the first start fails because of its settings.
 
-    The loss of the terminal is an interruption too: make passes no SIGHUP on to its children.
-    ``setups`` run meanwhile, by their names: whatever the service needs before it can start.
+    setups: the running processes that prepare the servers for the service.
+
+    Returns the exit status. The loss of the terminal counts as an interruption, because make does
+    not pass SIGHUP on to its children.
     """
     terminals = [fd for fd in (0, 1, 2) if os.isatty(fd)]
     running = dict(setups)
-    start = Start(service)
+    restarts = ServerRestarts(servers)
+    start = ServiceStart(service)
     try:
         for changes in watch(SOURCE, rust_timeout=100, yield_on_timeout=True):
             if changes:
                 names = sorted({Path(path).name for _, path in changes if Path(path).exists()})
-                _say(f"Changed: {', '.join(names) or 'files are gone'}.")
+                _print(f"Changed: {', '.join(names) or 'files were deleted'}.")
                 service.stop()
-                start = Start(service, again=True)
-            start.follow()
-            for name in [name for name, setup in running.items() if setup.status is not None]:
-                if status := running.pop(name).stop():
-                    _say(f"`{name}` failed with status {status}: the startup probe waits for it.")
-            if start.is_hopeless or not all(os.isatty(fd) for fd in terminals):
+                start = ServiceStart(service, again=True)
+            start.report_change()
+            for server in [server for server, setup in running.items() if setup.status is not None]:
+                if status := running.pop(server).stop():
+                    command = shlex.join(server.setup)
+                    reason = server.explain_failed_setup()
+                    _print(f"`{command}` failed with status {status}. {reason}")
+            restarts.restart_due()
+            if start.is_fatal or not all(os.isatty(fd) for fd in terminals):
                 break
     except KeyboardInterrupt:
-        _say("Stopping: running requests may finish. Ctrl-C again ends them.")
+        _print("Stopping: running requests can finish. Press Ctrl-C again to end them.")
     status = service.stop()
-    return 0 if status == ENDED_WHILE_STARTING else status
+    return 0 if status == STOPPED_WHILE_STARTING else status
 
 
-class Start:
-    """One start of the service, and what there is to say of it, each thing once."""
+class ServiceStart:
+    """One start of the service. Each change of its state is reported once."""
 
     def __init__(self, service: Service, *, again: bool = False) -> None:
         self._again = again
         self._service = service
-        self._began = time.monotonic()
-        self._said = ""
+        self._started = time.monotonic()
+        self._reported = ""
         service.start()
 
-    def follow(self) -> None:
-        """Look at the service and say what is new."""
-        age = time.monotonic() - self._began
-        news = self._look(age)
-        if news != self._said:
-            self._said = news
-            _say(NEWS[news].format(age=age, service=self._service))
-
     @property
-    def is_hopeless(self) -> bool:
-        """Whether nothing that may change meanwhile helps."""
-        return self._said == "unusable"
+    def is_fatal(self) -> bool:
+        """Whether no change of the source can help."""
+        return self._reported == "bad settings"
 
-    def _look(self, age: float) -> str:
+    def report_change(self) -> None:
+        """Print the state of the service if it has changed."""
+        age = time.monotonic() - self._started
+        state = self._state(age)
+        if state != self._reported:
+            self._reported = state
+            _print(MESSAGES[state].format(age=age, service=self._service))
+
+    def _state(self, age: float) -> str:
         if self._service.status == BAD_SETTINGS and not self._again:
-            return "unusable"
+            return "bad settings"
         if self._service.status is not None:
             return "ended"
-        if self._said.startswith("up"):
-            return self._said
-        answer = self._service.ask("startup")
-        if answer == http.HTTPStatus.OK:
+        if self._reported.startswith("up"):
+            return self._reported
+        code = self._service.probe("startup")
+        if code == http.HTTPStatus.OK:
             return "up again" if self._again else "up"
-        return "late" if answer and age > LATE else self._said
+        return "slow" if code and age > SLOW_START else self._reported
 
 
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads it any more
+class ServerRestarts:
+    """Restarts servers that have ended, for example because somebody killed them."""
+
+    def __init__(self, servers: Iterable[Server]) -> None:
+        self._servers = list(servers)
+        self._due: dict[Server, float] = {}
+
+    def restart_due(self) -> None:
+        """Report the servers that have ended, and restart those whose delay is over.
+
+        A server that does not come up again is reported, and is not restarted any more.
+        """
+        for group in list(self._servers):
+            for server in group.ended():
+                if server not in self._due:
+                    self._due[server] = time.monotonic() + RESTART_DELAY
+                    _print(f"{server.name} has ended. It restarts in {RESTART_DELAY:g} s.")
+                elif time.monotonic() >= self._due[server]:
+                    del self._due[server]
+                    try:
+                        server.start()
+                        _print(f"{server.name} is up again.")
+                    except StartError as error:
+                        self._servers.remove(group)
+                        _print(f"{error}\nStop `make dev` and start it again.")
+
+
+def _print(text: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal is gone
         print(text, flush=True)

@@ -1,4 +1,4 @@
-"""The members of a group under sentinels: data nodes, and the sentinels themselves."""
+"""The members of a Sentinel group: data nodes and sentinels."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -8,13 +8,13 @@ from typing import IO
 from dev.valkey import Valkey
 
 MASTER = "mymaster"
-"""What sentinels call the group."""
+"""The group's name for the sentinels."""
 
 
 class Member(Valkey):
-    """A server of a group. It starts again with what it last knew: who its primary is, say.
+    """A server of a group. A restart keeps its configuration, for example its primary.
 
-    All members write one log; as each process inherits it, the lock on it tells whether any lives.
+    All members write to one log. Each process inherits it, so it is locked while any member runs.
     """
 
     def __init__(
@@ -28,27 +28,22 @@ class Member(Valkey):
         super().__init__(folder, settings=settings, durable=durable)
         self.log = log
         self._shared_log: IO[bytes] | None = None
-        self._part = ""
+        self._initial_configuration = ""
 
-    @property
-    def runs(self) -> bool:
-        """Whether it has been started and has not ended, frozen or not."""
-        return self._process is not None and self._process.status is None
-
-    def begin(self, log: IO[bytes], part: str = "") -> None:
-        """Start it anew: ``part`` is the configuration that makes it a member, ``log`` is open."""
-        self._shared_log, self._part = log, part
+    def configure_and_start(self, log: IO[bytes], configuration: str = "") -> None:
+        """Start it with a new configuration, which makes it a member, and an open log."""
+        self._shared_log, self._initial_configuration = log, configuration
         self._configuration.unlink(missing_ok=True)
         self.start()
 
     def prepare(self, log: IO[bytes]) -> None:  # noqa: ARG002
-        """Write the configuration, which the server then keeps up to date."""
+        """Write the configuration file, which the server then updates itself."""
         if not self._configuration.exists():
             self._configuration.touch(mode=0o600)
-            self._configuration.write_text(self._part)
+            self._configuration.write_text(self._initial_configuration)
 
     def command(self) -> list[str]:
-        """Serve by that file."""
+        """Serve with that file."""
         program, *options = super().command()
         return [program, str(self._configuration), *options]
 
@@ -57,8 +52,8 @@ class Member(Valkey):
         return self.folder / "valkey.conf"
 
     @contextlib.contextmanager
-    def _sole_use_of_folder(self) -> Iterator[IO[bytes]]:
-        """Leave that to the group, whose log is locked while any member lives."""
+    def _locked_folder(self) -> Iterator[IO[bytes]]:
+        """Use the group's log, which is locked while any member runs."""
         if self._shared_log is None or self._shared_log.closed:
             raise RuntimeError(f"{self.folder.name} cannot start before its group.")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -66,20 +61,23 @@ class Member(Valkey):
 
 
 class DataNode(Member):
-    """A primary or replica."""
+    """A primary or a replica."""
 
-    def follows(self, primary: "DataNode") -> bool:
-        """Tell whether it is a replica of that primary, and has all of its data."""
+    def is_replica_of(self, primary: "DataNode") -> bool:
+        """Whether it is a replica of that primary and has received all its data."""
         try:
-            told = self.info("replication")
-        except (OSError, RuntimeError):  # disconnected by a sentinel that reconfigures it
+            info = self.info("replication")
+        except (
+            OSError,
+            RuntimeError,
+        ):  # a sentinel disconnects clients when it reconfigures the node
             return False
-        followed = (told.get("master_port"), told.get("master_link_status"))
-        return followed == (str(primary.port), "up")
+        link = (info.get("master_port"), info.get("master_link_status"))
+        return link == (str(primary.port), "up")
 
 
 class Sentinel(Member):
-    """One of those who watch the others and agree on who is the primary."""
+    """A sentinel, which monitors the data nodes and agrees with the others on the primary."""
 
     name = "sentinel"
 
@@ -87,8 +85,8 @@ class Sentinel(Member):
         """Serve as a sentinel."""
         return [*super().command(), "--sentinel"]
 
-    def view(self) -> str:
-        """Give how it sees the group: its status, primary and size; nothing if it is silent."""
+    def group_state(self) -> str:
+        """Return the group's status, primary and size; empty if the sentinel does not respond."""
         try:
             return self.info("sentinel").get("master0", "")
         except (OSError, RuntimeError):

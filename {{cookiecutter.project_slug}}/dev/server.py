@@ -1,4 +1,4 @@
-"""What embedded servers have in common: a port, a life, and the certainty that they answer."""
+"""What all embedded servers share: a port, a life cycle, and a check that they respond."""
 
 import contextlib
 import importlib.util
@@ -8,31 +8,32 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, ClassVar, Self
 
-from dev.lock import lock
+from dev.lock import try_lock
 from dev.ports import free_port
 from dev.process import Process, StartError, wait_until
 
-PATIENCE = 30.0
-"""Seconds that a server may take to start, or a former one to go: a busy machine is slow."""
+START_TIMEOUT = 30.0
+"""Seconds that a server can take to start, or an earlier one to end, on a busy machine."""
 
 
 class Server(ABC):
-    """A server of our own on a port of 127.0.0.1, with its data and its log in ``folder``.
+    """A server on a port of 127.0.0.1, with its data and its log in ``folder``.
 
-    ``settings`` are added to the server's own configuration. Unless it is ``durable``, a crash of
-    the machine (not of the process) may lose its data: that makes it fast enough for tests.
+    settings: added to the server's own configuration.
+    durable: whether the data survives a crash of the machine. False is fast enough for tests; a
+        crash of the process never loses data.
     """
 
     name: ClassVar[str]
-    """What people call it, and its log file."""
+    """Its name in messages, and the name of its log file."""
     variable: ClassVar[str]
-    """The environment variable by which the service is told of such a server."""
-    instead_of: ClassVar[tuple[str, ...]] = ()
-    """The variables of servers whose work it does too: those are not started."""
+    """The environment variable that gives the service the `url`."""
+    replaces: ClassVar[tuple[str, ...]] = ()
+    """The variables of the servers that this one makes unnecessary. They are not started."""
     setup: ClassVar[tuple[str, ...]] = ()
-    """The Python module, and its arguments, that make a new server fit for the service."""
+    """The Python module, with its arguments, that prepares a new server for the service."""
     ports: ClassVar[int] = 1
-    """How many it takes, in a row."""
+    """How many consecutive ports it uses."""
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
     def __init__(
@@ -48,23 +49,27 @@ class Server(ABC):
     @property
     @abstractmethod
     def url(self) -> str:
-        """Where the service finds it."""
+        """The address for the service, in the form that its setting expects."""
 
     @abstractmethod
     def prepare(self, log: IO[bytes]) -> None:
-        """Make the data if there is none yet. No other server uses the folder meanwhile."""
+        """Create the data if there is none. The folder is locked meanwhile."""
 
     @abstractmethod
     def command(self) -> list[str]:
-        """Give the command that serves the data on the port."""
+        """Return the command that serves the data on the port."""
 
     @abstractmethod
-    def answers(self) -> bool:
-        """Tell whether it, and no other program on its port, answers: asked while it runs."""
+    def is_ready(self) -> bool:
+        """Whether the running process responds, and not another program on its port."""
+
+    def explain_failed_setup(self) -> str:
+        """Return a sentence about the cause of a failed `setup` and its fix."""
+        return f"Its messages are above; the log is {self.log}."
 
     @property
     def port(self) -> int:
-        """The port: found by the first start, kept from then on."""
+        """The port, which the first start chooses and later starts keep."""
         if self._port is None:
             raise RuntimeError(f"{self.name} has no port before its first start.")
         return self._port
@@ -76,16 +81,25 @@ class Server(ABC):
             raise RuntimeError(f"{self.name} is not running: start it first.")
         return self._process
 
-    def start(self) -> None:
-        """Start it, on the port it had if it had one, and return when it answers.
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended, paused or not."""
+        return self._process is not None and self._process.status is None
 
-        Raises StartError, with the end of its log, if it does not come up.
+    def ended(self) -> list["Server"]:
+        """Return the server if it has ended by itself; of a group, the members that have."""
+        return [self] if self._process is not None and self._process.status is not None else []
+
+    def start(self) -> None:
+        """Start it, on its former port if it had one, and return when it is ready.
+
+        Raises StartError, with the end of its log, if it does not become ready.
         """
-        if self._process is not None and self._process.status is None:
+        if self.is_running:
             raise RuntimeError(f"{self.name} is already running on port {self._port}.")
         self.stop()  # what a crash left
         ports = [self._port] if self._port else [free_port(self.ports) for _ in range(3)]
-        with self._sole_use_of_folder() as log:
+        with self._locked_folder() as log:
             self.prepare(log)
             for port in ports:
                 self._port = port
@@ -94,27 +108,27 @@ class Server(ABC):
         raise StartError(f"{self.name} cannot listen: other programs use the ports {ports}.")
 
     def stop(self) -> None:
-        """End it in order, paused or not; nothing happens if it is not running."""
+        """Shut it down gracefully, paused or not. Does nothing if it is not running."""
         process, self._process = self._process, None
         if process is not None:
             process.stop()
 
     def kill(self) -> None:
-        """End all its processes at once, as a crash would; the data stays for the next start."""
+        """End all its processes at once, like a crash. The data stays for the next start."""
         self.process.kill()
         self._process = None
 
     def restart(self) -> None:
-        """Stop it in order and start it again, on the same port and data."""
+        """Shut it down gracefully and start it again, on the same port and data."""
         self.stop()
         self.start()
 
     def pause(self) -> None:
-        """Freeze it: its connections stay open, the kernel accepts new ones, nothing answers."""
+        """Freeze it: connections stay open, the kernel accepts new ones, nothing responds."""
         self.process.pause()
 
     def resume(self) -> None:
-        """Let it go on after `pause`."""
+        """Continue after `pause`."""
         self.process.resume()
 
     def __enter__(self) -> Self:
@@ -125,12 +139,12 @@ class Server(ABC):
         self.stop()
 
     def _launch(self, log: IO[bytes]) -> bool:
-        """Start the process and wait until it answers; False if its port belongs to another."""
-        earlier = log.seek(0, 2)
+        """Start the process and wait until it is ready; False if another program has its port."""
+        log_start = log.seek(0, 2)
         process = Process(self.command(), output=log, stop_signal=self.stop_signal)
         self._process = process
         try:
-            wait_until(lambda: process.status is not None or self.answers(), PATIENCE)
+            wait_until(lambda: process.status is not None or self.is_ready(), START_TIMEOUT)
         except BaseException as error:
             self.kill()
             if not isinstance(error, TimeoutError):
@@ -138,28 +152,28 @@ class Server(ABC):
         if process.status is None:
             return True
         self.stop()
-        written = self.log.read_bytes()[earlier:].decode(errors="replace")
+        written = self.log.read_bytes()[log_start:].decode(errors="replace")
         if "Address already in use" in written:
             return False
-        raise StartError(f"{self.name} did not come up. Its log, {self.log}, ends:\n{written}")
+        raise StartError(f"{self.name} did not start. Its log, {self.log}, ends:\n{written}")
 
     @contextlib.contextmanager
-    def _sole_use_of_folder(self) -> Iterator[IO[bytes]]:
-        """Open the log, locked. Every process of the server inherits it, and so the lock.
+    def _locked_folder(self) -> Iterator[IO[bytes]]:
+        """Open the log and lock it. Every process of the server inherits the lock.
 
-        So the folder is free when no process of a former server is left, however that one ended.
+        So the folder is free when no process of an earlier server is left, however it ended.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             try:
-                wait_until(lambda: lock(log), PATIENCE)
+                wait_until(lambda: try_lock(log), START_TIMEOUT)
             except TimeoutError:
                 raise StartError(f"Another {self.name} is using {self.folder}.") from None
             yield log
 
 
 def package_folder(package: str) -> Path:
-    """Give the folder of an installed package without importing it."""
+    """Return the folder of an installed package without importing it."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise StartError(f"The package {package} is not installed: run make.")

@@ -8,7 +8,7 @@ from dev.server import Server
 from dev.valkey import Valkey  # feature: redis
 
 _KINDS: tuple[type[Server], ...] = (
-    # Each runs when its variable is not set.
+    # Each starts unless its variable is set.
     Postgres,  # feature: postgres
     Valkey,  # feature: redis
     Sentinels,  # feature: sentinel
@@ -17,6 +17,6 @@ _KINDS: tuple[type[Server], ...] = (
 )
 
 SERVERS = tuple(
-    kind for kind in _KINDS if not any(kind.variable in other.instead_of for other in _KINDS)
+    kind for kind in _KINDS if not any(kind.variable in other.replaces for other in _KINDS)
 )
-"""Those that no other makes unnecessary."""
+"""The servers that no other server replaces."""

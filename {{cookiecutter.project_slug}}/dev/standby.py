@@ -1,4 +1,4 @@
-"""A streaming standby of an embedded PostgreSQL: a read replica of our own, to lag and to lose."""
+"""A streaming standby of an embedded PostgreSQL: a read replica that can lag and fail."""
 
 import re
 import shutil
@@ -8,18 +8,21 @@ from typing import IO
 
 from dev.postgres import Postgres, program
 from dev.process import wait_until
-from dev.server import PATIENCE
+
+CATCH_UP_TIMEOUT = 30.0
+"""Seconds that a standby can take to connect to its primary, or to replay what it received."""
 
 
 class Standby(Postgres):
-    """A hot standby: it follows ``primary``, and answers the same roles with the same data.
+    """A hot standby: it follows ``primary`` and serves the same data to the same roles.
 
         with Postgres(a) as primary, Standby(b, primary) as standby:
             standby.until_streaming()
             standby.sql("SELECT pg_wal_replay_pause()")
 
-    The primary has to run at the first start, which copies it; later the standby answers without
-    it. It has the primary's settings, since some may not be lower here, and ``settings`` over them.
+    The primary must run at the first start, which copies it. Later the standby starts without it.
+    The standby has the primary's settings, because some must not be lower; ``settings`` override
+    them.
     """
 
     name = "standby"
@@ -33,28 +36,28 @@ class Standby(Postgres):
         settings: Mapping[str, str] | None = None,
         durable: bool = False,
     ) -> None:
-        often = {"wal_retrieve_retry_interval": "200ms"}  # look for a primary that was away
-        every = {**often, **primary.settings, **(settings or {})}
-        super().__init__(folder, settings=every, durable=durable)
+        retry = {"wal_retrieve_retry_interval": "200ms"}  # reconnect quickly to a primary
+        combined = {**retry, **primary.settings, **(settings or {})}
+        super().__init__(folder, settings=combined, durable=durable)
         self._primary = primary
 
     def until_streaming(self) -> None:
-        """Wait until it receives from the primary; TimeoutError after `PATIENCE`."""
+        """Wait until it receives from the primary. Raises TimeoutError after `CATCH_UP_TIMEOUT`."""
         query = "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'"
-        wait_until(lambda: self.sql(query) == "1", PATIENCE)
+        wait_until(lambda: self.sql(query) == "1", CATCH_UP_TIMEOUT)
 
     def until_replayed(self) -> None:
-        """Wait until it shows all that the primary has written; TimeoutError after `PATIENCE`."""
+        """Wait until it has replayed all that the primary has written. Raises TimeoutError."""
         written = self._primary.sql("SELECT pg_current_wal_lsn()")
         query = f"SELECT pg_last_wal_replay_lsn() >= '{written}'"
-        wait_until(lambda: self.sql(query) == "t", PATIENCE)
+        wait_until(lambda: self.sql(query) == "t", CATCH_UP_TIMEOUT)
 
     def promote(self) -> None:
-        """Make it a primary of its own, for good; it takes writes when this returns."""
+        """Promote it to a primary permanently. It accepts writes when this returns."""
         self.sql("SELECT pg_promote()")
 
     def prepare(self, log: IO[bytes]) -> None:
-        """Copy the primary, once; learn anew by which password it is entered."""
+        """Copy the primary once, and its current password at every start."""
         shutil.copy2(self._primary.folder / "password", self.folder)
         passwords = self.folder / "pgpass"
         passwords.touch(mode=0o600)
@@ -62,7 +65,7 @@ class Standby(Postgres):
         super().prepare(log)
 
     def command(self) -> list[str]:
-        """Serve, and follow the primary."""
+        """Serve and follow the primary."""
         return [*super().command(), f"--primary_conninfo={self._connection}"]
 
     def _make(self, data: Path, log: IO[bytes]) -> None:
@@ -72,14 +75,14 @@ class Standby(Postgres):
 
     @property
     def _connection(self) -> str:
-        """The primary, in libpq's words. The password is in a file: commands can be seen by all."""
-        words = {
+        """The primary as libpq options. The password is in a file: every user can see commands."""
+        options = {
             "host": "127.0.0.1",
             "port": self._primary.port,
             "user": "postgres",
             "passfile": self.folder / "pgpass",
             "sslmode": "disable",
-            "options": "-c search_path=",  # any will do: PGOPTIONS are for other databases
+            "options": "-c search_path=",  # any value: PGOPTIONS must not apply
         }
-        quoted = {name: re.sub(r"([\\'])", r"\\\1", str(word)) for name, word in words.items()}
-        return " ".join(f"{name}='{word}'" for name, word in quoted.items())
+        quoted = {name: re.sub(r"([\\'])", r"\\\1", str(value)) for name, value in options.items()}
+        return " ".join(f"{name}='{value}'" for name, value in quoted.items())

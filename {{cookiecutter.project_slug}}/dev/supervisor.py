@@ -1,12 +1,13 @@
-"""Run one command, and end it when the starter is gone.
+"""Run one command, and end it when the process that started it has ended.
 
-    python -I -S guard.py STOP_SIGNAL GRACE COMMAND [ARGUMENT ...]
+    python -I -S supervisor.py STOP_SIGNAL GRACE COMMAND [ARGUMENT ...]
 
 Standard input is a pipe whose other end the starter holds. The kernel closes that end however the
-starter goes, SIGKILL included, so the end of the input is the one reliable order to stop: the
-command gets ``STOP_SIGNAL`` and, ``GRACE`` seconds later, SIGKILL with all its descendants.
-What the command leaves of its process group ends with it. The exit status is the command's own, or
-128 plus the number of the signal that ended it.
+starter ends, SIGKILL included. So the end of the input is a reliable request to stop: the command
+receives ``STOP_SIGNAL`` and, ``GRACE`` seconds later, SIGKILL with all its descendants.
+
+When the command ends, the rest of its process group is killed. The exit status is the command's
+own, or 128 plus the number of the signal that ended it.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from pathlib import Path
 
 
 def descendants(pid: int) -> list[int]:
-    """Give the children of ``pid``, their children and so on, each after its parent."""
+    """Return the children of ``pid``, their children and so on, each after its parent."""
     parents = _parents()
     family = [pid]
     for member in family:
@@ -29,9 +30,9 @@ def descendants(pid: int) -> list[int]:
 
 
 def freeze(pid: int) -> list[int]:
-    """Stop ``pid`` and its descendants where they stand, and give them all.
+    """Suspend ``pid`` and its descendants, and return them all.
 
-    A process that is stopped starts no other, so the family is whole when nobody new turns up.
+    A suspended process starts no other, so the list is complete when a search finds no new one.
     """
     frozen: list[int] = []
     found = [pid]
@@ -50,7 +51,7 @@ def send(pids: Iterable[int], signum: signal.Signals) -> None:
 
 
 def _parents() -> dict[int, int]:
-    """Map every process to its parent, from /proc or, where there is none, from ps(1)."""
+    """Map every process to its parent, from /proc or, if it does not exist, from ps(1)."""
     if not Path("/proc/self/stat").exists():
         table = subprocess.run(
             ["/bin/ps", "-A", "-o", "pid=,ppid="], capture_output=True, check=True, text=True
@@ -58,16 +59,20 @@ def _parents() -> dict[int, int]:
         return {int(pid): int(parent) for pid, parent in map(str.split, table.splitlines())}
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            # "pid (name) state parent …", where the name may hold spaces and parentheses
+        with contextlib.suppress(OSError):  # it has just ended
+            # "pid (name) state parent …", where the name can contain spaces and parentheses
             parents[int(stat.parent.name)] = int(stat.read_bytes().rpartition(b")")[2].split()[1])
     return parents
 
 
-def _end_with_input(command: subprocess.Popen[bytes], stop: signal.Signals, grace: float) -> None:
+def _stop_at_end_of_input(
+    command: subprocess.Popen[bytes], stop: signal.Signals, grace: float
+) -> None:
     while os.read(sys.stdin.fileno(), 1):
         pass
-    send([command.pid, *descendants(command.pid)], signal.SIGCONT)  # the stopped hear nothing else
+    send(
+        [command.pid, *descendants(command.pid)], signal.SIGCONT
+    )  # suspended processes receive nothing else
     send([command.pid], stop)
     try:
         command.wait(grace)
@@ -76,19 +81,19 @@ def _end_with_input(command: subprocess.Popen[bytes], stop: signal.Signals, grac
 
 
 def main(stop_signal: str, grace: str, *command: str) -> int:
-    """Run the command to its end."""
+    """Run the command to its end and return its exit status."""
     endings = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
     for signum in endings:
-        signal.signal(signum, signal.SIG_DFL)  # a starter that ignores them hands that down
+        signal.signal(signum, signal.SIG_DFL)  # a starter that ignores them passes that on
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     for signum in endings:
-        signal.signal(signum, signal.SIG_IGN)  # else the command would be left alone
+        signal.signal(signum, signal.SIG_IGN)  # otherwise the command would run on alone
     stop = signal.Signals(int(stop_signal))
     threading.Thread(
-        target=_end_with_input, args=(process, stop, float(grace)), daemon=True
+        target=_stop_at_end_of_input, args=(process, stop, float(grace)), daemon=True
     ).start()
     status = process.wait()
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left of it
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # the group is already empty
         os.killpg(process.pid, signal.SIGKILL)
     return status if status >= 0 else 128 - status
 

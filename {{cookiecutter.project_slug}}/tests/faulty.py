@@ -1,4 +1,4 @@
-"""The service with routes that misbehave: `python -m tests.faulty` runs it."""
+"""The service with routes that fail on request. `python -m tests.faulty` runs it."""
 
 import asyncio
 import time
@@ -93,7 +93,7 @@ async def endless_stream(pause: float = 0) -> StreamingResponse:
 
 @faults.get("/leak/{count}")
 async def leak(count: int) -> int:
-    """Leak as many tasks, or end those that were leaked before."""
+    """Leak this many tasks; 0 ends the tasks that were leaked before."""
     while LEAKED and not count:
         LEAKED.pop().cancel()
     LEAKED.extend(asyncio.create_task(asyncio.sleep(3600)) for _ in range(count))
@@ -106,7 +106,7 @@ async def tasks() -> int:
 
 
 def create_faulty_service(settings: Settings) -> Service:
-    """Put the service together with the faults in it."""
+    """Create the service with the failing routes."""
     service = create_service(settings)
     app = service.app.app.app
     assert isinstance(app, FastAPI)

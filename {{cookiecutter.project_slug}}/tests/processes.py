@@ -1,4 +1,4 @@
-"""Runs the service as its users do: as a process, on ports, by signals."""
+"""Runs the service as its users do: as a process, on ports, controlled by signals."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from dev.process import Process
 
 
 def wait_until(condition: Callable[[], object], within: float = 30.0) -> float:
-    """Wait for a condition, and return the seconds it took; a refused connection is not yet."""
+    """Wait for a condition and return the seconds it took. A refused connection is no failure."""
     started = time.monotonic()
     while True:
         try:
@@ -26,21 +26,21 @@ def wait_until(condition: Callable[[], object], within: float = 30.0) -> float:
         except httpx.TransportError:
             pass
         took = time.monotonic() - started
-        assert took < within, f"waited {took:.1f} s in vain"
+        assert took < within, f"the condition did not hold within {took:.1f} s"
         time.sleep(0.02)
 
 
 class Service:
-    """The service with a few routes that misbehave when asked to, see `tests.faulty`.
+    """The service with some routes that fail on request, see `tests.faulty`.
 
-    environment: of the servers it needs. What it writes is in `log`.
+    environment: the variables of the servers that it needs. Its output is written to `log`.
     """
 
     def __init__(self, environment: Mapping[str, str], log: Path, **settings: object) -> None:
         self.log = log
         self.port, management = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        # Each request on a connection of its own, as a kubelet's.
+        # One connection per request, as a kubelet does.
         self.api = httpx.Client(base_url=self.url, headers={"connection": "close"}, timeout=20)
         self.management = httpx.Client(base_url=f"http://127.0.0.1:{management}", timeout=20)
         self._environment = {
@@ -71,14 +71,14 @@ class Service:
         return self.api.get(f"/health/{name}").status_code
 
     def until_ready(self, code: int = 200, within: float = 30.0) -> float:
-        """Wait until `ready` answers so, and return the seconds it took."""
+        """Wait until `ready` responds with the code, and return the seconds it took."""
         return wait_until(lambda: self.probe("ready") == code, within)
 
     def check(self, name: str) -> dict[str, Any]:
-        """Return what the management port tells of a check."""
-        told = self.management.get("/health").json()["checks"][name][0]
-        assert isinstance(told, dict)
-        return told
+        """Return the report of the management port about a check."""
+        report = self.management.get("/health").json()["checks"][name][0]
+        assert isinstance(report, dict)
+        return report
 
     def tasks(self) -> int:
         """Return the number of tasks in the service's event loop."""
@@ -95,11 +95,11 @@ class Service:
         return status
 
     def records(self, message: str) -> list[dict[str, Any]]:
-        """Return the log's records with this message; every line on stdout is one JSON object."""
+        """Return the log records with this message. Each line on stdout is one JSON object."""
         lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [entry for line in lines if (entry := json.loads(line))["message"] == message]
 
 
 def has_port(text: str, port: int | str) -> bool:
-    """Tell whether a port is named, and not only among the digits of a time or a duration."""
+    """Whether the text contains the port, and not only as digits of a time or a duration."""
     return re.search(rf"(?<![\d.]){port}(?!\d)", text) is not None

@@ -1,4 +1,4 @@
-"""Programs that tests run and no wheel carries."""
+"""Programs that some tests run and that no wheel contains."""
 
 import os
 import shutil
@@ -9,8 +9,9 @@ import pytest
 def tool(*names: str, package: str = "") -> str:
     """Return the path of the first of these programs that is installed.
 
-    Without any of them the test is skipped, and fails under `CI=true`: there nothing may go untold.
-    package: who has them in Debian, if it is not called as the first of them.
+    If none is installed, skip the test. Under `CI=true`, fail it, so that nothing is left out.
+
+    package: the Debian package, if its name is not the first program's name.
     """
     for name in names:
         if path := shutil.which(name):

@@ -1,4 +1,4 @@
-"""A downstream service broken: it says that it cannot serve, and it says nothing."""
+"""Failures of a downstream gRPC service: it reports NOT_SERVING, or it does not respond."""
 
 from dev.drill.step import Step
 from dev.grpc import Downstream
@@ -7,25 +7,26 @@ GRPC = [
     Step(
         "A downstream service is NOT_SERVING",
         """
-        It can be reached, and says of itself by grpc.health.v1 that it cannot serve now. A
-        check of the connection would pass; ours asks the question, and `ready` turns 503.
+        It can be reached, and reports through grpc.health.v1 that it cannot serve now. A check
+        of the connection alone would pass. This check calls the health service, and `ready`
+        turns 503.
         """,
-        breaks=lambda stage: stage[Downstream].set_status("NOT_SERVING"),
-        mends=lambda stage: stage[Downstream].set_status("SERVING"),
+        inject=lambda environment: environment[Downstream].set_status("NOT_SERVING"),
+        repair=lambda environment: environment[Downstream].set_status("SERVING"),
         ready="503",
-        names="grpc.downstream: ",
+        reason="grpc.downstream: ",
         server=Downstream,
     ),
     Step(
         "A downstream service is frozen",
         """
-        Its port accepts connections, and no call is answered. Each attempt has half a
-        second, then `ready` turns 504: silence, not refusal.
+        Its port accepts connections, but no call gets a response. Each attempt has half a
+        second. Then `ready` turns 504, because every failure is a timeout and not a refusal.
         """,
-        breaks=lambda stage: stage[Downstream].pause(),
-        mends=lambda stage: stage[Downstream].resume(),
+        inject=lambda environment: environment[Downstream].pause(),
+        repair=lambda environment: environment[Downstream].resume(),
         ready="504",
-        names="grpc.downstream: ",
+        reason="grpc.downstream: ",
         server=Downstream,
     ),
 ]

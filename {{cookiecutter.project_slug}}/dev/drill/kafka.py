@@ -1,4 +1,4 @@
-"""Kafka broken: a partition without a leader, and no broker at all."""
+"""Failures of Kafka: a partition without a leader, and no broker at all."""
 
 from dev.drill.step import Step
 from dev.kafka import Kafka
@@ -7,26 +7,26 @@ KAFKA = [
     Step(
         "A Kafka partition has no leader",
         """
-        Every broker answers, and yet nobody takes the messages of one partition. `ready`
-        turns 503 and ?verbose names the reason. When Kafka has elected a leader, all is
-        well again.
+        Every broker responds, but none accepts the messages of one partition. `ready` turns
+        503, and ?verbose names the reason. When Kafka has elected a leader, the check passes
+        again.
         """,
-        breaks=lambda stage: stage[Kafka].set_leader("items", 0, None),
-        mends=lambda stage: stage[Kafka].set_leader("items", 0, 1),
+        inject=lambda environment: environment[Kafka].set_leader("items", 0, None),
+        repair=lambda environment: environment[Kafka].set_leader("items", 0, 1),
         ready="503",
-        names="kafka: NoLeader",
+        reason="kafka: NoLeader",
         server=Kafka,
     ),
     Step(
         "Every Kafka broker is down",
         """
-        Connections are refused, so `ready` turns 503. No request waits for Kafka: the API
-        answers all the while.
+        Connections are refused, so `ready` turns 503. No request waits for Kafka, so the API
+        still responds.
         """,
-        breaks=lambda stage: stage[Kafka].brokers_down(),
-        mends=lambda stage: stage[Kafka].brokers_up(),
+        inject=lambda environment: environment[Kafka].brokers_down(),
+        repair=lambda environment: environment[Kafka].brokers_up(),
         ready="503",
-        names="kafka: ",
+        reason="kafka: ",
         server=Kafka,
     ),
 ]

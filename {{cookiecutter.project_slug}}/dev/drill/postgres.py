@@ -1,11 +1,11 @@
-"""PostgreSQL broken: nobody there, nobody answers, no writes, no connection left."""
+"""Failures of PostgreSQL: stopped, frozen, read-only, and without a free connection."""
 
-from dev.drill.environment import Stage
+from dev.drill.environment import Environment
 from dev.drill.step import Step
 from dev.postgres import Postgres
 
 TABLE, ROUTE = "items", "/items"
-"""A table of the service, and what a request has to ask for to read it."""
+"""A table of the service, and a route that reads it."""
 
 LOCK = f"BEGIN; LOCK TABLE {TABLE}; SELECT pg_sleep(60)"
 LOCKED = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted"
@@ -15,83 +15,83 @@ UNLOCK = """
     """
 
 
-def refuse_writes(stage: Stage) -> None:
-    """Have every transaction be read-only from now on."""
-    stage[Postgres].sql("ALTER SYSTEM SET default_transaction_read_only = on")
-    stage[Postgres].sql("SELECT pg_reload_conf()")
+def make_read_only(environment: Environment) -> None:
+    """Make every new transaction read-only."""
+    environment[Postgres].sql("ALTER SYSTEM SET default_transaction_read_only = on")
+    environment[Postgres].sql("SELECT pg_reload_conf()")
 
 
-def take_writes(stage: Stage) -> None:
-    """Let them write again."""
-    stage[Postgres].sql("ALTER SYSTEM RESET default_transaction_read_only")
-    stage[Postgres].sql("SELECT pg_reload_conf()")
+def make_writable(environment: Environment) -> None:
+    """Undo `make_read_only`."""
+    environment[Postgres].sql("ALTER SYSTEM RESET default_transaction_read_only")
+    environment[Postgres].sql("SELECT pg_reload_conf()")
 
 
-def use_up_the_pool(stage: Stage) -> None:
-    """Lock a table, and have as many requests wait for it as the pool has connections.
+def exhaust_pool(environment: Environment) -> None:
+    """Lock a table, and send one request for it per connection of the pool.
 
-    They and the lock end by `UNLOCK`.
+    `UNLOCK` ends the lock, and so the requests.
     """
-    stage.threads.submit(stage[Postgres].sql, LOCK)
-    stage.until(lambda: stage[Postgres].sql(LOCKED) == "1")
-    [pool] = stage.health()["checks"]["postgres.pool"]
+    environment.threads.submit(environment[Postgres].sql, LOCK)
+    environment.until(lambda: environment[Postgres].sql(LOCKED) == "1")
+    [pool] = environment.health()["checks"]["postgres.pool"]
     for _ in range(pool["observedValue"]["max"]):
-        stage.threads.submit(stage.request, ROUTE)
+        environment.threads.submit(environment.request, ROUTE)
 
 
 POSTGRES = [
     Step(
         "PostgreSQL is stopped",
         """
-        Nobody listens, so each attempt is refused at once. After three in a row `ready`
-        turns 503, and Kubernetes sends this pod no more requests. `live` stays 200: a
-        restart of the service would not bring the database back.
+        No server listens, so each attempt is refused at once. After three failures in a row
+        `ready` turns 503, and Kubernetes sends this pod no more requests. `live` stays 200,
+        because a restart of the service would not fix the database.
         """,
-        breaks=lambda stage: stage[Postgres].stop(),
-        mends=lambda stage: stage[Postgres].start(),
+        inject=lambda environment: environment[Postgres].stop(),
+        repair=lambda environment: environment[Postgres].start(),
         ready="503",
-        names="postgres: Connection",
+        reason="postgres: Connection",
         server=Postgres,
     ),
     Step(
         "PostgreSQL is frozen",
         """
-        Connections open and nothing answers. A check without a time limit would hang now,
-        and its probe with it. Ours are given up after half a second each, and `ready` turns
-        504: nobody has said no, nobody has answered. So look for what is slow, overloaded
-        or cut off.
+        Connections open, but nothing responds. A check without a time limit would hang now,
+        and so would its probe. These attempts are abandoned after half a second each, and
+        `ready` turns 504: every failure is a timeout and not a refusal. Look for something
+        slow, overloaded or cut off.
         """,
-        breaks=lambda stage: stage[Postgres].pause(),
-        mends=lambda stage: stage[Postgres].resume(),
+        inject=lambda environment: environment[Postgres].pause(),
+        repair=lambda environment: environment[Postgres].resume(),
         ready="504",
-        names="postgres: TimeoutError",
+        reason="postgres: TimeoutError",
         server=Postgres,
     ),
     Step(
-        "PostgreSQL takes no writes",
+        "PostgreSQL is read-only",
         """
-        Every query is answered, a ping would pass, and yet the service cannot do its work:
-        the server is read-only, as one is after a failover that left it behind. The check
-        asks for that, and `ready` turns 503.
+        Every query gets a response and a ping would pass, but the service cannot do its work.
+        The server is read-only, like a former primary after a failover. The check tests for
+        that, and `ready` turns 503.
         """,
-        breaks=refuse_writes,
-        mends=take_writes,
+        inject=make_read_only,
+        repair=make_writable,
         ready="503",
-        names="postgres: ReadOnly",
+        reason="postgres: ReadOnly",
         server=Postgres,
     ),
     Step(
         "Requests hold every connection",
         """
-        Requests wait for a lock with all of the pool's connections in their hands. At first
-        `ready` only warns, since a burst looks the same. When none has come back for 5 s it
-        turns 503: requests belong elsewhere. The database is well, and its own check says
-        so.
+        Requests wait for a lock while they hold all connections of the pool. At first `ready`
+        only warns, because a burst of traffic looks the same. When no connection has come
+        back for 5 s, `ready` turns 503, so that requests go to other pods. The database itself
+        is healthy, and its own check passes.
         """,
-        breaks=use_up_the_pool,
-        mends=lambda stage: stage[Postgres].sql(UNLOCK),
+        inject=exhaust_pool,
+        repair=lambda environment: environment[Postgres].sql(UNLOCK),
         ready="503",
-        names="postgres.pool: PoolExhausted",
+        reason="postgres.pool: PoolExhausted",
         server=Postgres,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Redis broken: nobody answers, and no room left."""
+"""Failures of Redis: frozen, and out of memory."""
 
 from dev.drill.step import Step
 from dev.valkey import Valkey
@@ -7,27 +7,26 @@ REDIS = [
     Step(
         "Redis is frozen",
         """
-        Nobody answers, so `ready` turns 504. A service that can do without its cache should
-        not leave for that: with HEALTH_REDIS_IMPACT=warn `ready` would stay 200 and say
+        Nothing responds, so `ready` turns 504. A service that works without its cache should
+        stay in rotation. With HEALTH_REDIS_IMPACT=warn, `ready` would stay 200 and report
         `warn`.
         """,
-        breaks=lambda stage: stage[Valkey].pause(),
-        mends=lambda stage: stage[Valkey].resume(),
+        inject=lambda environment: environment[Valkey].pause(),
+        repair=lambda environment: environment[Valkey].resume(),
         ready="504",
-        names="redis: TimeoutError",
+        reason="redis: TimeoutError",
         server=Valkey,
     ),
     Step(
         "Redis is out of memory",
         """
-        It answers PING as ever, and refuses every write. The check writes, so it sees that:
-        `ready` turns 503. Kubernetes would send requests to other pods, but they have the
-        same Redis: what has to be mended is there.
+        It responds to PING, but rejects every write. The check writes, so it detects that, and
+        `ready` turns 503. Other pods use the same Redis, so only a fix of Redis itself helps.
         """,
-        breaks=lambda stage: stage[Valkey].ask("CONFIG", "SET", "maxmemory", "1"),
-        mends=lambda stage: stage[Valkey].ask("CONFIG", "SET", "maxmemory", "0"),
+        inject=lambda environment: environment[Valkey].ask("CONFIG", "SET", "maxmemory", "1"),
+        repair=lambda environment: environment[Valkey].ask("CONFIG", "SET", "maxmemory", "0"),
         ready="503",
-        names="redis: OutOfMemoryError",
+        reason="redis: OutOfMemoryError",
         server=Valkey,
     ),
 ]

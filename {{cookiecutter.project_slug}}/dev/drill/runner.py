@@ -1,118 +1,120 @@
-"""Plays one step: breaks something, watches the probes, mends it, and tells what was seen."""
+"""Runs one step: injects a failure, watches the probes, repairs it, and reports the outcome."""
 
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass
 
-from dev.drill.environment import Stage
-from dev.drill.snapshot import WELL, Look
-from dev.drill.step import Act, Step
+from dev.drill.environment import Environment
+from dev.drill.snapshot import HEALTHY, ProbeSnapshot
+from dev.drill.step import Action, Step
 
-PERIOD = 0.2
-"""Seconds between two looks at the probes."""
+POLL_INTERVAL = 0.2
+"""Seconds between two snapshots."""
 PAUSE = 1.5
-"""Seconds in which a person sees that all is well, and then what it has turned to."""
-PATIENCE = 15.0
-"""Seconds until a change counts as missed: twice what an idle service may take to notice."""
-FORGIVEN = 2
-"""Wrong answers of `startup` and `live`: a busy machine is late, and Kubernetes acts on a third."""
+"""Seconds in which a person can read the state before the next change."""
+CHANGE_TIMEOUT = 15.0
+"""Seconds until an expected change counts as missed: twice what an idle service needs."""
+ALLOWED_MISSES = 2
+"""Unexpected responses of `startup` and `live`, on a busy machine. Kubernetes acts on the third."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was seen of a step.
+    """The outcome of a step.
 
-    turned: seconds until `ready` answered as told; None if it never did.
-    back: seconds from the mending until all was well again; None if it never was.
-    missed: a sentence for each thing that was not as told.
+    detected: seconds until `ready` responded as expected; None if it never did.
+    recovered: seconds from the repair until all probes passed; None if they never did.
+    errors: a sentence for each difference from the expectation.
     """
 
     step: Step
-    turned: float | None
-    back: float | None
-    missed: tuple[str, ...] = ()
+    detected: float | None
+    recovered: float | None
+    errors: tuple[str, ...] = ()
 
 
-Show = Callable[[Look, str, float], None]
-"""Shows a look: taken in which phase, so many seconds after its beginning."""
+Show = Callable[[ProbeSnapshot, str, float], None]
+"""Shows a snapshot, with its phase and the seconds since the phase began."""
 
 
-def play(step: Step, stage: Stage, show: Show) -> Outcome:
-    """Play it, from a service that is well to one that is well again."""
-    watch = Watch(stage, show)
-    watch.pause()
-    watch.during(step.breaks)
-    watch.begin("broken")
-    turned = watch.until(lambda look: look.ready == step.ready)
-    watch.pause()
-    missed = [*compare(step, watch.looks)]
-    watch.during(step.mends)
-    watch.begin("mended")
-    back = watch.until(lambda look: look.is_well)
-    if back is None:
-        missed.append(f"all was not well again {PATIENCE:g} s after it was mended")
-    return Outcome(step, turned, back, (*missed, *watch.mishaps))
+def run_step(step: Step, environment: Environment, show: Show) -> Outcome:
+    """Run a step, which starts and ends with a healthy service."""
+    watcher = Watcher(environment, show)
+    watcher.pause()
+    watcher.perform(step.inject)
+    watcher.begin("broken")
+    detected = watcher.until(lambda snapshot: snapshot.ready == step.ready)
+    watcher.pause()
+    errors = [*compare(step, watcher.snapshots)]
+    watcher.perform(step.repair)
+    watcher.begin("repaired")
+    recovered = watcher.until(lambda snapshot: snapshot.is_healthy)
+    if recovered is None:
+        errors.append(f"the service was not healthy {CHANGE_TIMEOUT:g} s after the repair")
+    return Outcome(step, detected, recovered, (*errors, *watcher.errors))
 
 
-def compare(step: Step, looks: list[Look]) -> Iterator[str]:
-    """Yield a sentence for each thing that was not seen as the step tells it."""
-    answers = {look.ready for look in looks}
-    if step.ready not in answers:
-        yield f"ready never answered {step.ready}, but {' and '.join(sorted(answers))}"
-    said = {fault for look in looks for fault in look.faults}
-    if step.names and not any(fault.startswith(step.names) for fault in said):
-        yield f"?verbose never named {step.names}, but {', '.join(sorted(said)) or 'nothing'}"
-    others = [answer for look in looks for answer in (look.startup, look.live)]
-    wrong = [answer for answer in others if answer not in {step.live, WELL}]
-    if step.live not in others or len(wrong) > FORGIVEN:
+def compare(step: Step, snapshots: list[ProbeSnapshot]) -> Iterator[str]:
+    """Yield a sentence for each difference between the snapshots and the step."""
+    codes = {snapshot.ready for snapshot in snapshots}
+    if step.ready not in codes:
+        yield f"ready never responded {step.ready}, only {' and '.join(sorted(codes))}"
+    failures = {failure for snapshot in snapshots for failure in snapshot.failures}
+    if step.reason and not any(failure.startswith(step.reason) for failure in failures):
+        yield f"?verbose never showed {step.reason}, only {', '.join(sorted(failures)) or 'passes'}"
+    others = [code for snapshot in snapshots for code in (snapshot.startup, snapshot.live)]
+    misses = [code for code in others if code not in {step.live, HEALTHY}]
+    if step.live not in others or len(misses) > ALLOWED_MISSES:
         seen = " and ".join(sorted(set(others)))
-        yield f"startup and live did not answer {step.live}, but {seen}"
+        yield f"startup and live did not respond {step.live}, but {seen}"
 
 
-class Watch:
-    """Looks at the probes again and again, and has each look shown and kept.
+class Watcher:
+    """Takes snapshots repeatedly, shows them, and keeps those of the current phase.
 
-    looks: those of the current phase. mishaps: what went wrong with breaking and mending.
+    errors: what went wrong in the actions.
     """
 
-    def __init__(self, stage: Stage, show: Show) -> None:
-        self.looks: list[Look] = []
-        self.mishaps: list[str] = []
-        self._stage, self._show = stage, show
-        self.begin("well")
+    def __init__(self, environment: Environment, show: Show) -> None:
+        self.snapshots: list[ProbeSnapshot] = []
+        self.errors: list[str] = []
+        self._environment, self._show = environment, show
+        self.begin("healthy")
 
     def begin(self, phase: str) -> None:
-        """Begin another phase, whose seconds count from now."""
-        self.looks = []
+        """Begin a phase; its seconds count from now."""
+        self.snapshots = []
         self._phase, self._began = phase, time.monotonic()
 
-    def until(self, condition: Callable[[Look], bool], patience: float = PATIENCE) -> float | None:
-        """Look until a condition holds. Give the seconds from the phase's beginning, or None."""
-        deadline = time.monotonic() + patience
+    def until(
+        self, condition: Callable[[ProbeSnapshot], bool], timeout: float = CHANGE_TIMEOUT
+    ) -> float | None:
+        """Watch until a condition holds. Return the seconds since the phase began, or None."""
+        deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            look = self._look()
-            if condition(look):
-                return look.at - self._began
-            time.sleep(PERIOD)
+            snapshot = self._take_snapshot()
+            if condition(snapshot):
+                return snapshot.time - self._began
+            time.sleep(POLL_INTERVAL)
         return None
 
     def pause(self) -> None:
-        """Look for a while."""
+        """Watch for a while."""
         self.until(lambda _: False, PAUSE)
 
-    def during(self, act: Act) -> None:
-        """Look while an act is done."""
-        doing = self._stage.threads.submit(act, self._stage)
-        while not wait([doing], timeout=PERIOD).done:
-            self._look()
+    def perform(self, action: Action) -> None:
+        """Watch while an action runs."""
+        running = self._environment.threads.submit(action, self._environment)
+        while not wait([running], timeout=POLL_INTERVAL).done:
+            self._take_snapshot()
         try:
-            doing.result()
+            running.result()
         except (OSError, RuntimeError) as error:
-            self.mishaps.append(f"{type(error).__name__}: {error}")
+            self.errors.append(f"{type(error).__name__}: {error}")
 
-    def _look(self) -> Look:
-        look = self._stage.look()
-        self.looks.append(look)
-        self._show(look, self._phase, time.monotonic() - self._began)
-        return look
+    def _take_snapshot(self) -> ProbeSnapshot:
+        snapshot = self._environment.snapshot()
+        self.snapshots.append(snapshot)
+        self._show(snapshot, self._phase, time.monotonic() - self._began)
+        return snapshot

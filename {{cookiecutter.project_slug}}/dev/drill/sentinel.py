@@ -1,20 +1,20 @@
-"""A group under Sentinel broken: it loses one who watches, and then its primary."""
+"""Failures of a Sentinel group: it loses a sentinel, and then its primary."""
 
-from dev.drill.environment import Stage
+from dev.drill.environment import Environment
 from dev.drill.step import Step
 from dev.sentinel import Sentinels
 from dev.sentinel_nodes import MASTER
 
 DOWN_AFTER = 8000
-"""Milliseconds of silence after which the sentinels take a primary for lost; by default 30,000.
+"""Milliseconds without a response after which sentinels fail over. Their default is 30,000.
 
-Ours are told to wait for 1,000, after which a failover is over before an idle service looks.
+The embedded sentinels use 1,000. A failover is then over before an idle service runs its check.
 """
 
 
-def kill_the_primary(stage: Stage) -> None:
-    """Kill whoever is the primary now, and let the failover take its time."""
-    group = stage[Sentinels]
+def kill_primary(environment: Environment) -> None:
+    """Kill the present primary, and delay the failover."""
+    group = environment[Sentinels]
     for sentinel in group.sentinels:
         sentinel.ask("SENTINEL", "SET", MASTER, "down-after-milliseconds", str(DOWN_AFTER))
     primary = group.current_primary()
@@ -23,11 +23,11 @@ def kill_the_primary(stage: Stage) -> None:
     primary.kill()
 
 
-def fail_over(stage: Stage) -> None:
-    """Wait until there is another primary; then let the dead one come back, as its replica."""
-    group = stage[Sentinels]
-    dead = [node for node in (group.primary, *group.replicas) if not node.runs]
-    stage.until(lambda: group.current_primary() not in (None, *dead))
+def fail_over(environment: Environment) -> None:
+    """Wait until there is a new primary, then restart the killed one as its replica."""
+    group = environment[Sentinels]
+    dead = [node for node in (group.primary, *group.replicas) if not node.is_running]
+    environment.until(lambda: group.current_primary() not in (None, *dead))
     for node in dead:
         node.start()
 
@@ -36,27 +36,26 @@ SENTINEL = [
     Step(
         "One of three sentinels is lost",
         """
-        The other two can still agree on a primary, so the service can do its work: `ready`
-        stays 200, and warns. Kubernetes does nothing; it is you who should, before a second
-        one goes.
+        The other two can still agree on a primary, so the service works: `ready` stays 200
+        and warns. Kubernetes does nothing. Replace the sentinel before a second one fails.
         """,
-        breaks=lambda stage: stage[Sentinels].sentinels[2].stop(),
-        mends=lambda stage: stage[Sentinels].sentinels[2].start(),
+        inject=lambda environment: environment[Sentinels].sentinels[2].stop(),
+        repair=lambda environment: environment[Sentinels].sentinels[2].start(),
         ready="200 warn",
-        names="redis.sentinel: warn",
+        reason="redis.sentinel: warn",
         server=Sentinels,
     ),
     Step(
         "The primary is killed",
         """
-        `ready` turns 503 while there is no primary. When the sentinels have not heard of it
-        for 8 s they promote a replica. The service follows by itself and is ready again:
-        nobody has to restart or to reconfigure it.
+        `ready` turns 503 while there is no primary. After 8 s without a response, the
+        sentinels promote a replica. The service follows by itself and is ready again, without
+        a restart or a change of its settings.
         """,
-        breaks=kill_the_primary,
-        mends=fail_over,
+        inject=kill_primary,
+        repair=fail_over,
         ready="503",
-        names="redis",
+        reason="redis",
         server=Sentinels,
     ),
 ]

@@ -1,47 +1,48 @@
-"""The service itself broken, and told to leave."""
+"""Failures of the service itself: frozen, and shut down."""
 
 import os
 import signal
 
-from dev.drill.environment import Stage
-from dev.drill.snapshot import NO_ANSWER
+from dev.drill.environment import Environment
+from dev.drill.snapshot import NO_RESPONSE
 from dev.drill.step import Step
 
 
-def be_replaced(stage: Stage) -> None:
-    """Wait for its end and start another, as Kubernetes does. It has to end with status 0."""
-    ended = stage.service
-    stage.until(lambda: ended.status is not None)
-    stage.serve()
-    if ended.status:
-        raise RuntimeError(f"the service ended with status {ended.status}")
+def replace_service(environment: Environment) -> None:
+    """Wait until the process has ended, with status 0, and start another, as Kubernetes does."""
+    former = environment.service
+    environment.until(lambda: former.status is not None)
+    environment.start_service()
+    if former.status:
+        raise RuntimeError(f"the service ended with status {former.status}")
 
 
 SERVICE = [
     Step(
         "The service is frozen",
         """
-        Now it is not a dependency: the process itself stands still, and no probe gets an
-        answer. This is what `live` is for. Kubernetes counts three silent ones and restarts
-        the container; it does so for no other fault here. When the process goes on, `ready`
-        may be 503 for a moment: what it knew has grown old.
+        This time no dependency fails. The process itself is suspended, and no probe gets a
+        response. This is the purpose of `live`: after three probes without a response,
+        Kubernetes restarts the container. No other failure in this drill causes a restart.
+        When the process continues, `ready` can be 503 for a moment, because its results have
+        expired.
         """,
-        breaks=lambda stage: stage.service.pause(),
-        mends=lambda stage: stage.service.resume(),
-        ready=NO_ANSWER,
-        live=NO_ANSWER,
+        inject=lambda environment: environment.service.pause(),
+        repair=lambda environment: environment.service.resume(),
+        ready=NO_RESPONSE,
+        live=NO_RESPONSE,
     ),
     Step(
-        "SIGTERM: the service is told to leave",
+        "SIGTERM: the service shuts down",
         """
-        `ready` turns 503 at once, and the port stays open for 5 s: until every load
-        balancer has heard of it, requests still come and are answered. `live` stays 200,
-        since a restart would cut them off. Then the process ends with status 0, and another
-        takes its place.
+        `ready` turns 503 at once, and the port stays open for 5 s. Until every load balancer
+        has noticed, requests still arrive and get responses. `live` stays 200, because a
+        restart would cut these requests off. Then the process ends with status 0, and another
+        one replaces it.
         """,
-        breaks=lambda stage: os.kill(stage.service.pids[0], signal.SIGTERM),
-        mends=be_replaced,
+        inject=lambda environment: os.kill(environment.service.pids[0], signal.SIGTERM),
+        repair=replace_service,
         ready="503",
-        names="shutdown: Draining",
+        reason="shutdown: Draining",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Asks the three probes as a kubelet does, and the management port for the reason."""
+"""The responses of the three probes at one moment, as a kubelet sees them, and the reasons."""
 
 import contextlib
 import http.client
@@ -8,63 +8,67 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-PATIENCE = 1.0
-"""Seconds until an answer counts as none: a kubelet's default `timeoutSeconds`."""
+PROBE_TIMEOUT = 1.0
+"""Seconds to wait for a response: a kubelet's default `timeoutSeconds`."""
 
-WELL = "200"
-NO_ANSWER = "no answer"
+HEALTHY = "200"
+NO_RESPONSE = "no response"
 
-NOT_WELL = re.compile(r"\[[-!]\](\S+) (\w+)(?:: (.+))?")
-"""A line of `?verbose` about a check that fails or warns: its name, a word, and why."""
+VERBOSE_LINE = re.compile(r"\[[-!]\](\S+) (\w+)(?:: (.+))?")
+"""A line of `?verbose` about a check that fails or warns: its name, its result and the reason."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was seen at one moment.
+class ProbeSnapshot:
+    """The probes at one moment.
 
-    at: seconds of `time.monotonic`. startup, ready, live: what the probes answer, as "200",
-    "200 warn", "503" or `NO_ANSWER`. faults: what is not well, as "name-of-a-check: TimeoutError".
+    time: as `time.monotonic` returns it.
+    startup, ready, live: the responses, for example "200", "200 warn", "503" or `NO_RESPONSE`.
+    failures: the failing and warning checks, for example "name-of-a-check: TimeoutError".
     """
 
-    at: float
+    time: float
     startup: str
     ready: str
     live: str
-    faults: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
 
     @property
-    def is_well(self) -> bool:
-        """Whether the service is up and can do its work."""
-        return self.startup == self.ready == self.live == WELL
+    def is_healthy(self) -> bool:
+        """Whether all probes pass."""
+        return self.startup == self.ready == self.live == HEALTHY
 
 
-def look(port: int, management_port: int) -> Look:
-    """Ask all at once, each on a connection of its own."""
+def take_snapshot(port: int, management_port: int) -> ProbeSnapshot:
+    """Request all probes at once, each on a connection of its own."""
     started = time.monotonic()
     with ThreadPoolExecutor(max_workers=4) as threads:
-        verbose = threads.submit(get, management_port, "/health/ready?verbose")
+        verbose = threads.submit(http_get, management_port, "/health/ready?verbose")
         probes = [f"/health/{name}" for name in ("startup", "ready", "live")]
-        startup, ready, live = threads.map(lambda path: _answer(get(port, path)), probes)
+        startup, ready, live = threads.map(lambda path: _summary(http_get(port, path)), probes)
     _, lines = verbose.result() or (0, b"")
-    faults = tuple(f"{name}: {why or word}" for name, word, why in NOT_WELL.findall(lines.decode()))
-    return Look(started, startup, ready, live, faults)
+    failures = tuple(
+        f"{name}: {reason or result}"
+        for name, result, reason in VERBOSE_LINE.findall(lines.decode())
+    )
+    return ProbeSnapshot(started, startup, ready, live, failures)
 
 
-def get(port: int, path: str, timeout: float = PATIENCE) -> tuple[int, bytes] | None:
-    """Give the status code and the body of a request, or None if there is no whole answer.
+def http_get(port: int, path: str, timeout: float = PROBE_TIMEOUT) -> tuple[int, bytes] | None:
+    """Return the status code and the body, or None if there is no complete response.
 
-    timeout: seconds without a sign of it.
+    timeout: the longest silence in seconds.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
         connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        response = connection.getresponse()
+        return response.status, response.read()
     return None
 
 
-def _answer(got: tuple[int, bytes] | None) -> str:
-    if got is None:
-        return NO_ANSWER
-    code, body = got
+def _summary(response: tuple[int, bytes] | None) -> str:
+    if response is None:
+        return NO_RESPONSE
+    code, body = response
     return f"{code} warn" if json.loads(body)["status"] == "warn" else str(code)

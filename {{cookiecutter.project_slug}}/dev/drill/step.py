@@ -1,35 +1,35 @@
-"""A step of the drill, as data: what is broken, and what the probes have to say of it."""
+"""A step of the drill, as data: what is broken, and how the probes must respond."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dev.drill.environment import Stage
-from dev.drill.snapshot import WELL
+from dev.drill.environment import Environment
+from dev.drill.snapshot import HEALTHY
 from dev.server import Server
 
-Act = Callable[[Stage], object]
-"""Does something to the service or its servers, and returns when it is done.
+Action = Callable[[Environment], object]
+"""Changes the service or its servers, and returns when that is done.
 
-What goes wrong with it is told by RuntimeError or OSError, in a sentence.
+Raises RuntimeError or OSError with a sentence if it fails.
 """
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is broken, how it is mended, and what is seen meanwhile.
+    """A failure, its repair, and the expected responses of the probes.
 
-    story: what will be seen and why, for somebody who sees it for the first time.
-    ready: what `ready` has to come to answer, as "503" or "200 warn".
-    names: how what `?verbose` then says has to begin, as "name-of-a-check: TimeoutError".
-    live: what `live` and `startup` have to answer meanwhile.
-    server: what has to be there for it; None if it breaks the service itself.
+    description: what the probes show and why, for a reader who sees it for the first time.
+    ready: the expected response of `ready`, for example "503" or "200 warn".
+    reason: the expected beginning of a failure in `?verbose`, for example "redis: TimeoutError".
+    live: the expected response of `live` and `startup`.
+    server: the server that the step needs; None if it breaks the service itself.
     """
 
     title: str
-    story: str
-    breaks: Act
-    mends: Act
+    description: str
+    inject: Action
+    repair: Action
     ready: str
-    names: str = ""
-    live: str = WELL
+    reason: str = ""
+    live: str = HEALTHY
     server: type[Server] | None = None

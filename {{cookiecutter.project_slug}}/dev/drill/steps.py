@@ -1,4 +1,4 @@
-"""The steps that are there to play, in their order."""
+"""All steps of the drill, in order."""
 
 from dev.drill.grpc import GRPC  # feature: grpc
 from dev.drill.kafka import KAFKA  # feature: kafka
@@ -9,7 +9,7 @@ from dev.drill.service import SERVICE
 from dev.drill.step import Step
 from dev.servers import SERVERS
 
-EVERY: list[Step] = [
+_ALL: list[Step] = [
     *POSTGRES,  # feature: postgres
     *REDIS,  # feature: redis
     *SENTINEL,  # feature: sentinel
@@ -17,5 +17,5 @@ EVERY: list[Step] = [
     *GRPC,  # feature: grpc
     *SERVICE,
 ]
-STEPS = [step for step in EVERY if step.server is None or step.server in SERVERS]
-"""Without those for servers that others stand in for."""
+STEPS = [step for step in _ALL if step.server is None or step.server in SERVERS]
+"""Without the steps for servers that another server replaces."""

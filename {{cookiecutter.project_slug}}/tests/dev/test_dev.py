@@ -1,4 +1,4 @@
-"""`python -m dev` in a copy of the project: what a person at a terminal sees, and what stays."""
+"""`python -m dev` in a copy of the project: its output on a terminal, and what it leaves behind."""
 
 import os
 import pty
@@ -14,19 +14,19 @@ from typing import Self
 import httpx
 import pytest
 
-from dev.lock import lock
+from dev.lock import try_lock
 from dev.ports import free_port
 from dev.server import Server
 from dev.servers import SERVERS
 
 from ..processes import wait_until
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 UP = "The service is up, "
 
 
 class Dev:
-    """One run of it, under the signals of a terminal."""
+    """One run of `python -m dev` on a terminal."""
 
     def __init__(self, project: Path, **variables: object) -> None:
         self.project = project
@@ -43,9 +43,9 @@ class Dev:
         self.api = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
 
     def __enter__(self) -> Self:
-        ours, theirs = pty.openpty()
-        self.terminal = os.fdopen(ours, "rb", buffering=0)
-        with self.log.open("wb") as output, os.fdopen(theirs) as input_:
+        near, far = pty.openpty()
+        self.terminal = os.fdopen(near, "rb", buffering=0)
+        with self.log.open("wb") as output, os.fdopen(far) as input_:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "dev"],
                 cwd=self.project,
@@ -60,12 +60,13 @@ class Dev:
     def __exit__(self, *_: object) -> None:
         self.api.close()
         self.process.terminate()
-        self.process.wait()
+        self.process.wait(30)
         self.terminal.close()
 
-    def says(self, text: str) -> None:
-        """Wait until it has said so."""
-        wait_until(lambda: text in self.log.read_text() or self.process.poll() is not None)
+    def prints(self, text: str) -> None:
+        """Wait until the text is in its output."""
+        ended = self.process.poll
+        wait_until(lambda: text in self.log.read_text() or ended() is not None, within=90)
         assert text in self.log.read_text()
 
     def ctrl_c(self) -> None:
@@ -76,7 +77,7 @@ class Dev:
 
 
 def run(project: Path, *command: str, **variables: object) -> subprocess.CompletedProcess[str]:
-    """Run `python -m dev` to its end, beside whatever runs."""
+    """Run `python -m dev` to its end, whatever else runs."""
     dev = Dev(project, **variables)
     dev.api.close()
     return subprocess.run(
@@ -90,10 +91,10 @@ def run(project: Path, *command: str, **variables: object) -> subprocess.Complet
     )
 
 
-def is_left(project: Path, kind: type[Server]) -> bool:
-    """Tell whether a process of the embedded server lives: each holds the lock on its log."""
+def is_running(project: Path, kind: type[Server]) -> bool:
+    """Whether a process of the embedded server runs: each holds the lock on its log."""
     with (project / ".data" / kind.name / f"{kind.name}.log").open("ab") as log:
-        return not lock(log)
+        return not try_lock(log)
 
 
 def listens(port: int) -> bool:
@@ -103,39 +104,39 @@ def listens(port: int) -> bool:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    ignored = shutil.ignore_patterns("__pycache__", ".*", "tests")
-    return Path(shutil.copytree(PROJECT, tmp_path / "project", ignore=ignored))
+    excluded = shutil.ignore_patterns("__pycache__", ".*", "tests")
+    return Path(shutil.copytree(PROJECT, tmp_path / "project", ignore=excluded))
 
 
-def test_it_serves_on_servers_of_its_own_until_it_is_interrupted(project: Path) -> None:
+def test_it_serves_on_its_own_servers_until_ctrl_c(project: Path) -> None:
     with Dev(project) as dev:
-        dev.says(UP)
+        dev.prints(UP)
 
         for address in re.findall(r"http://[^ \n]+", dev.log.read_text().partition(UP)[2]):
             assert httpx.get(address).status_code == 200, address
-        assert all(is_left(project, kind) for kind in SERVERS)
+        assert all(is_running(project, kind) for kind in SERVERS)
 
         dev.ctrl_c()
 
         assert dev.ends_with() == 0
         assert not listens(dev.port)
-        assert not any(is_left(project, kind) for kind in SERVERS)
+        assert not any(is_running(project, kind) for kind in SERVERS)
 
 
-def test_nothing_is_left_when_it_is_killed(project: Path) -> None:
+def test_a_killed_run_leaves_no_process(project: Path) -> None:
     with Dev(project) as dev:
-        dev.says(UP)
+        dev.prints(UP)
 
         dev.process.kill()
 
-        wait_until(lambda: not any(is_left(project, kind) for kind in SERVERS))
+        wait_until(lambda: not any(is_running(project, kind) for kind in SERVERS))
         wait_until(lambda: not listens(dev.port))
 
 
-def test_it_ends_with_its_terminal(project: Path, environment: dict[str, str]) -> None:
-    """A lost connection sends SIGHUP to make, say, which does not pass it on."""
+def test_it_ends_when_its_terminal_closes(project: Path, environment: dict[str, str]) -> None:
+    """For example, a lost connection sends SIGHUP to make, which does not pass it on."""
     with Dev(project, **environment) as dev:
-        dev.says(UP)
+        dev.prints(UP)
 
         dev.terminal.close()
 
@@ -143,11 +144,13 @@ def test_it_ends_with_its_terminal(project: Path, environment: dict[str, str]) -
         assert not listens(dev.port)
 
 
-def test_commands_run_on_the_same_servers_and_data_beside_a_service_or_not(project: Path) -> None:
+def test_commands_use_the_same_servers_and_data_with_or_without_a_running_service(
+    project: Path,
+) -> None:
     variables = [kind.variable for kind in SERVERS]
     show = [sys.executable, "-c", f"import os; print([os.environ[v] for v in {variables}])"]
     with Dev(project) as dev:
-        dev.says(UP)
+        dev.prints(UP)
         first, second = run(project, *show), run(project, *show)
         assert first.returncode == 0
         assert first.stdout == second.stdout
@@ -155,20 +158,22 @@ def test_commands_run_on_the_same_servers_and_data_beside_a_service_or_not(proje
         dev.ctrl_c()
         dev.ends_with()
 
-    made = {path: path.stat().st_ino for path in project.glob(".data/*/*")}
+    data = {path: path.stat().st_ino for path in project.glob(".data/*/*")}
     assert run(project, "sh", "-c", "exit 3").returncode == 3
-    assert {path: path.stat().st_ino for path in project.glob(".data/*/*")} == made
+    assert {path: path.stat().st_ino for path in project.glob(".data/*/*")} == data
 
 
-def test_a_command_that_does_not_exist_is_named(project: Path, environment: dict[str, str]) -> None:
+def test_a_missing_command_is_named(project: Path, environment: dict[str, str]) -> None:
     ended = run(project, "no-such-command", **environment)
-    sentence = "no-such-command cannot be run: No such file or directory.\n"
+    sentence = "Cannot run no-such-command: No such file or directory.\n"
     assert (ended.returncode, ended.stderr) == (1, sentence)
 
 
-def test_a_second_run_says_where_the_first_is(project: Path, environment: dict[str, str]) -> None:
+def test_a_second_run_prints_the_address_of_the_first(
+    project: Path, environment: dict[str, str]
+) -> None:
     with Dev(project, **environment) as dev:
-        dev.says(UP)
+        dev.prints(UP)
 
         second = run(project, **environment)
 
@@ -177,36 +182,50 @@ def test_a_second_run_says_where_the_first_is(project: Path, environment: dict[s
         assert second.returncode == 1
 
 
+def test_delete_data_deletes_the_data_unless_it_is_in_use(
+    project: Path, environment: dict[str, str]
+) -> None:
+    data = project / ".data" / SERVERS[0].name if SERVERS else project / ".data"
+    data.mkdir(parents=True)
+    with Dev(project, **environment) as dev:
+        dev.prints(UP)
+        assert run(project, "--delete-data").returncode == 1
+        assert data.exists()
+
+    assert run(project, "--delete-data").returncode == 0
+    assert not data.exists()
+
+
 @pytest.mark.parametrize("kind", SERVERS, ids=lambda kind: kind.name)
 def test_a_server_whose_variable_is_set_is_not_started(project: Path, kind: type[Server]) -> None:
-    told = run(project, "sh", "-c", f"echo ${kind.variable}", **{kind.variable: "given"})
+    ended = run(project, "sh", "-c", f"echo ${kind.variable}", **{kind.variable: "given"})
 
-    assert told.stdout == f"{kind.variable} is set: using that {kind.name}, as it is.\ngiven\n"
+    assert ended.stdout == f"{kind.variable} is set: using that {kind.name}.\ngiven\n"
     assert not (project / ".data" / kind.name).exists()
 
 
-def test_a_change_starts_the_service_again_and_a_broken_one_waits_for_the_next(
+def test_a_change_restarts_the_service_and_a_broken_start_waits_for_the_next_change(
     project: Path, environment: dict[str, str]
 ) -> None:
     module = project / "src" / "reference_service" / "app.py"
-    works = module.read_text()
+    original = module.read_text()
     with Dev(project, **environment) as dev:
-        dev.says(UP)
+        dev.prints(UP)
 
-        module.write_text(works.replace('TITLE = "', 'TITLE = "Changed '))
-        dev.says("The service is up again")
+        module.write_text(original.replace('TITLE = "', 'TITLE = "Changed '))
+        dev.prints("The service is up again")
         assert "Changed" in dev.api.get("/docs").text
 
         module.write_text("def broken(:\n")
-        dev.says("The service ended with status 1.")
+        dev.prints("The service ended with status 1.")
         assert "SyntaxError" in dev.log.read_text()
 
-        module.write_text(works)
+        module.write_text(original)
         wait_until(lambda: dev.log.read_text().count("The service is up again") == 2)
         assert "Changed" not in dev.api.get("/docs").text
 
 
-def test_settings_that_cannot_be_used_end_it_with_the_services_status(
+def test_invalid_settings_end_it_with_the_status_of_the_service(
     project: Path, environment: dict[str, str]
 ) -> None:
     ended = run(project, **environment | {"SERVICE_PORT": "eighty"})
@@ -231,22 +250,22 @@ HEAD = (
     b"POST /items HTTP/1.1\r\nHost: x\r\n"
     b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 )
-PATIENT = {"SERVICE_SHUTDOWN_TIMEOUT": "60", "SERVICE_REQUEST_TIMEOUT": "60"}
+LONG_TIMEOUTS = {"SERVICE_SHUTDOWN_TIMEOUT": "60", "SERVICE_REQUEST_TIMEOUT": "60"}
 
 
 def begin_request(dev: Dev) -> socket.socket:
-    """Send all of a request but its body."""
-    client = socket.create_connection(("127.0.0.1", dev.port))
+    """Send a request without its body."""
+    client = socket.create_connection(("127.0.0.1", dev.port), timeout=30)
     client.sendall(HEAD % len(BODY))
     return client
 
 
 def test_ctrl_c_lets_running_requests_finish(project: Path, environment: dict[str, str]) -> None:
-    with Dev(project, **environment, **PATIENT) as dev:
-        dev.says(UP)
+    with Dev(project, **environment, **LONG_TIMEOUTS) as dev:
+        dev.prints(UP)
         with begin_request(dev) as client:
             dev.ctrl_c()
-            dev.says("draining")
+            dev.prints("draining")
 
             client.sendall(BODY)
 
@@ -254,12 +273,14 @@ def test_ctrl_c_lets_running_requests_finish(project: Path, environment: dict[st
             assert dev.ends_with() == 0
 
 
-def test_a_second_ctrl_c_does_not_wait_for_them(project: Path, environment: dict[str, str]) -> None:
-    with Dev(project, **environment, **PATIENT) as dev:
-        dev.says(UP)
+def test_a_second_ctrl_c_does_not_wait_for_requests(
+    project: Path, environment: dict[str, str]
+) -> None:
+    with Dev(project, **environment, **LONG_TIMEOUTS) as dev:
+        dev.prints(UP)
         with begin_request(dev):
             dev.ctrl_c()
-            dev.says("draining")
+            dev.prints("draining")
 
             dev.ctrl_c()
 

@@ -1,4 +1,4 @@
-"""The drill, `python -m dev.drill`: all is seen as it tells, and nothing is left of it."""
+"""The drill, `python -m dev.drill`: each step is as expected, and nothing is left afterwards."""
 
 import contextlib
 import io
@@ -13,21 +13,21 @@ import pytest
 
 from dev import supervisor
 from dev.drill.__main__ import drill
-from dev.drill.environment import Stage
-from dev.drill.snapshot import WELL
+from dev.drill.environment import Environment
+from dev.drill.snapshot import HEALTHY
 from dev.drill.step import Step
 from dev.drill.steps import STEPS
-from dev.drill.ui import Screen
+from dev.drill.ui import Console
 from dev.servers import SERVERS
 
 from ..processes import wait_until
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 TITLES = [step.title for step in STEPS]
 
 
 class Drill:
-    """One run of it. Every process that it starts is noted while it is waited for."""
+    """One run of the drill. The waiting methods record every process that it starts."""
 
     def __init__(self, folder: Path, *texts: str, **variables: str) -> None:
         self.pids: set[int] = set()
@@ -43,13 +43,13 @@ class Drill:
                 stderr=output,
             )
 
-    def says(self, text: str) -> None:
-        """Wait until it has said so."""
+    def prints(self, text: str) -> None:
+        """Wait until the text is in its output."""
         wait_until(lambda: text in self.log.read_text() or self._has_ended())
         assert text in self.log.read_text()
 
     def ends_with(self, within: float) -> int:
-        """Wait for the end, after which no process and no file may be left; return the status."""
+        """Wait for the end, check that no process and no file is left, and return the status."""
         wait_until(self._has_ended, within)
         wait_until(lambda: not any(map(is_alive, self.pids)))
         assert list(self.temporary.iterdir()) == []
@@ -67,31 +67,32 @@ def is_alive(pid: int) -> bool:
     return False
 
 
-def test_everything_is_seen_as_told_within_three_minutes(tmp_path: Path) -> None:
-    """Every step under CI; elsewhere the first and the last."""
+@pytest.mark.timeout(300)
+def test_every_step_is_as_expected_within_three_minutes(tmp_path: Path) -> None:
+    """Under CI, every step; otherwise the first and the last."""
     titles = TITLES if os.environ.get("CI") else [TITLES[0], TITLES[-1]]
     variables = [kind.variable for kind in SERVERS] + ["SERVICE_PORT", "HEALTH_CHECK_TIMEOUT"]
     data = sorted(PROJECT.glob(".data/*"))
 
-    played = Drill(tmp_path, *titles, **dict.fromkeys(variables, "of ours"))
+    run = Drill(tmp_path, *titles, **dict.fromkeys(variables, "from the caller"))
 
-    status = played.ends_with(within=180)
-    said = played.log.read_text()
-    assert status == 0, said
-    rows = re.findall(r"^(.+?) {2,}\S.* as told$", said, re.MULTILINE)
+    status = run.ends_with(within=180)
+    output = run.log.read_text()
+    assert status == 0, output
+    rows = re.findall(r"^(.+?) {2,}\S.* as expected$", output, re.MULTILINE)
     assert rows == titles
-    assert re.findall(rf"\b(?:{'|'.join(variables)})\b", said) == sorted(variables)
-    assert len(played.pids) > len(SERVERS)
+    assert re.findall(rf"\b(?:{'|'.join(variables)})\b", output) == sorted(variables)
+    assert len(run.pids) > len(SERVERS)
     assert sorted(PROJECT.glob(".data/*")) == data
 
 
 @pytest.mark.parametrize(
     ("moment", "signum"), [("Starting", signal.SIGINT), ("broken", signal.SIGTERM)]
 )
-def test_an_interruption_ends_it(tmp_path: Path, moment: str, signum: signal.Signals) -> None:
-    """A server that is just starting comes up first: on a busy machine that takes its time."""
+def test_a_signal_ends_it(tmp_path: Path, moment: str, signum: signal.Signals) -> None:
+    """A server that is starting comes up first, which takes a while on a busy machine."""
     interrupted = Drill(tmp_path, TITLES[0])
-    interrupted.says(moment)
+    interrupted.prints(moment)
 
     interrupted.process.send_signal(signum)
 
@@ -99,24 +100,23 @@ def test_an_interruption_ends_it(tmp_path: Path, moment: str, signum: signal.Sig
     assert "Traceback" not in interrupted.log.read_text()
 
 
-def test_a_text_that_no_title_has_is_answered_with_the_titles(tmp_path: Path) -> None:
-    asked = Drill(tmp_path, "no such step")
+def test_a_text_that_no_title_contains_prints_the_titles(tmp_path: Path) -> None:
+    run = Drill(tmp_path, "no such step")
 
-    assert asked.ends_with(within=30) == 2
-    assert asked.log.read_text().split("\n  ")[1:] == [*TITLES[:-1], f"{TITLES[-1]}\n"]
+    assert run.ends_with(within=30) == 2
+    assert run.log.read_text().split("\n  ")[1:] == [*TITLES[:-1], f"{TITLES[-1]}\n"]
 
 
-def test_a_step_that_is_not_seen_as_told_makes_the_status_1() -> None:
-    def cannot_mend(_: Stage) -> None:
-        raise RuntimeError("there is nothing to mend")
+def test_a_step_that_is_not_as_expected_makes_the_status_1() -> None:
+    def fail(_: Environment) -> None:
+        raise RuntimeError("there is nothing to repair")
 
-    step = Step(
-        "Nothing", "It is told of a fault.", lambda _: None, cannot_mend, WELL, "some: Fault"
-    )
+    step = Step("Nothing", "", lambda _: None, fail, HEALTHY, "some: Failure")
     output = io.StringIO()
 
-    assert drill([step], Screen(output)) == 1
+    assert drill([step], Console(output)) == 1
 
-    missed = "?verbose never named some: Fault, but nothing; RuntimeError: there is nothing to mend"
-    assert f"  NOT as told: {missed}.\n" in output.getvalue()
-    assert "\n0 of 1 steps were seen as told.\n" in output.getvalue()
+    missing = "?verbose never showed some: Failure, only passes"
+    raised = "RuntimeError: there is nothing to repair"
+    assert f"  NOT as expected: {missing}; {raised}.\n" in output.getvalue()
+    assert "\n0 of 1 steps were as expected.\n" in output.getvalue()

@@ -1,4 +1,4 @@
-"""What the drill makes of what it sees, and how it shows that to a person or a file."""
+"""How the drill compares snapshots with a step and shows them on a terminal or in a file."""
 
 import io
 import re
@@ -7,37 +7,37 @@ from dataclasses import replace
 import pytest
 
 from dev.drill.runner import Outcome, compare
-from dev.drill.snapshot import NO_ANSWER, Look
+from dev.drill.snapshot import NO_RESPONSE, ProbeSnapshot
 from dev.drill.step import Step
-from dev.drill.ui import Screen
+from dev.drill.ui import Console
 
-FAULTS = ("some: TimeoutError",)
-BEFORE, AFTER = Look(0, "200", "200", "200"), Look(1, "200", "504", "200", FAULTS)
-FROZEN = Look(1, NO_ANSWER, NO_ANSWER, NO_ANSWER)
-TOLD = Step("Something hangs", "", lambda _: None, lambda _: None, ready="504", names="some: ")
+BEFORE = ProbeSnapshot(0, "200", "200", "200")
+AFTER = ProbeSnapshot(1, "200", "504", "200", ("some: TimeoutError",))
+FROZEN = ProbeSnapshot(1, NO_RESPONSE, NO_RESPONSE, NO_RESPONSE)
+STEP = Step("Something hangs", "", lambda _: None, lambda _: None, ready="504", reason="some: ")
 
 
-def test_what_is_seen_is_held_against_what_was_told() -> None:
-    assert [*compare(TOLD, [BEFORE, AFTER])] == []
-    assert [*compare(TOLD, [BEFORE])] == [
-        "ready never answered 504, but 200",
-        "?verbose never named some: , but nothing",
+def test_each_difference_from_the_step_is_an_error() -> None:
+    assert [*compare(STEP, [BEFORE, AFTER])] == []
+    assert [*compare(STEP, [BEFORE])] == [
+        "ready never responded 504, only 200",
+        "?verbose never showed some: , only passes",
     ]
-    assert [*compare(replace(TOLD, names="other: "), [AFTER])] == [
-        "?verbose never named other: , but some: TimeoutError"
+    assert [*compare(replace(STEP, reason="other: "), [AFTER])] == [
+        "?verbose never showed other: , only some: TimeoutError"
     ]
-    assert [*compare(replace(TOLD, live=NO_ANSWER), [AFTER])] == [
-        "startup and live did not answer no answer, but 200"
+    assert [*compare(replace(STEP, live=NO_RESPONSE), [AFTER])] == [
+        "startup and live did not respond no response, but 200"
     ]
 
 
-def test_live_may_be_late_once_but_not_go_red() -> None:
-    assert [*compare(TOLD, [AFTER, FROZEN])] == []
+def test_live_may_be_late_once_but_must_not_fail() -> None:
+    assert [*compare(STEP, [AFTER, FROZEN])] == []
     red = replace(AFTER, live="503")
-    assert [*compare(TOLD, [AFTER, red, red, red])] == [
-        "startup and live did not answer 200, but 200 and 503"
+    assert [*compare(STEP, [AFTER, red, red, red])] == [
+        "startup and live did not respond 200, but 200 and 503"
     ]
-    frozen = replace(TOLD, ready=NO_ANSWER, live=NO_ANSWER, names="")
+    frozen = replace(STEP, ready=NO_RESPONSE, live=NO_RESPONSE, reason="")
     assert [*compare(frozen, [BEFORE, FROZEN, FROZEN])] == []
 
 
@@ -47,27 +47,27 @@ class Terminal(io.StringIO):
 
 
 def shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
-    """Return what a screen writes of a step that turned after 6.4 s."""
+    """Return what a console writes about a step that is detected after 6.4 s."""
     for name, value in {"TERM": "xterm", "NO_COLOR": "", "COLUMNS": "80", **variables}.items():
         monkeypatch.setenv(name, value)
-    screen = Screen(stream)
-    screen.show(BEFORE, "broken", 0.2)
-    screen.show(BEFORE, "broken", 0.4)
-    screen.show(AFTER, "broken", 6.4)
-    screen.show(BEFORE, "mended", 0.9)
-    screen.tell(Outcome(TOLD, 6.4, 0.9))
+    console = Console(stream)
+    console.show(BEFORE, "broken", 0.2)
+    console.show(BEFORE, "broken", 0.4)
+    console.show(AFTER, "broken", 6.4)
+    console.show(BEFORE, "repaired", 0.9)
+    console.report(Outcome(STEP, 6.4, 0.9))
     return stream.getvalue()
 
 
 CHANGES = """\
   startup 200  ready 200  live 200  broken 0.2 s
   startup 200  ready 504  live 200  broken 6.4 s  some: TimeoutError
-  startup 200  ready 200  live 200  mended 0.9 s
-  As told: turned after 6.4 s, back 0.9 s after it was mended.
+  startup 200  ready 200  live 200  repaired 0.9 s
+  As expected: detected in 6.4 s, recovered in 0.9 s.
 """
 
 
-def test_a_terminal_has_one_line_a_phase_which_is_redrawn_in_colour(
+def test_a_terminal_redraws_one_colored_line_per_phase(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     text = shown(Terminal(), monkeypatch)
@@ -79,19 +79,19 @@ def test_a_terminal_has_one_line_a_phase_which_is_redrawn_in_colour(
     assert [line.rpartition("\r\x1b[K")[2] for line in drawn] == CHANGES.split("\n")[1:]
 
 
-def test_a_narrow_terminal_is_not_written_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_fit_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     text = shown(Terminal(), monkeypatch, COLUMNS="20", NO_COLOR="1")
-    lines = re.split("\r\x1b\\[K|\n", text.partition("  As told")[0])
+    lines = re.split("\r\x1b\\[K|\n", text.partition("  As expected")[0])
     assert max(map(len, lines)) == 19
 
 
-def test_no_color_redraws_without_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_redraws_without_colors(monkeypatch: pytest.MonkeyPatch) -> None:
     text = shown(Terminal(), monkeypatch, NO_COLOR="1")
     assert "\r\x1b[K  startup 200  ready 504" in text
     assert not re.search(r"\x1b\[\d+m", text)
 
 
-def test_a_dumb_terminal_and_a_file_get_a_line_at_each_change(
+def test_a_dumb_terminal_and_a_file_get_one_line_per_change(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert shown(Terminal(), monkeypatch, TERM="dumb") == CHANGES

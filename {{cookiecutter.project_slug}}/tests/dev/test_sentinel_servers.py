@@ -28,7 +28,7 @@ def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
 def _whole(group: Sentinels) -> Iterator[None]:
     """Each test mends what it broke, and the next begins when all is well."""
     yield
-    wait_until(group.answers, PATIENCE)
+    wait_until(group.is_ready, PATIENCE)
 
 
 def test_it_is_whole_once_it_has_started(group: Sentinels) -> None:
@@ -65,7 +65,7 @@ def test_a_lost_primary_is_replaced_and_follows_when_it_is_back(
             lost.resume()
         else:
             lost.start()
-    wait_until(group.answers, PATIENCE)
+    wait_until(group.is_ready, PATIENCE)
     assert lost.info("replication")["role"] == "slave"
 
 
@@ -73,7 +73,7 @@ def test_a_planned_failover_loses_nobody(group: Sentinels) -> None:
     former = group.current_primary()
     group.failover()
     wait_until(lambda: group.current_primary() is not former, PATIENCE)
-    assert all(member.answers() for member in group.members)
+    assert all(member.is_ready() for member in group.members)
 
 
 def test_a_replica_that_starts_again_follows_the_primary_of_now(group: Sentinels) -> None:
@@ -81,7 +81,7 @@ def test_a_replica_that_starts_again_follows_the_primary_of_now(group: Sentinels
     assert primary
     replica = next(node for node in (group.primary, *group.replicas) if node is not primary)
     replica.restart()
-    wait_until(lambda: replica.follows(primary), PATIENCE)
+    wait_until(lambda: replica.is_replica_of(primary), PATIENCE)
 
 
 def test_the_rest_answers_while_a_sentinel_is_silent(group: Sentinels) -> None:
@@ -89,10 +89,10 @@ def test_the_rest_answers_while_a_sentinel_is_silent(group: Sentinels) -> None:
     frozen.pause()
     stopped.stop()
     try:
-        assert [sentinel.view() for sentinel in (frozen, stopped)] == ["", ""]
-        assert left.view()
+        assert [sentinel.group_state() for sentinel in (frozen, stopped)] == ["", ""]
+        assert left.group_state()
         assert group.current_primary()
-        assert not group.answers()
+        assert not group.is_ready()
     finally:
         frozen.resume()
         stopped.start()
@@ -112,7 +112,7 @@ def test_a_group_that_starts_again_is_whole_and_has_the_data_of_its_last_primary
 
     with Sentinels(tmp_path) as group:
         assert group.primary.folder == second.folder
-        assert group.answers()
+        assert group.is_ready()
         assert [node.ask("GET", "answer") for node in group.replicas] == ["42", "42"]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.lock import lock
+from dev.lock import try_lock
 from dev.process import StartError, wait_until
 from dev.server import Server
 from dev.servers import SERVERS
@@ -49,7 +49,7 @@ def taken_port() -> Iterator[int]:
 def is_free(folder: Path, kind: type[Server]) -> bool:
     """Tell whether no process of a server in the folder is left: each would hold the lock."""
     with (folder / f"{kind.name}.log").open("ab") as log:
-        return lock(log)
+        return try_lock(log)
 
 
 @each_kind
@@ -58,23 +58,23 @@ def test_it_comes_back_on_the_same_port_however_it_went(kind: type[Server], tmp_
         url = server.url
 
         server.restart()
-        assert server.answers()
+        assert server.is_ready()
 
         server.kill()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", server.port))
         server.start()
-        assert server.answers()
+        assert server.is_ready()
 
         os.kill(server.process.pids[0], signal.SIGKILL)
         wait_until(lambda: server.process.status is not None, 30)
         server.start()
-        assert server.answers()
+        assert server.is_ready()
 
         server.pause()
         server.stop()
         server.start()
-        assert server.answers()
+        assert server.is_ready()
 
         assert server.url == url
 
@@ -106,7 +106,7 @@ def test_a_port_that_another_program_has_is_left_to_it(
 
         with kind(tmp_path) as server:
             assert server.port != port
-            assert server.answers()
+            assert server.is_ready()
 
 
 @each_kind
@@ -129,10 +129,10 @@ def test_a_folder_has_one_server_at_a_time(
     kind: type[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with kind(tmp_path) as server:
-        monkeypatch.setattr("dev.server.PATIENCE", 0.1)
+        monkeypatch.setattr("dev.server.START_TIMEOUT", 0.1)
         with pytest.raises(StartError, match=f"Another {kind.name} is using {tmp_path}"):
             kind(tmp_path).start()
-        assert server.answers()
+        assert server.is_ready()
 
 
 @each_kind
@@ -148,4 +148,4 @@ def test_it_serves_in_a_folder_with_a_long_name_and_spaces(
     kind: type[Server], tmp_path: Path
 ) -> None:
     with kind(tmp_path / "a folder" / ("long" * 50)) as server:
-        assert server.answers()
+        assert server.is_ready()

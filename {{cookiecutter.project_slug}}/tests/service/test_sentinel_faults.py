@@ -41,7 +41,7 @@ def group(running_group: dev.sentinel.Sentinels) -> Iterator[dev.sentinel.Sentin
     poll_often(running_group)
     yield running_group
     poll_often(running_group)
-    wait_until(running_group.answers)
+    wait_until(running_group.is_ready)
 
 
 @pytest.fixture
@@ -281,7 +281,7 @@ def test_planned_failover_fails_no_probe_and_no_request(
     with Traffic(service) as traffic:
         group.failover()
         wait_until(lambda: not ready() or check(service)["failovers"])
-        wait_until(lambda: not ready() or group.answers())
+        wait_until(lambda: not ready() or group.is_ready())
     assert codes | traffic.codes == {200}
     wait_until(lambda: service.check("redis")["observedValue"]["replicas"] == 2)
 
