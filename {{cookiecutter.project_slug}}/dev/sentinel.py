@@ -28,7 +28,7 @@ class Sentinels(Server):
     settings, password: those of the data nodes. sentinel_password: that of the sentinels.
 
     A member that restarts keeps its last configuration, as real ones do. A group that restarts is
-    configured anew, with the data of its last primary. The group's `port`, `process` and `command`
+    configured again, with the data of its last primary. The group's `port`, `process` and `command`
     are those of the first sentinel.
     """
 

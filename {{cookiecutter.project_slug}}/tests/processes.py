@@ -17,7 +17,7 @@ from dev.process import Process
 
 
 def wait_until(condition: Callable[[], object], within: float = 30.0) -> float:
-    """Wait for a condition and return the seconds it took. A refused connection is no failure."""
+    """Wait for a condition and return the seconds it took. Refused connections are ignored."""
     started = time.monotonic()
     while True:
         try:
