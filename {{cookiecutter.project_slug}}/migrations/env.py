@@ -18,7 +18,7 @@ from reference_service.dependencies.postgres import (
     Postgres,
     PostgresSettings,
 )
-from reference_service.environment import SettingsError, read
+from reference_service.environment import SettingsError, read_section
 
 TURN_TIMEOUT = 60.0
 """Maximum seconds to wait while another process migrates."""
@@ -61,7 +61,7 @@ async def migrate() -> None:
 
 def _read_settings() -> PostgresSettings:
     try:
-        return read([PostgresSettings])[PostgresSettings]
+        return read_section(PostgresSettings)
     except SettingsError as error:
         raise CommandError(str(error)) from error
 

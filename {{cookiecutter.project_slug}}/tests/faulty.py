@@ -4,23 +4,21 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, BackgroundTasks, Request
 from fastapi.responses import Response, StreamingResponse
 
 from reference_service.app import (
-    SETTINGS,
     Service,
     create_service,
-)
-from reference_service.environment import (
-    Settings,
-    read,
 )
 from reference_service.server.serve import (
     exit_process,
     run,
 )
-from reference_service.settings import ServiceSettings
+from reference_service.settings import (
+    Settings,
+    read_settings,
+)
 from reference_service.telemetry import configure_logging
 
 FAMILIES: dict[str, BaseException] = {
@@ -100,6 +98,18 @@ async def leak(count: int) -> int:
     return len(LEAKED)
 
 
+@faults.post("/background/{seconds}")
+async def background(seconds: float, tasks: BackgroundTasks, *, fail: bool = False) -> None:
+    """Answer at once, and go on in the background."""
+
+    async def work() -> None:
+        await asyncio.sleep(seconds)
+        if fail:
+            raise ValueError("secret")
+
+    tasks.add_task(work)
+
+
 @faults.get("/tasks")
 async def tasks() -> int:
     return len(asyncio.all_tasks())
@@ -108,15 +118,13 @@ async def tasks() -> int:
 def create_faulty_service(settings: Settings) -> Service:
     """Create the service with the failing routes."""
     service = create_service(settings)
-    app = service.app.app.app
-    assert isinstance(app, FastAPI)
-    app.include_router(faults)
+    service.api.include_router(faults)
     return service
 
 
 if __name__ == "__main__":
-    everything = read(SETTINGS)
+    settings = read_settings()
     configure_logging(json_lines=True, level="INFO")
-    service = create_faulty_service(everything)
-    run(service.app, service.management, everything[ServiceSettings], service.tally)
+    service = create_faulty_service(settings)
+    run(service.app, service.management, settings.service, service.on_slow_client)
     exit_process(0)

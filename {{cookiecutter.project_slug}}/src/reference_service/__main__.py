@@ -1,4 +1,4 @@
-"""Runs the service, or with `--help` lists its settings."""
+"""Run the service, or list its settings with `--help`."""
 
 import argparse
 import logging
@@ -6,19 +6,19 @@ import os
 import sys
 from collections.abc import Iterator
 
-from .app import SETTINGS, TITLE, create_service
-from .environment import SettingsError, find_misspelled, read, table
-from .server.serve import exit_process, run
-from .settings import CheckSettings, ServiceSettings, check_prefix
+from .app import TITLE, create_service
+from .environment import SettingsError, find_misspelled, sections, variables
+from .server import exit_process, run
+from .settings import CheckSettings, Settings, check_prefix, read_settings
 from .telemetry import configure_logging
 
-BAD_SETTINGS = 2
-SHARED = "OTEL_"
-"""What variables begin with that are a standard's: others read further ones of that name."""
+EXIT_BAD_SETTINGS = 2
+STANDARD_PREFIX = "OTEL_"
+"""Variables of a standard: other libraries read more of them than the service lists."""
 
 
 def main() -> int:
-    """Return the exit status: 0 after a drain, 2 for settings that cannot be used."""
+    """Return the exit status: 0 after a graceful shutdown, 2 if the settings cannot be used."""
     argparse.ArgumentParser(
         prog=f"python -m {__package__}",
         description=f"{TITLE}. Its settings are environment variables:",
@@ -26,35 +26,35 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     try:
-        settings = read(SETTINGS)
-        serving = settings[ServiceSettings]
-        configure_logging(json_lines=serving.json_lines, level=serving.log_level)
+        settings = read_settings()
+        configure_logging(json_lines=settings.service.json_lines, level=settings.service.log_level)
         service = create_service(settings)
-        known = {name for name, _, _ in _rows(*map(check_prefix, service.app.registry.monitors))}
-        ours = {name for name in known if not name.startswith(SHARED)}
-        for sentence in find_misspelled(ours, os.environ):
+        checks = map(check_prefix, service.app.registry.monitors)
+        known = {name for name, _, _ in _rows(*checks) if not name.startswith(STANDARD_PREFIX)}
+        for sentence in find_misspelled(known, os.environ):
             logging.getLogger(__package__).warning(sentence)
-        run(service.app, service.management, serving, service.tally)
+        run(service.app, service.management, settings.service, service.on_slow_client)
     except SettingsError as error:
-        for fault in error.faults:
-            print(fault, file=sys.stderr)  # noqa: T201 - there may be no log yet
-        return BAD_SETTINGS
+        for sentence in error.errors:
+            print(sentence, file=sys.stderr)  # noqa: T201 - there may be no log yet
+        return EXIT_BAD_SETTINGS
     return 0
 
 
 def _rows(*check_prefixes: str) -> Iterator[tuple[str, str, str]]:
-    for part in SETTINGS:
-        yield from table(part)
+    """Yield the name, default and description of every variable."""
+    for section in sections(Settings).values():
+        yield from variables(section)
     for prefix in check_prefixes:
-        yield from table(CheckSettings, prefix)
+        yield from variables(CheckSettings, prefix)
 
 
 def _table() -> str:
     rows = list(_rows("HEALTH_<CHECK>_"))
     width = max(len(name) for name, _, _ in rows)
     return "\n".join(
-        f"  {name:<{width}}  {meaning}{f' [{default}]' if default else ''}"
-        for name, default, meaning in rows
+        f"  {name:<{width}}  {description}{f' [{default}]' if default else ''}"
+        for name, default, description in rows
     )
 
 

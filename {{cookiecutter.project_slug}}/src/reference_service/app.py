@@ -1,117 +1,174 @@
-"""The composition root: the one module that knows all the others."""
+"""The composition root: the one module that knows all others. Read it from top to bottom."""
 
-import contextlib
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import metadata
 from typing import NamedTuple
 
 from fastapi import FastAPI
-from pydantic_settings import BaseSettings
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from .api import errors, openapi
-from .environment import Settings, read
+from .api import API_DESCRIPTION, add_error_handlers, add_error_responses
+from .dependencies import Dependencies
+from .dependencies.grpc import Grpc  # feature: grpc
+from .dependencies.kafka import Kafka  # feature: kafka
+from .dependencies.postgres import Postgres  # feature: postgres
+from .dependencies.redis import Redis  # feature: redis
+from .dependencies.sentinel import route_through_sentinel  # feature: sentinel
 from .health import ManagementApp, Probes, Registry
-from .items import items_router
-from .resilience import BodyLimit, ConcurrencyLimit, Drain, Recovery, Timeout
-from .settings import HealthSettings, ServiceSettings, configure_checks
-from .telemetry import AccessLog, watch_loop
-from .wiring import Assembly, load
+from .health.traffic import Traffic
+from .items import ItemStore, MemoryItems, items_router
+from .items.cache import CachedItems  # feature: redis
+from .items.events import PublishingItemStore  # feature: kafka
+from .items.postgres import PostgresItems  # feature: postgres
+from .resilience import BodyLimit, ConcurrencyLimit, ConnectionClose, Recovery, Timeout
+from .settings import ServiceSettings, Settings, configure_checks, read_settings
+from .telemetry import (
+    AccessLog,
+    Counters,
+    Instrumentation,
+    RequestId,
+    ServiceInfo,
+    suppress_tracing,
+    watch_loop,
+)
+from .telemetry.observability import instrument  # feature: observability
 
 TITLE = "Reference Service"
 DISTRIBUTION = "reference-service"
 
-PARTS = load(
-    # In this order: each may wrap what those before it have put together.
-    "postgres",  # feature: postgres
-    "redis",  # feature: redis
-    "sentinel",  # feature: sentinel
-    "kafka",  # feature: kafka
-    "grpc",  # feature: grpc
-    "observability",  # feature: observability
-)
-SETTINGS: tuple[type[BaseSettings], ...] = (
-    ServiceSettings,
-    HealthSettings,
-    *(wiring.settings for wiring in PARTS),
-)
-
 
 class Service(NamedTuple):
-    """One service: what everybody asks, what only its operators do, and what it has counted."""
+    """One service.
+
+    app: the service port. api: the FastAPI application inside it. management: the management port.
+    on_slow_client: counts a client that was disconnected because it was slow.
+    """
 
     app: Probes
+    api: FastAPI
     management: ManagementApp
-    tally: Counter[str]
+    on_slow_client: Callable[[], None]
 
 
 def create_app(settings: Settings | None = None) -> Probes:
     """Return the service as one ASGI application, without its management port.
 
-    Raises SettingsError when the settings cannot be used.
+    Raises SettingsError if the settings cannot be used.
     """
-    return create_service(settings or read(SETTINGS)).app
+    return create_service(settings or read_settings()).app
 
 
 def create_service(settings: Settings) -> Service:
-    """Put the service together; nothing is opened before the server starts it.
+    """Compose the service. Nothing is opened before the server starts it.
 
-    Raises SettingsError when the settings cannot be used.
+    Raises SettingsError if the settings cannot be used.
     """
-    registry = Registry(options=settings[HealthSettings].options())
     distribution = metadata(DISTRIBUTION)
-    service = Assembly(DISTRIBUTION, distribution["Version"], registry)
-    for wiring in PARTS:
-        wiring.add_to(service, settings)
-    resources = service.resources
-    for check in configure_checks(resources.checks()):
-        registry.add(check)
-    resources.on_failure(registry.recheck)
+    info = ServiceInfo(DISTRIBUTION, distribution["Version"])
 
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with watch_loop(tally=service.tally, on_beat=service.on_beat):
-            yield
-            await resources.close()
-            for close in service.closing:
-                await close()
+    dependencies = Dependencies()
+    postgres = dependencies.add(Postgres(settings.postgres))  # feature: postgres
+    redis = dependencies.add(Redis(settings.redis))  # feature: redis
+    dependencies += route_through_sentinel(redis, settings.sentinel)  # feature: sentinel
+    kafka = dependencies.add(Kafka(settings.kafka))  # feature: kafka
+    dependencies.add(Grpc(settings.grpc))  # feature: grpc
+
+    items: ItemStore = MemoryItems()
+    items = PostgresItems(postgres.engine)  # feature: postgres
+    items = CachedItems(items, redis.client)  # feature: redis
+    items = PublishingItemStore(items, kafka.publish)  # feature: kafka
+
+    # A check of your own stands beside those of the dependencies.
+    checks = configure_checks(dependencies.checks())
+    registry = Registry(checks, settings.health.options(), attempt_context=suppress_tracing)
+    dependencies.on_failure(registry.recheck)
+
+    counters = Counters(dependencies.metrics())
+    monitoring = Instrumentation()
+    monitoring = instrument(info, registry, counters, settings.traces)  # feature: observability
 
     app = FastAPI(
         title=TITLE,
         summary=distribution["Summary"],
-        description=openapi.ABOUT,
-        version=service.version,
+        description=API_DESCRIPTION,
+        version=info.version,
         generate_unique_id_function=lambda route: route.name,
-        lifespan=lifespan,
-        middleware=_middleware(settings[ServiceSettings], service),
-        redirect_slashes=False,  # a redirect would repeat whatever host the client says
-        telemetry=service.telemetry,
+        lifespan=_lifespan(dependencies, counters, monitoring),
+        middleware=_middleware(settings.service, registry, counters, monitoring),
+        redirect_slashes=False,  # a redirect would repeat the host that the client sent
+        telemetry=monitoring.fastapi,
     )
-    app.include_router(items_router(service.store))
-    openapi.complete(app)
-    errors.install(app, {error for resource in resources for error in resource.unavailable_errors})
-    about = {"serviceId": service.name, "version": service.version}
+    app.include_router(items_router(items))
+    add_error_responses(app)
+    add_error_handlers(app, dependencies.unavailable_errors())
+
     return Service(
-        Probes(app, registry, trace=service.trace),
-        ManagementApp(registry, about=about, mounts=service.pages),
-        service.tally,
+        Probes(app, registry, trace=monitoring.trace, observe_traffic=False),
+        app,
+        ManagementApp(registry, about=info.as_json(), mounts=monitoring.mounts),
+        counters.add(
+            "slow_client_disconnects_total", "Clients disconnected because they were slow."
+        ),
     )
 
 
-def _middleware(settings: ServiceSettings, service: Assembly) -> list[Middleware]:
-    """Return the layers between the probes and the application, outermost first."""
+def _lifespan(
+    dependencies: Dependencies, counters: Counters, monitoring: Instrumentation
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Return what runs around the service's life: start-up before it, shutdown after it."""
+    on_stall = counters.add("event_loop_stalls_total", "Stalls of the event loop of over a second.")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        monitoring.on_startup(app)
+        async with watch_loop(on_stall=on_stall, on_lag=monitoring.on_loop_lag):
+            yield
+            await dependencies.close()
+            await monitoring.close()
+
+    return lifespan
+
+
+def _middleware(
+    settings: ServiceSettings, registry: Registry, counters: Counters, monitoring: Instrumentation
+) -> list[Middleware]:
+    """Return the layers between the probes and the routes, outermost first."""
+    access_log = AccessLog(
+        slow_request_seconds=settings.slow_request_seconds, json_lines=settings.json_lines
+    )
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"])
-    registry, tally = service.registry, service.tally
+    count = counters.add
     return [
-        Middleware(AccessLog, slow=settings.slow_request_seconds, json_lines=settings.json_lines),
-        *service.layers,
+        Middleware(Traffic, registry=registry, observers=[access_log, *monitoring.observers]),
+        Middleware(RequestId),
         *([cors] if origins else []),
-        Middleware(Drain, draining=lambda: registry.draining),
-        Middleware(ConcurrencyLimit, limit=settings.concurrency_limit, tally=tally),
+        Middleware(ConnectionClose, draining=lambda: registry.draining),
+        Middleware(
+            ConcurrencyLimit,
+            limit=settings.concurrency_limit,
+            on_reject=count(
+                "http_requests_rejected_total",
+                "Requests rejected by a limit of the service.",
+                reason="concurrency_limit",
+            ),
+        ),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
-        Middleware(Recovery, tally=tally),
-        Middleware(Timeout, seconds=settings.request_timeout, tally=tally),
+        Middleware(
+            Recovery,
+            on_error=count("http_unhandled_exceptions_total", "Requests whose handler failed."),
+            on_abort=count(
+                "http_responses_aborted_total", "Responses that failed after their start."
+            ),
+            on_background_error=count(
+                "background_task_failures_total", "Background tasks that failed."
+            ),
+        ),
+        Middleware(
+            Timeout,
+            seconds=settings.request_timeout,
+            on_timeout=count("http_request_timeouts_total", "Requests answered 504."),
+        ),
     ]

@@ -10,13 +10,13 @@ import sys
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from .dependencies.kafka import Kafka, KafkaSettings
-from .environment import SettingsError, read
+from .environment import SettingsError, read_section
 from .items.events import parse_events
 
 
 async def consume() -> None:
     """Print events without end. Raises SettingsError, or KafkaError if no broker is reachable."""
-    kafka = Kafka(read([KafkaSettings])[KafkaSettings])
+    kafka = Kafka(read_section(KafkaSettings))
     async for event in parse_events(kafka.consume()):
         print(event.model_dump_json(), flush=True)  # noqa: T201 - a developer reads it
 

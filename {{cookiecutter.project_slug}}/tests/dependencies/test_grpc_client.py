@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 
 from dev.grpc import SERVICE, Downstream
 
-from reference_service.api import errors
+from reference_service.api import add_error_handlers
 from reference_service.dependencies.grpc import Grpc, GrpcSettings
 from reference_service.dependencies.grpc.failures import ServiceUnavailableError
 
@@ -81,7 +81,7 @@ async def test_call_that_does_not_reach_the_service_returns_503_and_is_reported(
 ) -> None:
     reported: list[str] = []
     app = FastAPI()
-    errors.install(app, Grpc.unavailable_errors)
+    add_error_handlers(app, Grpc.unavailable_errors)
     async with client_of(downstream.address) as client:
         client.on_failure(reported.append)
 

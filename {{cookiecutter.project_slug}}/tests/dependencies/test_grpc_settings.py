@@ -5,13 +5,13 @@ import pytest
 from reference_service.dependencies.grpc import GrpcSettings
 from reference_service.environment import (
     SettingsError,
-    read,
+    read_section,
 )
 
 
 def test_targets_are_parsed_with_and_without_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRPC_TARGETS", "orders=orders.shop.svc:50051/shop.Orders, eta=[::1]:80")
-    targets = read([GrpcSettings])[GrpcSettings].targets
+    targets = read_section(GrpcSettings).targets
     assert [(target.name, target.address, target.service) for target in targets] == [
         ("orders", "orders.shop.svc:50051", "shop.Orders"),
         ("eta", "[::1]:80", ""),
@@ -34,6 +34,6 @@ def test_invalid_target_is_reported_in_one_sentence(
 ) -> None:
     monkeypatch.setenv("GRPC_TARGETS", value)
     with pytest.raises(SettingsError) as raised:
-        read([GrpcSettings])
+        read_section(GrpcSettings)
     [error] = str(raised.value).splitlines()
     assert error.startswith(sentence)

@@ -5,7 +5,7 @@ import pytest
 from reference_service.dependencies.kafka import Kafka, KafkaSettings
 from reference_service.environment import (
     SettingsError,
-    read,
+    read_section,
 )
 
 
@@ -23,7 +23,7 @@ def test_invalid_address_is_reported_in_one_sentence(
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
     with pytest.raises(SettingsError) as raised:
-        read([KafkaSettings])
+        read_section(KafkaSettings)
     [error] = str(raised.value).splitlines()
     assert error.startswith("KAFKA_BOOTSTRAP_SERVERS: not the addresses of brokers ")
     assert repr(servers) in error
@@ -36,13 +36,13 @@ def test_invalid_topic_is_reported_in_one_sentence(
 ) -> None:
     monkeypatch.setenv("KAFKA_TOPICS", topics)
     with pytest.raises(SettingsError, match=r"^KAFKA_TOPICS: not the names of topics "):
-        read([KafkaSettings])
+        read_section(KafkaSettings)
 
 
 def test_topics_are_separated_by_commas_and_default_to_items(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert Kafka(read([KafkaSettings])[KafkaSettings]).topics == ["items"]
+    assert Kafka(read_section(KafkaSettings)).topics == ["items"]
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "broker-1.kafka:9092, 10.0.0.1:9092,[::1]:9092")
     monkeypatch.setenv("KAFKA_TOPICS", "items.v1, a_b-C,items.v1")
-    assert Kafka(read([KafkaSettings])[KafkaSettings]).topics == ["items.v1", "a_b-C"]
+    assert Kafka(read_section(KafkaSettings)).topics == ["items.v1", "a_b-C"]

@@ -2,17 +2,19 @@
 
 import pytest
 
-from reference_service.dependencies.redis import RedisSettings
-from reference_service.dependencies.sentinel import SentinelSettings
+from reference_service.dependencies import Dependencies
+from reference_service.dependencies.redis import (
+    Redis,
+    RedisSettings,
+)
+from reference_service.dependencies.sentinel import (
+    SentinelSettings,
+    route_through_sentinel,
+)
 from reference_service.dependencies.sentinel.settings import parse_addresses
 from reference_service.environment import (
     SettingsError,
-    read,
-)
-from reference_service.health import Registry
-from reference_service.wiring import (
-    Assembly,
-    load,
+    read_section,
 )
 
 
@@ -30,7 +32,7 @@ def test_address_has_a_host_and_an_optional_port(
     text: str, expected: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_SENTINELS", text)
-    assert parse_addresses(read([SentinelSettings])[SentinelSettings].sentinels) == expected
+    assert parse_addresses(read_section(SentinelSettings).sentinels) == expected
 
 
 @pytest.mark.parametrize(
@@ -42,13 +44,13 @@ def test_invalid_address_is_reported_in_one_sentence(
 ) -> None:
     monkeypatch.setenv("REDIS_SENTINELS", text)
     with pytest.raises(SettingsError, match=r"^REDIS_SENTINELS: not the addresses of sentinels "):
-        read([SentinelSettings])
+        read_section(SentinelSettings)
 
 
 def test_invalid_master_name_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_SENTINEL_MASTER", "my master")
     with pytest.raises(SettingsError, match=r"^REDIS_SENTINEL_MASTER: "):
-        read([SentinelSettings])
+        read_section(SentinelSettings)
 
 
 @pytest.mark.parametrize(
@@ -66,25 +68,24 @@ def test_invalid_master_name_is_reported(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_sentinels_are_checked_only_if_they_are_configured(
     variables: dict[str, str], checks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert [check.name for check in assembled(variables, monkeypatch).resources.checks()] == checks
+    assert [check.name for check in composed(variables, monkeypatch).checks()] == checks
 
 
 def test_missing_url_and_sentinels_are_reported_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(SettingsError) as stopped:
-        assembled({}, monkeypatch)
-    [sentence] = stopped.value.faults
+        composed({}, monkeypatch)
+    [sentence] = stopped.value.errors
     assert sentence.startswith("REDIS_SENTINELS: not set, and neither is REDIS_URL.")
 
 
-def assembled(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Assembly:
+def composed(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Dependencies:
     for name in ("REDIS_URL", "REDIS_SENTINELS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    service = Assembly("orders", "1.0", Registry())
-    settings = read([RedisSettings, SentinelSettings])
-    for wiring in load("redis", "sentinel"):
-        wiring.add_to(service, settings)
-    return service
+    dependencies = Dependencies()
+    redis = dependencies.add(Redis(read_section(RedisSettings)))
+    dependencies += route_through_sentinel(redis, read_section(SentinelSettings))
+    return dependencies

@@ -4,7 +4,10 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from starlette.types import ASGIApp
 
-from reference_service.api import errors, openapi
+from reference_service.api import (
+    add_error_handlers,
+    add_error_responses,
+)
 from reference_service.items import ItemStore, items_router
 
 
@@ -12,8 +15,8 @@ def items_app(store: ItemStore) -> FastAPI:
     """Return the routes over a store, with the service's error responses."""
     app = FastAPI()
     app.include_router(items_router(store))
-    openapi.complete(app)
-    errors.install(app, ())
+    add_error_responses(app)
+    add_error_handlers(app, ())
     return app
 
 

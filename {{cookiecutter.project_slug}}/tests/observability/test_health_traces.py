@@ -20,6 +20,7 @@ from reference_service.telemetry.health_traces import (
     HealthTraces,
     HealthTraceSampler,
 )
+from reference_service.telemetry.instrumentation import ServiceInfo
 from reference_service.telemetry.trace_settings import TraceSettings
 from reference_service.telemetry.traces import Tracing
 
@@ -60,7 +61,8 @@ class Probed:
         self.collector = collector
         self.registry = Registry(checks, Options(timeout=TIMEOUT, interval=60))
         self.tracing = Tracing(
-            TraceSettings.model_validate({"exporter_otlp_endpoint": collector.url}), "orders", "1.0"
+            TraceSettings.model_validate({"exporter_otlp_endpoint": collector.url}),
+            ServiceInfo("orders", "1.0"),
         )
         tracer = self.tracing.provider(HealthTraceSampler()).get_tracer(TRACER)
         traces = HealthTraces(tracer, self.registry, opt_in)

@@ -7,11 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import prometheus_client
 import pytest
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as openmetrics_families,
 )
 from prometheus_client.parser import text_string_to_metric_families
+
+from reference_service.health import Registry
+from reference_service.telemetry.counters import Counters
+from reference_service.telemetry.instrumentation import ServiceInfo
+from reference_service.telemetry.metrics import Metrics
 
 from ..conftest import StartService
 from ..processes import Service, wait_until
@@ -43,7 +49,7 @@ def test_every_metric_of_ours_says_whose_it_is(service: Service) -> None:
         (sample.name, sample.labels)
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if not sample.name.startswith(("process_", "python_"))
+        if not sample.name.startswith(("process_", "python_", "team_"))
     ]
     assert len(ours) > 100
     service_ids = {labels.get("service_id") for _, labels in ours}
@@ -131,7 +137,7 @@ def refuse_one(service: Service) -> None:
         ("event_loop_stalls", {}, lambda s: s.api.get("/faults/block/1.3")),
     ],
 )
-def test_what_befalls_requests_is_counted(
+def test_request_failures_increment_counters(
     start_service: StartService,
     event: str,
     settings: dict[str, float],
@@ -142,6 +148,37 @@ def test_what_befalls_requests_is_counted(
     assert read(service, name) == 0
     misuse(service)
     wait_until(lambda: read(service, name) == 1)
+
+
+def test_background_task_failure_is_not_an_aborted_response(service: Service) -> None:
+    assert service.api.post("/faults/background/0?fail=true").status_code == 200
+    wait_until(lambda: read(service, "background_task_failures_total") == 1)
+    assert read(service, "http_responses_aborted_total") == 0
+    assert read(service, "http_unhandled_exceptions_total") == 0
+
+
+def test_duration_ends_with_the_response_and_not_with_its_background_task(
+    service: Service,
+) -> None:
+    route = {"method": "POST", "route": "/faults/background/{seconds}", "status_code": "200"}
+    assert service.api.post("/faults/background/60").status_code == 200
+    wait_until(lambda: read(service, REQUESTS, **route) == 1)
+    assert (read(service, "http_request_duration_seconds_sum", **route) or 0) < 30
+    [line] = [line for line in service.records("request") if line["path"].endswith("/60")]
+    assert line["duration_ms"] < 30_000
+    assert read(service, "http_requests_in_flight") == 0
+
+
+async def test_metric_registered_with_prometheus_client_is_served() -> None:
+    orders = prometheus_client.Counter("team_orders", "A metric of the team.")
+    orders.inc()
+    page = Metrics(ServiceInfo("orders", "1.0"), Registry(), Counters()).page
+    transport = httpx.ASGITransport(page)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        text = (await client.get("/metrics")).text
+    prometheus_client.REGISTRY.unregister(orders)
+    assert "team_orders_total 1.0" in text
+    assert 'health_load_score{service_id="orders"}' in text
 
 
 def test_a_blocked_loop_shows_in_the_lag(service: Service) -> None:
@@ -186,6 +223,6 @@ def test_the_service_port_shows_no_metrics(service: Service) -> None:
 def test_the_document_lists_every_metric_of_ours(service: Service) -> None:
     text = service.management.get("/metrics").text
     names = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
-    ours = {name for name in names if not name.startswith(("process_", "python_"))}
+    ours = {name for name in names if not name.startswith(("process_", "python_", "team_"))}
     document = (Path(__file__).parents[2] / "docs" / "observability.md").read_text()
     assert set(re.findall(r"^\| `(\w+)` \|", document, re.MULTILINE)) == ours

@@ -12,7 +12,7 @@ from dev.ports import free_port
 
 from reference_service.environment import (
     SettingsError,
-    read,
+    read_section,
 )
 from reference_service.telemetry.trace_settings import TraceSettings
 from reference_service.telemetry.traces import CLOSE_TIMEOUT
@@ -162,8 +162,8 @@ def test_a_setting_that_cannot_work_stops_the_start(
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError) as stopped:
-        read([TraceSettings])
-    [fault] = stopped.value.faults
+        read_section(TraceSettings)
+    [fault] = stopped.value.errors
     assert fault.startswith(f"{variable}: {sentence} (it is '{value}').")
 
 
@@ -191,7 +191,7 @@ def test_the_standard_variables_say_where_traces_go(
         monkeypatch.delenv(variable, raising=False)
         if name in variables:
             monkeypatch.setenv(variable, variables[name])
-    assert read([TraceSettings])[TraceSettings].url == url
+    assert read_section(TraceSettings).url == url
 
 
 def test_standard_variables_that_are_read_elsewhere_are_not_called_misspelt(

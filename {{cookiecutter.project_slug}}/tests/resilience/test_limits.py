@@ -1,14 +1,14 @@
-"""What is too much is refused at once: requests in flight, and bytes of a body."""
+"""Requests beyond a limit are rejected at once: too many in flight, or too large a body."""
 
 import asyncio
 import json
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from reference_service.resilience import BodyLimit, ConcurrencyLimit, Drain
+from reference_service.resilience import BodyLimit, ConcurrencyLimit, ConnectionClose, body_limit
 
-from .client import call
+from .client import Answer, call, http_scope
 
 
 async def answer_200(scope: Scope, receive: Receive, send: Send) -> None:
@@ -28,42 +28,44 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def test_requests_beyond_the_limit_are_refused_and_those_within_are_served() -> None:
+async def test_requests_beyond_the_limit_are_rejected_and_counted() -> None:
     release = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await release.wait()
         await answer_200(scope, receive, send)
 
-    limited = ConcurrencyLimit(app, limit=2)
+    rejections: list[int] = []
+    limited = ConcurrencyLimit(app, limit=2, on_reject=lambda: rejections.append(1))
     running = [asyncio.create_task(call(limited)) for _ in range(2)]
     await asyncio.sleep(0)
-    refused = await call(limited)
-    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
-    assert json.loads(refused.body)["request_id"] == "abc"
+    rejected = await call(limited)
+    assert rejections == [1]
+    assert (rejected.status, rejected.headers["retry-after"]) == (503, "1")
+    assert json.loads(rejected.body)["request_id"] == "abc"
     release.set()
     assert [(await task).status for task in running] == [200, 200]
     assert (await call(limited)).status == 200
     assert limited.in_flight == 0
 
 
-async def test_a_request_that_fails_gives_its_place_back() -> None:
+async def test_failed_request_frees_its_slot() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise ValueError
 
     limited = ConcurrencyLimit(app, limit=1)
     for _ in range(3):
-        with pytest.raises(ValueError):  # noqa: PT011 - the place is what counts
+        with pytest.raises(ValueError):  # noqa: PT011 - the slot is what matters
             await call(limited)
     assert limited.in_flight == 0
 
 
-async def test_a_body_within_the_limit_arrives_whole() -> None:
+async def test_body_within_the_limit_arrives_complete() -> None:
     answer = await call(BodyLimit(echo, max_bytes=6), [b"abc", b"def"])
     assert (answer.status, answer.body) == (200, b"abcdef")
 
 
-async def test_a_body_declared_too_large_is_refused_before_it_is_read() -> None:
+async def test_declared_length_beyond_the_limit_is_answered_413() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise AssertionError
 
@@ -72,24 +74,70 @@ async def test_a_body_declared_too_large_is_refused_before_it_is_read() -> None:
     assert json.loads(answer.body)["detail"] == "The request body is larger than 6 bytes."
 
 
-async def test_a_body_that_turns_out_too_large_is_refused_as_it_comes() -> None:
+async def test_actual_length_beyond_the_limit_is_answered_413() -> None:
     answer = await call(BodyLimit(echo, max_bytes=6), [b"abc", b"def", b"g", b"h"])
     assert answer.status == 413
 
 
-async def test_what_the_application_makes_of_a_refused_body_is_nobodys_failure() -> None:
+async def test_exception_after_a_rejected_body_is_not_an_error() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        raise ConnectionError  # as Starlette does
+        raise ConnectionError  # for example, Starlette's ClientDisconnect
 
     answer = await call(BodyLimit(app, max_bytes=6), [b"abc", b"def", b"g"])
     assert answer.status == 413
 
 
+async def test_rejected_body_is_discarded_before_the_response_ends() -> None:
+    """A connection that is closed while its client still sends is reset, and the 413 is lost."""
+    unread = [b"x" * 1000 for _ in range(50)]
+    answer = Answer()
+
+    async def receive() -> Message:
+        assert (answer.status, answer.complete) == (413, False)
+        assert json.loads(answer.body)["status"] == 413
+        return {"type": "http.request", "body": unread.pop(), "more_body": bool(unread)}
+
+    async def send(message: Message) -> None:
+        answer.take(message)
+
+    limited = BodyLimit(echo, max_bytes=6)
+    await limited(http_scope([(b"content-length", b"50000")]), receive, send)
+    assert answer.complete
+    assert not unread
+
+
+@pytest.mark.parametrize("headers", [[], [(b"content-length", b"50000")]])
+async def test_rejected_body_that_never_ends_is_discarded_for_a_bounded_time(
+    headers: list[tuple[bytes, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_limit, "LINGER_TIMEOUT", 0.05)
+
+    async def receive() -> Message:
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": b"endless", "more_body": True}
+
+    answer = Answer()
+
+    async def send(message: Message) -> None:
+        answer.take(message)
+
+    async with asyncio.timeout(10):
+        await BodyLimit(echo, max_bytes=6)(http_scope(headers), receive, send)
+    assert (answer.status, answer.complete) == (413, True)
+
+
+async def test_client_that_waits_for_100_continue_is_answered_at_once() -> None:
+    headers = [(b"content-length", b"7"), (b"expect", b"100-continue")]
+    async with asyncio.timeout(1):
+        answer = await call(BodyLimit(echo, max_bytes=6), [], headers)
+    assert (answer.status, answer.complete) == (413, True)
+
+
 @pytest.mark.parametrize(("leaving", "connection"), [(False, None), (True, "close")])
-async def test_connections_are_closed_behind_responses_while_draining(
+async def test_responses_close_their_connection_while_draining(
     leaving: bool, connection: str | None
 ) -> None:
-    answer = await call(Drain(answer_200, draining=lambda: leaving))
+    answer = await call(ConnectionClose(answer_200, draining=lambda: leaving))
     assert answer.headers.get("connection") == connection

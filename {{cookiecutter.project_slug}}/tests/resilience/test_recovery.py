@@ -3,11 +3,10 @@
 import asyncio
 import json
 import logging
-from collections import Counter
 
 import pytest
 from starlette.requests import Request
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reference_service.resilience import Recovery
 
@@ -24,8 +23,18 @@ FAMILIES = [
 ]
 
 
+def counting(app: ASGIApp, counted: list[str]) -> Recovery:
+    """Return a recovery that notes what it counts."""
+    return Recovery(
+        app,
+        on_error=lambda: counted.append("error"),
+        on_abort=lambda: counted.append("abort"),
+        on_background_error=lambda: counted.append("background"),
+    )
+
+
 @pytest.mark.parametrize("error", FAMILIES, ids=lambda error: type(error).__name__)
-async def test_every_family_is_answered_500_with_a_body_that_keeps_the_secret(
+async def test_any_exception_is_answered_500_without_its_message(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,22 +55,22 @@ async def test_every_family_is_answered_500_with_a_body_that_keeps_the_secret(
     assert caplog.records[0].exc_info is not None
 
 
-async def test_a_client_that_leaves_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+async def test_client_disconnect_is_not_an_error(caplog: pytest.LogCaptureFixture) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await Request(scope, gone).body()
 
     async def gone() -> Message:
         return {"type": "http.disconnect"}
 
-    tally = Counter[str]()
+    counted: list[str] = []
     with caplog.at_level(logging.INFO):
-        answer = await call(Recovery(app, tally=tally))
+        answer = await call(counting(app, counted))
     assert answer.status is None
-    assert not tally
+    assert not counted
     assert not caplog.records
 
 
-async def test_a_cancellation_that_is_meant_for_the_task_passes_through() -> None:
+async def test_cancellation_of_the_task_passes_through() -> None:
     started = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +86,7 @@ async def test_a_cancellation_that_is_meant_for_the_task_passes_through() -> Non
     assert answer.status is None
 
 
-async def test_a_response_that_has_begun_is_left_unfinished(
+async def test_failure_after_response_started_leaves_it_incomplete(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,14 +94,31 @@ async def test_a_response_that_has_begun_is_left_unfinished(
         await send({"type": "http.response.body", "body": b"half", "more_body": True})
         raise ValueError
 
-    answer = await call(Recovery(app))
+    counted: list[str] = []
+    answer = await call(counting(app, counted))
     assert (answer.status, answer.body, answer.complete) == (200, b"half", False)
     assert [record.message for record in caplog.records] == [
-        "request failed after its response began"
+        "request failed after its response started"
     ]
+    assert counted == ["error", "abort"]
 
 
-async def test_other_scopes_pass_untouched() -> None:
+async def test_failure_after_complete_response_is_a_failed_background_task(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"whole"})
+        raise ValueError
+
+    counted: list[str] = []
+    answer = await call(counting(app, counted))
+    assert (answer.status, answer.body, answer.complete) == (200, b"whole", True)
+    assert [record.message for record in caplog.records] == ["background task failed"]
+    assert counted == ["background"]
+
+
+async def test_other_scopes_pass_unchanged() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise LookupError(scope["type"])
 

@@ -32,7 +32,9 @@ async def test_a_handler_that_hangs_is_cancelled_and_answered_504() -> None:
 
     answer = await call(Timeout(app, seconds=SHORT))
     assert (answer.status, answer.complete, cancelled) == (504, True, True)
-    assert json.loads(answer.body)["detail"] == "The service did not begin to answer within 0.05 s."
+    assert (
+        json.loads(answer.body)["detail"] == "The service did not start a response within 0.05 s."
+    )
 
 
 async def test_a_body_that_does_not_come_in_time_is_the_clients_fault() -> None:
@@ -41,7 +43,7 @@ async def test_a_body_that_does_not_come_in_time_is_the_clients_fault() -> None:
 
     answer = await call(Timeout(app, seconds=SHORT), body=[])
     assert (answer.status, answer.headers["connection"]) == (408, "close")
-    assert json.loads(answer.body)["detail"] == "The request's body did not come within 0.05 s."
+    assert json.loads(answer.body)["detail"] == "The request body did not arrive within 0.05 s."
 
 
 async def test_a_handler_that_hangs_after_the_whole_body_is_not_the_clients_fault() -> None:

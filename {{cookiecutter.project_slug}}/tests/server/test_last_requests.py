@@ -12,7 +12,7 @@ import uvloop
 from starlette.responses import PlainTextResponse
 from uvicorn.server import ServerState
 
-from reference_service.server.slow_clients import (
+from reference_service.server.http_protocol import (
     BoundedProtocol,
 )
 

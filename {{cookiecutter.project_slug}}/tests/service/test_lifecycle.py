@@ -109,7 +109,7 @@ def test_bad_settings_are_one_line_a_fault_and_status_2(environment: dict[str, s
         ),
         (
             "HEALTH_CHECK_TIMEOUT: Input should be greater than 0 (it is '-1'). "
-            "Seconds an attempt may take before it is abandoned."
+            "Maximum seconds of an attempt; then it is abandoned."
         ),
     ]
 
@@ -147,7 +147,8 @@ def test_a_setting_that_is_misspelt_is_pointed_out(environment: dict[str, str]) 
 
 FIND_WHAT_IS_COLLECTED = """
 import gc
-from reference_service import __main__, server
+from reference_service import __main__
+from reference_service.server import serve as server
 async def serve(*_):
     print(gc.get_freeze_count(), len(gc.get_objects()))
 server._serve = serve

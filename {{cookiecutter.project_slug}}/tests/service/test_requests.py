@@ -31,7 +31,7 @@ def test_a_failure_in_a_thread_is_answered_500(service: Service) -> None:
 def test_a_failure_after_the_response_began_cuts_the_connection(service: Service) -> None:
     with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
         service.api.get("/faults/break-off")
-    wait_until(lambda: service.records("request failed after its response began"))
+    wait_until(lambda: service.records("request failed after its response started"))
     errors = [line for line in service.log.read_text().splitlines() if '"level": "error"' in line]
     assert len(errors) == 1
 
@@ -40,7 +40,7 @@ def test_a_request_that_takes_too_long_is_answered_504(start_service: StartServi
     service = start_service(SERVICE_REQUEST_TIMEOUT=0.3)
     answer = service.api.get("/faults/sleep/60")
     assert answer.status_code == 504
-    assert answer.json()["detail"] == "The service did not begin to answer within 0.3 s."
+    assert answer.json()["detail"] == "The service did not start a response within 0.3 s."
     assert answer.elapsed.total_seconds() < 5
 
 

@@ -4,10 +4,13 @@ import json
 import logging
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from reference_service.health import Registry
+from reference_service.health.traffic import Traffic
 from reference_service.telemetry.access_log import AccessLog
 from reference_service.telemetry.logs import ConsoleFormatter, JsonFormatter
+from reference_service.telemetry.request_id import RequestId
 
 from ..resilience.client import call
 
@@ -15,6 +18,12 @@ from ..resilience.client import call
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body"})
+
+
+def logged(*, json_lines: bool) -> ASGIApp:
+    """Return an application whose requests are logged."""
+    access_log = AccessLog(slow_request_seconds=9, json_lines=json_lines)
+    return Traffic(RequestId(answer), Registry(), [access_log])
 
 
 class Lines(logging.Handler):
@@ -35,7 +44,7 @@ async def access_line(formatter: logging.Formatter) -> str:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        await call(AccessLog(answer, slow=9, json_lines=False), headers=[(b"x-request-id", b"me")])
+        await call(logged(json_lines=False), headers=[(b"x-request-id", b"me")])
     finally:
         logger.removeHandler(handler)
     return handler.lines[0]
@@ -45,7 +54,7 @@ async def test_the_access_line_written_directly_is_what_the_formatter_would_writ
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logging.getLogger(AccessLog.__module__).setLevel(logging.INFO)
-    await call(AccessLog(answer, slow=9, json_lines=True), headers=[(b"x-request-id", b"me")])
+    await call(logged(json_lines=True), headers=[(b"x-request-id", b"me")])
     direct = json.loads(capsys.readouterr().out)
     formatted = json.loads(await access_line(JsonFormatter()))
     assert list(direct) == list(formatted)

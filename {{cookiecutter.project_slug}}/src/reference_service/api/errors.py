@@ -1,7 +1,8 @@
-"""Turns what the application refuses into application/problem+json, RFC 9457."""
+"""Answer what the framework rejects, and what a dependency fails, as RFC 9457 problems."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -14,18 +15,19 @@ log = logging.getLogger(__name__)
 METHOD_NOT_ALLOWED = 405
 
 
-def install(app: FastAPI, unavailable: Iterable[type[Exception]]) -> None:
-    """Answer the framework's own refusals, and dependencies that are away, with error bodies.
+def add_error_handlers(app: FastAPI, unavailable_errors: Iterable[type[Exception]]) -> None:
+    """Give every error response of an application a problem body.
 
-    unavailable: exceptions that mean that a dependency cannot be reached: 503, worth a retry.
+    unavailable_errors: what clients of dependencies raise when the dependency is unavailable. The
+        answer is 503, because a retry can succeed.
     """
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    for error in unavailable:
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    for error in unavailable_errors:
         app.add_exception_handler(error, _unavailable)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as registered above
     body = problem_body(request.scope, error.status_code, str(error.detail))
     headers = dict(error.headers or {})
@@ -35,25 +37,41 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> str:
-    """Return every method of the resource: the framework names those of its first route alone."""
+    """Return every method of the resource: the framework names those of its first route only."""
     context = request.scope.get("fastapi", {}).get("effective_route_context")
     path = getattr(context, "path_format", None)
     operations = request.app.openapi()["paths"].get(path, {})
     return ", ".join(method.upper() for method in operations)
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
-    """Say what is wrong and where; the value itself is not repeated."""
+async def _validation_error(request: Request, error: Exception) -> Response:
+    """Report every error and its place. Invalid values are not repeated."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as registered above
     errors = [
-        {"pointer": ".".join(str(part) for part in fault["loc"]), "detail": fault["msg"]}
-        for fault in error.errors()
+        {"pointer": json_pointer(each["loc"], each["type"]), "detail": each["msg"]}
+        for each in error.errors()
     ]
     body = problem_body(request.scope, 422, "The request is not valid.", errors=errors)
     return Response(body, 422, media_type=MEDIA_TYPE)
 
 
+def json_pointer(location: Sequence[str | int], kind: str = "") -> str:
+    """Return a JSON pointer as a URI fragment (RFC 6901, section 6), for example `#/name`.
+
+    It points into the body. For a parameter it starts with the place, for example `#/query/limit`.
+
+    location: the place as pydantic reports it. kind: pydantic's name of the error.
+    """
+    place, *path = location
+    if place != "body":
+        path = [place, *path]
+    elif kind == "json_invalid":
+        path = []  # pydantic gives the position of the character, which is not a member
+    parts = [str(part).replace("~", "~0").replace("/", "~1") for part in path]
+    return "#" + "".join(f"/{quote(part, safe='~')}" for part in parts)
+
+
 async def _unavailable(request: Request, error: Exception) -> Response:
-    log.warning("a dependency is unavailable", extra={"error": type(error).__name__})
+    log.warning("dependency unavailable", extra={"error": type(error).__name__})
     body = problem_body(request.scope, 503, "A dependency is unavailable; try again.")
     return Response(body, 503, {"retry-after": "1"}, MEDIA_TYPE)

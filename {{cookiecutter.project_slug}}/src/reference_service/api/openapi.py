@@ -1,4 +1,4 @@
-"""Completes the API's description with what any route may answer instead of its own answer."""
+"""Describe the error responses that every route can give."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from ..resilience.problem import MEDIA_TYPE
 TEXT = {"type": "string"}
 PROBLEM = {
     "title": "Problem",
-    "description": "Why there is no other answer, by RFC 9457.",
+    "description": "An error, as RFC 9457 describes it.",
     "type": "object",
     "required": ["type", "title", "status", "detail"],
     "properties": {
@@ -20,17 +20,21 @@ PROBLEM = {
         "detail": TEXT | {"examples": ["The request is not valid."]},
         "request_id": TEXT
         | {
-            "description": "Names the request in the service's log.",
+            "description": "The id of the request in the service's log.",
             "examples": ["9f2c4be1d7a84c0f9f0e6d3b5a7c1e42"],
         },
         "errors": {
-            "description": "With 422 alone: everything that is wrong with the request, at once.",
+            "description": "Only with 422: every error of the request.",
             "type": "array",
             "items": {
                 "type": "object",
                 "required": ["pointer", "detail"],
                 "properties": {
-                    "pointer": TEXT | {"examples": ["body.name"]},
+                    "pointer": TEXT
+                    | {
+                        "description": "A JSON pointer into the body, as a URI fragment.",
+                        "examples": ["#/name"],
+                    },
                     "detail": TEXT | {"examples": ["String should have at least 1 character"]},
                 },
             },
@@ -41,23 +45,23 @@ BODY = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 RETRY_AFTER = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}
 }
-ABOUT = (
-    f"Whatever is refused or fails is answered with `{MEDIA_TYPE}` (RFC 9457). Its `request_id`, "
-    "which is every answer's `X-Request-ID` too, is in each line that the request logged."
+API_DESCRIPTION = (
+    f"Every error response has the type `{MEDIA_TYPE}` (RFC 9457). Its `request_id` is the "
+    "`X-Request-ID` of the response, and stands in each line that the request logged."
 )
 
 
-def complete(app: FastAPI) -> None:
-    """Have an application's description tell of refusals and failures on every route.
+def add_error_responses(app: FastAPI) -> None:
+    """Add the error responses of every route to an application's OpenAPI description.
 
-    A route itself names what only it refuses, and why: `responses={404: {"description": "…"}}`.
+    A route describes only its own: `responses={404: {"description": "…"}}`.
     """
     describe = app.openapi
 
-    def completed() -> dict[str, Any]:
+    def describe_with_errors() -> dict[str, Any]:
         document = describe()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        if "Problem" not in schemas:  # FastAPI keeps what it has described once
+        if "Problem" not in schemas:  # FastAPI returns the same document each time
             schemas["Problem"] = PROBLEM
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
@@ -66,32 +70,32 @@ def complete(app: FastAPI) -> None:
                     _add_problems(operation)
         return document
 
-    # How FastAPI's documentation has it done.
-    app.openapi = completed  # type: ignore[method-assign]
+    # The way that FastAPI's documentation describes under "Extending OpenAPI".
+    app.openapi = describe_with_errors  # type: ignore[method-assign]
 
 
 def _add_problems(operation: dict[str, Any]) -> None:
     responses = operation["responses"]
-    for status, response in _common(operation):
+    for status, response in _common_errors(operation):
         responses[status] = response
     for status, response in responses.items():
         if status == "default" or status >= "400":
             response["content"] = BODY
 
 
-def _common(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield what is answered wherever it was asked, by status code."""
+def _common_errors(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the errors that an operation can answer like any other, by status code."""
     if "requestBody" in operation:
-        yield "413", {"description": "The body is larger than the service takes."}
+        yield "413", {"description": "The body is larger than the service accepts."}
     if "422" in operation["responses"]:
-        yield "422", {"description": "The request is not valid: `errors` says where."}
+        yield "422", {"description": "The request is not valid; `errors` lists every error."}
     yield "500", {"description": "The service failed to handle the request."}
     yield (
         "503",
         {
-            "description": "A dependency is away, or too much is asked at once: try again.",
+            "description": "A dependency is unavailable, or the service is at its limit.",
             "headers": RETRY_AFTER,
         },
     )
-    yield "504", {"description": "The service did not begin to answer in time."}
-    yield "default", {"description": "Any other refusal."}
+    yield "504", {"description": "The service did not start a response in time."}
+    yield "default", {"description": "Any other error."}

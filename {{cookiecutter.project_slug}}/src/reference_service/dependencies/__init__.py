@@ -1,4 +1,4 @@
-"""The service's dependencies: one file each, with its settings, its client, its health checks."""
+"""The service's dependencies: one folder each, with its settings, its client and its checks."""
 
 import asyncio
 import logging
@@ -6,63 +6,73 @@ from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
 from ..health import Check
+from ..telemetry import Metric
 
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 2.0
-"""Seconds that the dependencies may take to say goodbye."""
+"""Maximum seconds in which all dependencies together close their connections."""
 
 FailureCallback = Callable[[str], None]
-"""Told the name of a check, has it and those below it look again at once."""
+"""Called with the name of a check when the client of its dependency fails."""
 
 
 class Dependency(Protocol):
-    """A dependency. Making one opens nothing; it connects when it is first used."""
+    """A dependency. Creating one opens nothing; it connects when it is first used."""
 
     @property
     def unavailable_errors(self) -> tuple[type[Exception], ...]:
-        """What its client raises when the dependency cannot be reached."""
+        """What its client raises when the dependency is unavailable. The answer is 503."""
 
     def checks(self) -> Iterable[Check]:
         """Return its health checks."""
 
+    def metrics(self) -> Iterable[Metric]:
+        """Return the values that monitoring reads from it."""
+
     def on_failure(self, callback: FailureCallback) -> None:
-        """Report its client's trouble to `callback` from now on."""
+        """Call `callback` from now on whenever its client fails."""
 
     async def close(self) -> None:
         """Close what it has opened."""
 
 
-R = TypeVar("R", bound=Dependency)
+D = TypeVar("D", bound=Dependency)
 
 
 class Dependencies(list[Dependency]):
-    """The dependencies of one service, in the order in which they were added."""
+    """All dependencies of one service. Their order has no effect."""
 
-    def add(self, resource: R) -> R:
+    def add(self, dependency: D) -> D:
         """Add a dependency, and return it for use."""
-        self.append(resource)
-        return resource
+        self.append(dependency)
+        return dependency
+
+    def unavailable_errors(self) -> set[type[Exception]]:
+        """Return what the clients raise when their dependency is unavailable."""
+        return {error for dependency in self for error in dependency.unavailable_errors}
 
     def checks(self) -> list[Check]:
         """Return the checks of all."""
-        return [check for resource in self for check in resource.checks()]
+        return [check for dependency in self for check in dependency.checks()]
+
+    def metrics(self) -> list[Metric]:
+        """Return the metrics of all."""
+        return [metric for dependency in self for metric in dependency.metrics()]
 
     def on_failure(self, callback: FailureCallback) -> None:
-        """Report every client's trouble to `callback`."""
-        for resource in self:
-            resource.on_failure(callback)
+        """Call `callback` from now on whenever a client fails."""
+        for dependency in self:
+            dependency.on_failure(callback)
 
     async def close(self) -> None:
-        """Close all at once. What hangs in a broken dependency is abandoned: the process ends."""
-        closing = [asyncio.create_task(resource.close()) for resource in self]
+        """Close all at once. One that hangs is abandoned, because the process ends."""
+        closing = [asyncio.create_task(dependency.close()) for dependency in self]
         if closing:
             done, hung = await asyncio.wait(closing, timeout=CLOSE_TIMEOUT)
             for task in hung:
                 task.cancel()
             failed = [task.exception() for task in done if task.exception()]
             if hung or failed:
-                log.warning(
-                    "some resources did not close cleanly",
-                    extra={"hung": len(hung), "failed": failed},
-                )
+                extra = {"hung": len(hung), "failed": failed}
+                log.warning("some resources did not close cleanly", extra=extra)

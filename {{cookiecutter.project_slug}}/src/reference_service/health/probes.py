@@ -44,10 +44,18 @@ class Probes:
 
     trace: called for a `ready` request with the header `X-Trace-Health: true`. It gets the scope
         and the answer, and returns headers for the response.
+    observe_traffic: false if `app` has the `Traffic` middleware itself.
     """
 
-    def __init__(self, app: ASGIApp, registry: Registry, *, trace: Trace | None = None) -> None:
-        self.app = Traffic(app, registry)
+    def __init__(
+        self,
+        app: ASGIApp,
+        registry: Registry,
+        *,
+        trace: Trace | None = None,
+        observe_traffic: bool = True,
+    ) -> None:
+        self.app = Traffic(app, registry) if observe_traffic else app
         self.registry = registry
         self.trace = trace
         self._logged: dict[str, Answer] = {}

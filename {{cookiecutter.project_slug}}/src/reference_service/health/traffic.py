@@ -1,39 +1,88 @@
-"""Learns from the service's own requests: how busy it is, and when a verdict may be wrong."""
+"""Record each request once, for the load score, the checks, and whatever else observes requests."""
 
 import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from .asgi import ASGIApp, Message, Receive, Scope, Send
 from .registry import Registry
 
 RECHECK_STATUS_CODES = frozenset({500, 503, 504})
+"""Responses that are evidence: a check may have to be repeated."""
+
+CLIENT_CLOSED_REQUEST = 499
+"""The status code of a request without a response, as nginx records it."""
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One request. Times are seconds of `time.perf_counter()`; `duration` is in seconds.
+
+    The response ends with its last byte: background tasks that run after it are not part of it.
+    """
+
+    scope: Scope
+    started: float
+    status: int = CLIENT_CLOSED_REQUEST
+    first_byte: float | None = None
+    """When the response started; None before that."""
+    duration: float = 0.0
+    """From the request's headers to the end of the response."""
+    ended: bool = False
+
+
+RequestObserver = Callable[[RequestRecord], None]
+"""Called once for each request, when its response has ended. It must not raise."""
 
 
 class Traffic:
-    """Counts business requests for the load score; an error answer makes every check look again.
+    """Measure requests for the load score, and recheck everything after an error response.
 
-    Active probing where traffic is scarce, evidence from traffic where it is plentiful.
+    Checks run often where traffic is scarce. Where traffic is plentiful, its errors are evidence.
+
+    observers: called with each request's record, in the request's own context.
     """
 
-    def __init__(self, app: ASGIApp, registry: Registry) -> None:
+    def __init__(
+        self, app: ASGIApp, registry: Registry, observers: Iterable[RequestObserver] = ()
+    ) -> None:
         self.app = app
         self.registry = registry
+        self.observers = tuple(observers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Watch one request pass."""
+        """Record one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        load, started = self.registry.load, time.perf_counter()
+        record = RequestRecord(scope, time.perf_counter())
 
         async def watch(message: Message) -> None:
             if message["type"] == "http.response.start":
-                load.observe(time.perf_counter() - started)
-                if message["status"] in RECHECK_STATUS_CODES:
-                    self.registry.recheck()
-            await send(message)
+                self._note_start(record, message["status"])
+                await send(message)
+            else:
+                await send(message)
+                if message["type"] == "http.response.body" and not message.get("more_body", False):
+                    self._note_end(record)
 
-        load.in_flight += 1
+        self.registry.load.in_flight += 1
         try:
             await self.app(scope, receive, watch)
         finally:
-            load.in_flight -= 1
+            if not record.ended:  # the response is incomplete, or there is none
+                self._note_end(record)
+
+    def _note_start(self, record: RequestRecord, status: int) -> None:
+        record.status = status
+        record.first_byte = time.perf_counter()
+        self.registry.load.observe(record.first_byte - record.started)
+        if status in RECHECK_STATUS_CODES:
+            self.registry.recheck()
+
+    def _note_end(self, record: RequestRecord) -> None:
+        record.ended = True
+        record.duration = time.perf_counter() - record.started
+        self.registry.load.in_flight -= 1
+        for observe in self.observers:
+            observe(record)

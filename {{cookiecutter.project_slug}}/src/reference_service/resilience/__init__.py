@@ -1,6 +1,6 @@
-"""What keeps a request's fault from becoming the service's: one pure-ASGI middleware a file.
+"""Keep one request's failure from becoming the service's: one pure-ASGI middleware per file.
 
-Each stands alone beside `problem.py`, which writes every error body:
+Each file stands alone beside `problem.py`, which writes every error body:
 
     app.add_middleware(Timeout, seconds=10)
     app.add_middleware(Recovery)
@@ -12,7 +12,7 @@ Each stands alone beside `problem.py`, which writes every error body:
 
 from .body_limit import BodyLimit
 from .concurrency_limit import ConcurrencyLimit
-from .connection_close import Drain
+from .connection_close import ConnectionClose
 from .problem import problem_body, send_problem
 from .recovery import Recovery
 from .timeout import Timeout
@@ -20,7 +20,7 @@ from .timeout import Timeout
 __all__ = [
     "BodyLimit",
     "ConcurrencyLimit",
-    "Drain",
+    "ConnectionClose",
     "Recovery",
     "Timeout",
     "problem_body",

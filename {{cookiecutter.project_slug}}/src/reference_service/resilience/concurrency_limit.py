@@ -1,6 +1,6 @@
-"""Refuses requests beyond a number in flight, at once."""
+"""Reject requests at once when too many are in flight."""
 
-from collections import Counter
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -8,26 +8,28 @@ from .problem import send_problem
 
 
 class ConcurrencyLimit:
-    """Answers 503 with `Retry-After` while `limit` requests are in flight.
+    """Answer 503 with `Retry-After` while `limit` requests are in flight.
 
-    A refusal costs microseconds, so what was accepted still gets its answer in time.
+    A rejection takes a fraction of a millisecond, so accepted requests are still answered in time.
 
-    tally: counts the `http_requests_rejected`.
+    on_reject: called for each rejected request.
     """
 
-    def __init__(self, app: ASGIApp, *, limit: int, tally: Counter[str] | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, limit: int, on_reject: Callable[[], None] = lambda: None
+    ) -> None:
         self.app = app
         self.limit = limit
-        self.tally = Counter[str]() if tally is None else tally
+        self.on_reject = on_reject
         self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run one request, or refuse it."""
+        """Run one request, or reject it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         if self.in_flight >= self.limit:
-            self.tally["http_requests_rejected"] += 1
+            self.on_reject()
             detail = "The service is at its limit of requests in flight; try again."
             await send_problem(scope, send, 503, detail, [(b"retry-after", b"1")])
             return

@@ -1,15 +1,15 @@
-"""Sends clients elsewhere while the process is leaving."""
+"""Close connections behind their responses while the process shuts down."""
 
 from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class Drain:
-    """Adds `Connection: close` to responses while `draining()` is true.
+class ConnectionClose:
+    """Add `Connection: close` to responses while `draining()` is true.
 
-    A client that keeps connections open learns of the end before it comes: its next request goes
-    to another replica, instead of into a connection that is being closed (RFC 9112, section 9.6).
+    A client that keeps connections open then sends its next request to another replica, instead of
+    into a connection that is being closed (RFC 9112, section 9.6).
     """
 
     def __init__(self, app: ASGIApp, *, draining: Callable[[], bool]) -> None:
@@ -17,15 +17,15 @@ class Drain:
         self.draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run one request; close its connection behind it while draining."""
+        """Run one request, and close its connection while draining."""
         if scope["type"] != "http" or not self.draining():
             await self.app(scope, receive, send)
             return
 
-        async def closing(message: Message) -> None:
+        async def send_closing(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = [*message.get("headers", ()), (b"connection", b"close")]
                 message = {**message, "headers": headers}
             await send(message)
 
-        await self.app(scope, receive, closing)
+        await self.app(scope, receive, send_closing)

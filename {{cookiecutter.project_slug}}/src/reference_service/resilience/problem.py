@@ -1,4 +1,4 @@
-"""Writes error bodies: application/problem+json, RFC 9457."""
+"""Write error bodies: application/problem+json, RFC 9457."""
 
 import http.client
 import json
@@ -11,7 +11,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 def problem_body(scope: Scope, status: int, detail: str, **extensions: object) -> bytes:
-    """Return the body for a status code; `request_id` is in it when the scope's state has one."""
+    """Return the body for a status code, with `request_id` if the scope's state has one."""
     body = {
         "type": "about:blank",
         "title": http.client.responses.get(status, "Error"),
@@ -25,10 +25,16 @@ def problem_body(scope: Scope, status: int, detail: str, **extensions: object) -
     return _encode(body).encode()
 
 
-async def send_problem(
-    scope: Scope, send: Send, status: int, detail: str, headers: Iterable[tuple[bytes, bytes]] = ()
+async def send_problem(  # noqa: PLR0913 - the parts of a response
+    scope: Scope,
+    send: Send,
+    status: int,
+    detail: str,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    *,
+    more_body: bool = False,
 ) -> None:
-    """Answer a request with an error body."""
+    """Send an error response. more_body: whether the caller ends it, with an empty message."""
     body = problem_body(scope, status, detail)
     await send(
         {
@@ -41,4 +47,4 @@ async def send_problem(
             ],
         }
     )
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": more_body})

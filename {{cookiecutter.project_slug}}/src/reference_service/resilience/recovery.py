@@ -1,8 +1,8 @@
-"""Answers 500 with a body for whatever is raised below it."""
+"""Answer 500 with a body to whatever the application raises."""
 
 import asyncio
 import logging
-from collections import Counter
+from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,53 +12,76 @@ from .problem import send_problem
 log = logging.getLogger(__name__)
 
 
+def _ignore() -> None:
+    """Count nothing."""
+
+
 class Recovery:
-    """Catches everything that a handler, dependency or middleware raises, and logs it once.
+    """Catch everything that a handler, dependency or middleware raises, and log it once.
 
-    That includes `ExceptionGroup`, `SystemExit` and a stray `CancelledError`, any of which would
-    end the connection without a word, or the process. A cancellation meant for this task, as
-    by the server's shutdown, passes through.
+    This includes `ExceptionGroup`, `SystemExit` and a stray `CancelledError`, any of which would
+    otherwise end the connection without a response, or end the process. A cancellation of this
+    task, for example by the server's shutdown, passes through.
 
-    A response that has begun cannot be mended: it is left unfinished, whereupon an ASGI server cuts
-    the connection, and the client sees a broken answer instead of a short one. A client that leaves
-    while its body is read is nobody's failure, and there is nobody to answer.
+    A response that has started cannot be replaced. It is left incomplete: an ASGI server then
+    closes the connection, and the client sees a broken response instead of a short one. After a
+    complete response it is a background task that failed, and the client is not affected. A client
+    that disconnects while its body is read is not an error of the service.
 
-    tally: counts `http_unhandled_exceptions`, and among them `http_responses_aborted`.
+    on_error: called for each request whose handler failed.
+    on_abort: called as well if its response had started.
+    on_background_error: called for each failure after a complete response.
     """
 
-    def __init__(self, app: ASGIApp, *, tally: Counter[str] | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        on_error: Callable[[], None] = _ignore,
+        on_abort: Callable[[], None] = _ignore,
+        on_background_error: Callable[[], None] = _ignore,
+    ) -> None:
         self.app = app
-        self.tally = Counter[str]() if tally is None else tally
+        self.on_error = on_error
+        self.on_abort = on_abort
+        self.on_background_error = on_background_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run one request; never raise on the application's behalf."""
+        """Run one request, and raise nothing that the application raised."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun = False
+        started, complete = False, False
 
         async def watch(message: Message) -> None:
-            nonlocal begun
-            begun = True
+            nonlocal started, complete
+            started = True
             await send(message)
+            complete = message["type"] == "http.response.body" and not message.get("more_body")
 
         try:
             await self.app(scope, receive, watch)
         except ClientDisconnect:
             pass
         except BaseException as error:
-            if _is_meant_for_this_task(error):
+            if _is_cancellation(error):
                 raise
-            self.tally["http_unhandled_exceptions"] += 1
-            self.tally["http_responses_aborted"] += begun
-            what = "request failed after its response began" if begun else "request failed"
-            log.exception(what, extra={"method": scope["method"], "path": scope["path"]})
-            if not begun:
-                await send_problem(scope, send, 500, "The service failed to handle the request.")
+            request = {"method": scope["method"], "path": scope["path"]}
+            if complete:
+                self.on_background_error()
+                log.exception("background task failed", extra=request)
+                return
+            self.on_error()
+            if started:
+                self.on_abort()
+                log.exception("request failed after its response started", extra=request)
+                return
+            log.exception("request failed", extra=request)
+            await send_problem(scope, send, 500, "The service failed to handle the request.")
 
 
-def _is_meant_for_this_task(error: BaseException) -> bool:
-    """Tell a real cancellation from a stray one: only `Task.cancel()` counts as cancelling."""
+def _is_cancellation(error: BaseException) -> bool:
+    """Tell a cancellation of this task from a stray one: only `Task.cancel()` counts as one."""
     if isinstance(error, GeneratorExit):
         return True
     task = asyncio.current_task()

@@ -1,4 +1,8 @@
-"""Serve both ports with uvicorn, bound slow clients, and shut down without losing a request."""
+"""Serve both ports with uvicorn, disconnect slow clients, and shut down without losing a request.
+
+This folder uses private parts of uvicorn's HTTP protocol and server. They were tested with uvicorn
+0.54: `pyproject.toml` excludes the next minor version until its tests have passed here.
+"""
 
 from .serve import exit_process, run
 

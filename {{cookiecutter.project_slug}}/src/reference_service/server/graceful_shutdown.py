@@ -1,4 +1,4 @@
-"""A uvicorn that drains: on SIGTERM `ready` says so, and only later does the listener close."""
+"""A uvicorn server that drains: `ready` turns 503 first, and the listener closes later."""
 
 import asyncio
 import contextlib
@@ -16,11 +16,12 @@ log = logging.getLogger(__name__)
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn, which would close its listener at once on SIGTERM, with a drain before that.
+    """A uvicorn server that drains before it closes its listener.
 
-    On the first SIGTERM or SIGINT `ready` turns to 503, and `delay` seconds later the server stops
-    accepting. Meanwhile the orchestrator learns of it and sends requests elsewhere; those that
-    still come are answered. A second signal ends the process at once.
+    uvicorn alone closes the listener at once on SIGTERM. Here `ready` turns 503 on the first
+    SIGTERM or SIGINT, and `delay` seconds later the server stops accepting connections. Meanwhile
+    the orchestrator sends new requests elsewhere, and those that still arrive are answered. A
+    second signal ends the process at once.
     """
 
     def __init__(self, config: uvicorn.Config, registry: Registry, *, delay: float) -> None:
@@ -30,22 +31,22 @@ class DrainingServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle both signals until the process ends: uvicorn asks for it when it serves."""
+        """Handle both signals until the process ends. uvicorn calls this when it serves."""
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
             self.should_exit = True
 
-        def drain() -> None:
+        def start_drain() -> None:
             log.info("draining", extra={"delay": self._delay})
             loop.call_later(self._delay, stop)
 
-        def leave(number: int, _: FrameType | None) -> None:
+        def handle_signal(number: int, _: FrameType | None) -> None:
             if self._registry.draining:
                 os._exit(128 + number)
             self._registry.drain()
-            loop.call_soon_threadsafe(drain)
+            loop.call_soon_threadsafe(start_drain)
 
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, leave)
+            signal.signal(number, handle_signal)
         yield

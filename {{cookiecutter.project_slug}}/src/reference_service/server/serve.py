@@ -1,4 +1,4 @@
-"""Serves both ports, and leaves on SIGTERM without losing a request."""
+"""Serve the service port and the management port, until SIGTERM."""
 
 import asyncio
 import contextlib
@@ -9,8 +9,7 @@ import os
 import resource
 import socket
 import sys
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Literal, NoReturn
 
@@ -22,26 +21,27 @@ from ..health import ManagementApp, Probes
 from ..health.asgi import ASGIApp
 from ..settings import ServiceSettings
 from .graceful_shutdown import DrainingServer
-from .slow_clients import BoundedProtocol
+from .http_protocol import BoundedProtocol
 
 log = logging.getLogger(__name__)
 
 NOTSENT_LOWAT = 16_384
-"""Bytes of responses that the kernel takes ahead of each client."""
+"""Bytes of a response that the kernel takes in advance for each client."""
 GC_THRESHOLD = 10_000
-"""Objects that are made, and not yet gone, between two looks for cycles: Python's own is 700."""
+"""New objects between two runs of the garbage collector. Python's own default is 700."""
 
 
 def run(
     app: Probes,
     management: ManagementApp,
     settings: ServiceSettings,
-    tally: Counter[str] | None = None,
+    on_slow_client: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain and return; `leave` the process after it.
+    """Serve until SIGTERM or SIGINT, then drain and return. Call `exit_process` afterwards.
 
-    app is for everybody, management for the management port.
-    Raises SettingsError when a port cannot be had.
+    app: for the service port. management: for the management port, which has no authentication and
+    must never be public. on_slow_client: called for each client that is disconnected.
+    Raises SettingsError if a port is not available.
     """
     _raise_fd_limit()
     _freeze_gc()
@@ -52,26 +52,25 @@ def run(
     with public, private:
         # The runner is never closed: that would wait for tasks that hang in a broken dependency.
         runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        counts = Counter[str]() if tally is None else tally
-        runner.run(_serve(app, management, settings, (public, private), counts))
+        runner.run(_serve(app, management, settings, (public, private), on_slow_client))
 
 
 def _raise_fd_limit() -> None:
     """Raise the limit of open files to what the system grants, as Go's runtime does.
 
-    The usual 1024 are for programs that use `select`. They are fewer than the requests that may be
-    in flight, and whoever held them all would leave none for a probe.
+    The usual 1024 are meant for programs that use `select`. They are fewer than the requests that
+    may be in flight, and clients that hold all of them would leave none for a probe.
     """
     _, granted = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS grants more than it gives
+    with contextlib.suppress(ValueError, OSError):  # macOS reports more than it grants
         resource.setrlimit(resource.RLIMIT_NOFILE, (granted, granted))
 
 
 def _freeze_gc() -> None:
-    """Have the garbage collector leave alone what stays for good: code, routes, models.
+    """Exclude from garbage collection what stays for good: code, routes, models.
 
-    Else it looks at all of that again and again, for tens of milliseconds at a time in which
-    nobody is answered, not even a probe.
+    Otherwise the collector scans all of it again and again, for tens of milliseconds at a time in
+    which nothing is answered, not even a probe.
     """
     gc.collect()
     gc.freeze()
@@ -79,9 +78,9 @@ def _freeze_gc() -> None:
 
 
 def listen(variable: str, host: str, port: int) -> socket.socket:
-    """Return a listening socket; clients may connect from now on, and wait.
+    """Return a listening socket. Clients can connect from now on, and wait.
 
-    Raises SettingsError naming the variable to change.
+    variable: the environment variable that sets the port. Raises SettingsError, which names it.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -93,7 +92,7 @@ def listen(variable: str, host: str, port: int) -> socket.socket:
         ) from error
     # Connections inherit it. By default the kernel takes megabytes at once, then nothing for as
     # long as a slow client needs for them: it would look as if the client took nothing.
-    with contextlib.suppress(OSError):  # not every sandbox knows it
+    with contextlib.suppress(OSError):  # some sandboxes do not support it
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
     return listener
 
@@ -103,12 +102,14 @@ async def _serve(
     management: ManagementApp,
     settings: ServiceSettings,
     sockets: tuple[socket.socket, socket.socket],
-    tally: Counter[str],
+    on_slow_client: Callable[[], None],
 ) -> None:
     public, private = sockets
-    config = _config(app, settings, tally, lifespan="on")
+    config = _config(app, settings, on_slow_client, lifespan="on")
     server = DrainingServer(config, app.registry, delay=settings.drain_delay)
-    management_server = _ManagementServer(_config(management, settings, tally, lifespan="off"))
+    management_server = _ManagementServer(
+        _config(management, settings, on_slow_client, lifespan="off")
+    )
     managing = asyncio.create_task(management_server.serve(sockets=[private]))
     log.info("serving", extra={"address": _address(public), "management": _address(private)})
     try:
@@ -120,7 +121,11 @@ async def _serve(
 
 
 def _config(
-    app: ASGIApp, settings: ServiceSettings, tally: Counter[str], *, lifespan: Literal["on", "off"]
+    app: ASGIApp,
+    settings: ServiceSettings,
+    on_slow_client: Callable[[], None],
+    *,
+    lifespan: Literal["on", "off"],
 ) -> uvicorn.Config:
     """Configure uvicorn to add nothing of its own to requests, responses and logs."""
     return uvicorn.Config(
@@ -130,7 +135,7 @@ def _config(
             header_timeout=settings.header_timeout,
             io_timeout=settings.io_timeout,
             max_header_bytes=settings.max_header_bytes,
-            tally=tally,
+            on_slow_client=on_slow_client,
         ),
         timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout),
@@ -144,7 +149,7 @@ def _config(
 
 
 class _ManagementServer(uvicorn.Server):
-    """uvicorn without its signal handlers: it ends when the other server does."""
+    """uvicorn without signal handlers: it ends when the server of the service port does."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -157,7 +162,7 @@ def _address(listener: socket.socket) -> str:
 
 
 def exit_process(status: int) -> NoReturn:
-    """End the process now: a thread or task that hangs in a broken dependency must not hold it."""
+    """End the process now, even if a thread or task hangs in a broken dependency."""
     logging.shutdown()
     sys.stdout.flush()
     os._exit(status)

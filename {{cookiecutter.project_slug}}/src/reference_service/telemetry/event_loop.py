@@ -1,4 +1,4 @@
-"""Says which code blocks the event loop, while it still does."""
+"""Report code that blocks the event loop, while it still does."""
 
 import asyncio
 import contextlib
@@ -7,68 +7,73 @@ import sys
 import threading
 import time
 import traceback
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT = 0.1
+"""Seconds between two measurements of the loop's lag."""
 STALL = 1.0
+"""Seconds without a heartbeat after which the loop counts as blocked."""
 
 
 @contextlib.asynccontextmanager
 async def watch_loop(
-    *, tally: Counter[str] | None = None, on_beat: Callable[[float], None] = lambda _: None
+    *,
+    on_stall: Callable[[], None] = lambda: None,
+    on_lag: Callable[[float], None] = lambda _: None,
 ) -> AsyncIterator[None]:
     """Log every stall of the running loop that is longer than `STALL` seconds.
 
-    When the loop's heart stops, a thread writes the loop's stack to stderr. It has to wait for code
-    that holds the GIL. faulthandler's watchdog need not, but reads the stacks of threads that may
-    run on meanwhile, and so crashes the process now and then when a stall ends just then. When the
-    loop runs again, a log line says how long the stall was.
+    When the heartbeat stops, a thread writes the stack of the blocked code to stderr. When the loop
+    runs again, a log line gives the length of the stall. The thread has to wait for code that holds
+    the GIL. faulthandler's watchdog does not, but it reads the stacks of threads that may be
+    running, and so crashes the process now and then if a stall ends at that moment.
 
-    tally: counts the `event_loop_stalls`. on_beat: called ten times a second with the loop's lag,
-    in seconds.
+    on_stall: called after each stall. on_lag: called ten times per second with the loop's lag in
+    seconds.
     """
     watchdog = _Watchdog()
-    beat = asyncio.create_task(
-        _beat(watchdog, Counter() if tally is None else tally, on_beat), name="event loop heartbeat"
+    heartbeat = asyncio.create_task(
+        _send_heartbeats(watchdog, on_stall, on_lag), name="event loop heartbeat"
     )
     watchdog.start()
     try:
         yield
     finally:
-        beat.cancel()
+        heartbeat.cancel()
         watchdog.ended.set()
 
 
 class _Watchdog(threading.Thread):
-    """Watches the thread that it is made in. fed_at: monotonic seconds, renewed by the heart."""
+    """Watches the thread that creates it. last_heartbeat: monotonic seconds."""
 
     def __init__(self) -> None:
         super().__init__(name="event loop watchdog", daemon=True)
-        self.fed_at = time.monotonic()
+        self.last_heartbeat = time.monotonic()
         self.ended = threading.Event()
         self._watched = threading.get_ident()
 
     def run(self) -> None:
-        """Write the stack once for each time that the heart stops."""
-        told = 0.0
+        """Write the stack once per stall."""
+        reported = 0.0
         while not self.ended.wait(HEARTBEAT):
-            fed_at = self.fed_at
-            if time.monotonic() - fed_at > STALL and fed_at != told:
-                told = fed_at
+            last = self.last_heartbeat
+            if time.monotonic() - last > STALL and last != reported:
+                reported = last
                 frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - documented
                 stack = "".join(traceback.format_stack(frame))
                 print(f"The event loop is blocked:\n{stack}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-async def _beat(watchdog: _Watchdog, tally: Counter[str], on_beat: Callable[[float], None]) -> None:
+async def _send_heartbeats(
+    watchdog: _Watchdog, on_stall: Callable[[], None], on_lag: Callable[[float], None]
+) -> None:
     while True:
-        slept = watchdog.fed_at = time.monotonic()
+        slept = watchdog.last_heartbeat = time.monotonic()
         await asyncio.sleep(HEARTBEAT)
-        late = time.monotonic() - slept - HEARTBEAT
-        on_beat(max(late, 0.0))
-        if late > STALL - HEARTBEAT:
-            tally["event_loop_stalls"] += 1
-            log.warning("the event loop was blocked", extra={"seconds": round(late, 3)})
+        lag = time.monotonic() - slept - HEARTBEAT
+        on_lag(max(lag, 0.0))
+        if lag > STALL - HEARTBEAT:
+            on_stall()
+            log.warning("the event loop was blocked", extra={"seconds": round(lag, 3)})

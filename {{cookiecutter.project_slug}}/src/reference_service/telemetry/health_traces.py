@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 from opentelemetry import context as otel
 from opentelemetry import propagate, trace
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer, TraceState
 from opentelemetry.util.types import Attributes, AttributeValue
@@ -159,13 +159,3 @@ def _set_status(span: Span, status: Status) -> None:
     """Set the status, also as the attribute that systems without a word for it look at."""
     span.set_status(status)
     span.set_attribute("otel.status_code", status.status_code.name)
-
-
-@contextlib.contextmanager
-def suppress_tracing(_: Check) -> Iterator[None]:
-    """Keep the drivers from making a trace of every attempt in the background."""
-    token = otel.attach(otel.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-    try:
-        yield
-    finally:
-        otel.detach(token)

@@ -1,4 +1,4 @@
-"""Sends what requests did, and what they waited for, to an OpenTelemetry collector."""
+"""Send traces of requests, and of what they wait for, to an OpenTelemetry collector."""
 
 import asyncio
 import logging
@@ -12,31 +12,31 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Sampler
 
+from .instrumentation import ServiceInfo
 from .trace_settings import TraceSettings
 
 CLOSE_TIMEOUT = 2.0
-"""Seconds in which the end waits for a collector."""
-LOG_GAP = 60.0
-"""Seconds between two lines about a collector that is away."""
+"""Maximum seconds that a shutdown waits for the collector."""
+LOG_INTERVAL = 60.0
+"""Seconds between two log lines about an unavailable collector."""
 
 
 class Tracing:
-    """Providers that send to the one collector, each in the background, on an exporter of its own.
+    """Providers that send to one collector, each in the background, with an exporter of its own.
 
-    A collector that is slow or dead costs requests nothing: what does not fit in the queue is
-    dropped. (Providers that share an exporter silence each other when the first one ends.)
+    A slow or dead collector costs requests nothing: spans that do not fit into the queue are
+    dropped. (Providers that share an exporter are all silenced when the first one shuts down.)
     """
 
-    def __init__(self, settings: TraceSettings, name: str, version: str) -> None:
+    def __init__(self, settings: TraceSettings, info: ServiceInfo) -> None:
         self._settings = settings
-        self._resource = Resource.create(
-            {"service.name": settings.service_name or name, "service.version": version}
-        )
+        name = settings.service_name or info.service_id
+        self._resource = Resource.create({"service.name": name, "service.version": info.version})
         self._providers: list[TracerProvider] = []
-        logging.getLogger(OTLPSpanExporter.__module__).addFilter(_Patience())
+        logging.getLogger(OTLPSpanExporter.__module__).addFilter(_RateLimit())
 
     def provider(self, sampler: Sampler | None = None) -> TracerProvider:
-        """Return a new provider; without a sampler the environment decides what is traced."""
+        """Return a new provider. Without a sampler, the environment decides what is traced."""
         provider = TracerProvider(sampler=sampler, resource=self._resource, shutdown_on_exit=False)
         exporter = OTLPSpanExporter(
             self._settings.url, timeout=self._settings.exporter_otlp_timeout
@@ -46,33 +46,34 @@ class Tracing:
         return provider
 
     async def close(self) -> None:
-        """Send what waits, but no longer than `CLOSE_TIMEOUT`.
+        """Send what is buffered, within `CLOSE_TIMEOUT`.
 
-        Threads do it, and are left behind: the SDK's own limits do not hold with a dead collector.
+        Threads do it, and may be left behind: the SDK ignores its own limits if the collector is
+        dead.
         """
         closing = [asyncio.create_task(asyncio.to_thread(p.shutdown)) for p in self._providers]
         if closing:
             await asyncio.wait(closing, timeout=CLOSE_TIMEOUT)
 
 
-class _Patience(logging.Filter):
-    """Lets the exporter complain once a while: it does so twice for every batch, for hours."""
+class _RateLimit(logging.Filter):
+    """Limit the exporter's log lines: it writes two for every batch that fails, for hours."""
 
     def __init__(self) -> None:
         super().__init__()
         self._silent_until = 0.0
 
-    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - whatever it is
-        """Tell whether enough time has passed."""
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - all are alike
+        """Return whether enough time has passed since the last line."""
         now = time.monotonic()
         if now < self._silent_until:
             return False
-        self._silent_until = now + LOG_GAP
+        self._silent_until = now + LOG_INTERVAL
         return True
 
 
 def trace_clients(provider: TracerProvider) -> None:
-    """Have the clients of dependencies make spans, each by the library installed for it."""
+    """Create spans for the clients of dependencies, with each instrumentation that is installed."""
     trace.set_tracer_provider(provider)
     for library in entry_points(group="opentelemetry_instrumentor"):
         instrumentor = library.load()()

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import grpc  # type: ignore[import-untyped]
 
 from ...health import Check
+from ...telemetry import Metric
 from .. import FailureCallback
 from .checks import HealthClient
 from .failures import FailureReporter, ServiceUnavailableError
@@ -71,6 +72,10 @@ class Grpc:
             Check(f"grpc.{name}", client.check, attributes=CHECK_ATTRIBUTES)
             for name, client in self._health_clients.items()
         ]
+
+    def metrics(self) -> Iterable[Metric]:
+        """Return no metrics."""
+        return ()
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` with the name of a check when a unary call does not reach its service."""

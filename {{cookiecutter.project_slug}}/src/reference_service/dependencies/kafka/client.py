@@ -7,6 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]
 
 from ...health import Check
+from ...telemetry import Metric
 from .. import FailureCallback
 from .brokers import Brokers
 from .checks import topics_check
@@ -63,6 +64,12 @@ class Kafka:
     def checks(self) -> Iterable[Check]:
         """Return the check of the topics."""
         yield topics_check(self._brokers.fetch_metadata, self.topics)
+
+    def metrics(self) -> Iterable[Metric]:
+        """Return the number of messages that were dropped."""
+        yield Metric(
+            "item_events_dropped_total", "Item events that were never sent.", lambda: self.dropped
+        )
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` when the brokers do not accept a message in time."""

@@ -7,6 +7,7 @@ from sqlalchemy import ExceptionContext, event, exc
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from ...health import Check
+from ...telemetry import Metric
 from .. import FailureCallback
 from .check_connection import CheckConnection
 from .checks import FetchRow, server_check
@@ -67,6 +68,20 @@ class Postgres:
     def _new_check_connection(self) -> FetchRow:
         self._check_connections.append(CheckConnection(self.connect))
         return self._check_connections[-1].fetch_row
+
+    def metrics(self) -> Iterable[Metric]:
+        """Return how many connections of the pool are in use."""
+        usage = self.pool_usage
+        yield Metric(
+            "postgres_pool_connections_in_use",
+            "Connections that requests hold.",
+            lambda: usage.in_use,
+        )
+        yield Metric(
+            "postgres_pool_connections_max",
+            "Connections that requests can hold at most.",
+            lambda: usage.max_size,
+        )
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` when a request shows that the database fails.

@@ -8,6 +8,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from ...health import Check
+from ...telemetry import Metric
 from .. import FailureCallback
 from .checks import server_check
 from .settings import RedisSettings
@@ -39,6 +40,10 @@ class Redis:
     def checks(self) -> Iterable[Check]:
         """Return the check of the server, which depends on the role that it reports."""
         yield server_check(self.check_client, allow_replica=self.allow_replica)
+
+    def metrics(self) -> Iterable[Metric]:
+        """Return no metrics."""
+        return ()
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Do nothing: a request that Redis fails gets a 503 response, which is evidence already."""

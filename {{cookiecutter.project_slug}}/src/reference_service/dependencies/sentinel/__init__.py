@@ -1,10 +1,10 @@
 """Redis Sentinel: settings, client and health check.
 
-sentinel = Sentinel(settings, url)
-sentinel.route_clients(redis.client, redis.check_client)
+dependencies += route_through_sentinel(redis, settings)
 """
 
 from .client import Sentinel
+from .routing import route_through_sentinel
 from .settings import SentinelSettings
 
-__all__ = ["Sentinel", "SentinelSettings"]
+__all__ = ["Sentinel", "SentinelSettings", "route_through_sentinel"]

@@ -12,6 +12,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 
 from ...health import Check
+from ...telemetry import Metric
 from .. import FailureCallback
 from .checks import SentinelGroup
 from .discovery import find_primary
@@ -84,6 +85,10 @@ class Sentinel:
             self._nodes, self._master, ping=self._ping, on_failover=self._disconnect
         )
         yield group.check(strict=self._strict)
+
+    def metrics(self) -> Iterable[Metric]:
+        """Return no metrics."""
+        return ()
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` with the name of the check of Redis after a failover."""

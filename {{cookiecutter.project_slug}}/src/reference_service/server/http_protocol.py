@@ -1,0 +1,213 @@
+"""uvicorn's HTTP protocol with bounds for slow, oversized and malformed requests."""
+
+import logging
+import select
+import socket
+import struct
+from asyncio import Transport
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from .header_limit import HeaderLimit
+from .malformed_request import rejection
+from .progress import PendingIO, StallDetector
+
+log = logging.getLogger(__name__)
+
+MIN_PROGRESS_BYTES = 1024
+"""Bytes of a body that count as progress: fewer could hold a connection for ever."""
+MAX_PIPELINED = 32
+"""Requests that may wait on a connection: each takes a hundred times its own bytes."""
+LINGER_TIMEOUT = 2.0
+"""Maximum seconds in which the rest of a malformed request is discarded."""
+LINGER_BYTES = 1024 * 1024
+"""Maximum bytes of a malformed request that are discarded."""
+LINGER_RESET = struct.pack("ii", 1, 0)
+"""The socket option of a connection that is reset when it is closed."""
+SHUTDOWN_POLL_INTERVAL = 0.02
+"""Seconds between checks of a request that arrives while the process shuts down."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with bounds: `uvicorn.Config(http=partial(BoundedProtocol, ...))`.
+
+    header_timeout: seconds until the headers are complete, from the start of the connection, or
+        from the first byte of a later request.
+    io_timeout: seconds in which a client has to send `MIN_PROGRESS_BYTES` of a body, or its end,
+        and in which it has to take part of a response. Time in which the service itself reads
+        nothing, or has nothing to send, does not count.
+    max_header_bytes: bytes of the URL and the headers, or of trailers.
+    on_slow_client: called for each client that is disconnected.
+
+    Slower clients are disconnected (RFC 9112, section 9.5), without a 408: a client could take it
+    for the answer to its next request. Headers that are too large are answered 431 (RFC 6585,
+    section 5).
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        header_timeout: float,
+        io_timeout: float,
+        max_header_bytes: int,
+        on_slow_client: Callable[[], None] = lambda: None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._header_timeout = header_timeout
+        self._io_timeout = io_timeout
+        self._on_slow_client = on_slow_client
+        self._headers_read = HeaderLimit(max_header_bytes)
+        self._requests = 0
+        self._last_complete: Any = None  # the scope of the last completely received request
+        self._body_bytes = 0
+        self._lingering = False
+        self._discarded_bytes = 0
+        shortest = min(header_timeout, io_timeout, self.timeout_keep_alive)
+        self._stalls = StallDetector(self.loop, shortest, self._pending_io, self._disconnect)
+
+    # ---- The connection
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Start to watch the client's progress."""
+        super().connection_made(transport)
+        self._stalls.start()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop watching."""
+        self._stalls.stop()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Leave the connection to another protocol."""
+        self._stalls.stop()
+        super().handle_websocket_upgrade()
+
+    def shutdown(self) -> None:
+        """Close the connection because the process shuts down; first answer what has arrived.
+
+        uvicorn closes a connection without a request at once. But part of a request may have
+        arrived, or the event loop may not have read it yet. Such a request is still answered.
+        """
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and not self.transport.is_closing() and self._has_input():
+            self.loop.call_later(SHUTDOWN_POLL_INTERVAL, self.shutdown)
+        else:
+            super().shutdown()
+
+    def _has_input(self) -> bool:
+        if self._lingering:
+            return False
+        unread = select.poll()
+        unread.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return self._headers_read.pending or bool(unread.poll(0))
+
+    # ---- The request
+
+    def data_received(self, data: bytes) -> None:
+        """Parse data, and reject headers that are too large before they are complete."""
+        if self._lingering:
+            self._discarded_bytes += len(data)
+            if self._discarded_bytes > LINGER_BYTES:
+                self.transport.close()
+            return
+        self._headers_read.received(len(data))
+        super().data_received(data)
+        if self._headers_read.exceeded and not self.transport.is_closing():
+            self.send_400_response("")
+
+    def on_headers_complete(self) -> None:
+        """Start the request. An exception here makes the parser stop, and uvicorn reject it."""
+        self._headers_read.check(self.url, self.headers)
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise ValueError("too many pipelined requests")
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Count the body as progress."""
+        super().on_body(body)
+        self._headers_read.reset()
+        self._body_bytes += len(body)
+
+    def on_message_complete(self) -> None:
+        """Note that the request has been received completely."""
+        super().on_message_complete()
+        self._headers_read.reset()
+        self._requests += 1
+        self._last_complete = self.scope
+
+    def on_response_complete(self) -> None:
+        """Start the next pipelined request, and no keep-alive timer as uvicorn does.
+
+        The stall detector watches idle connections: a timer per request costs a tenth of a probe.
+        """
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+
+    def send_400_response(self, msg: str) -> None:
+        """Reject a malformed request; abort if the answer would end up within another one.
+
+        The client may still be sending. Closing the connection then resets it, and the reset can
+        destroy the answer. So only the writing half is closed, and the rest of the request is
+        discarded (RFC 9112, section 9.6).
+        """
+        cycle = self.cycle
+        is_answering = cycle is not None and not cycle.response_complete
+        if is_answering and (cycle.response_started or self.pipeline):
+            self.transport.abort()
+            return
+        status, detail = 400, msg
+        if self._headers_read.exceeded:
+            limit = self._headers_read.max_bytes
+            status, detail = 431, f"The request headers are larger than {limit} bytes."
+        response = rejection(status, detail, self.server_state.default_headers)
+        self.transport.write(response)
+        if cycle is not None:  # what the application still sends is dropped
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._lingering = True
+        self._stalls.stop()
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_TIMEOUT, self.transport.close)
+
+    # ---- The client's progress
+
+    def _pending_io(self) -> PendingIO | None:
+        cycle, closing = self.cycle, self.transport.is_closing()
+        answered = cycle is None or cycle.response_complete
+        unsent = self.transport.get_write_buffer_size()
+        if unsent and (answered or closing or self.flow.write_paused):
+            # Nothing is added to it now. While it stays the same, the client takes nothing.
+            return PendingIO("response", self._io_timeout, (self._requests, unsent))
+        if unsent or closing or self.flow.read_paused:
+            return None
+        if cycle is None or cycle.scope is not self.scope:
+            return PendingIO("headers", self._header_timeout, (self._requests,))
+        if self._last_complete is self.scope:
+            idle = PendingIO("next request", self.timeout_keep_alive, (self._requests,))
+            return idle if answered else None
+        if cycle.waiting_for_100_continue:
+            return None
+        # The rest of a body that the application does not read must arrive as a whole.
+        progress = 0 if answered else self._body_bytes // MIN_PROGRESS_BYTES
+        return PendingIO("body", self._io_timeout, (self._requests, progress))
+
+    def _disconnect(self, pending: PendingIO) -> None:
+        if pending.kind == "next request":
+            self.transport.close()  # an idle connection is not an error
+            return
+        self._on_slow_client()
+        client = self.client[0] if self.client else None
+        # No more lines than requests cause, which are logged too and cost a client less.
+        log.info("disconnected slow client", extra={"pending": pending.kind, "client": client})
+        if pending.kind == "response":
+            # Otherwise the kernel goes on sending what it has taken, for minutes.
+            endpoint = self.transport.get_extra_info("socket")
+            endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+        self.transport.abort()
