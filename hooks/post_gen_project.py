@@ -32,7 +32,6 @@ FEATURES: dict[str, list[str]] = {
         "migrations",
         "src/reference_service/items/postgres.py",
         "src/reference_service/dependencies/postgres",
-        "src/reference_service/wiring/postgres.py",
         "tests/**/test_*migration*.py",
         "tests/**/test_*postgres*.py",
     ],
@@ -43,7 +42,6 @@ FEATURES: dict[str, list[str]] = {
         "docs/patterns/*redis*.md",
         "src/reference_service/items/cache.py",
         "src/reference_service/dependencies/redis",
-        "src/reference_service/wiring/redis.py",
         "tests/**/test_*redis*.py",
     ],
     "sentinel": [
@@ -51,7 +49,6 @@ FEATURES: dict[str, list[str]] = {
         "dev/drill/sentinel.py",
         "dev/sentinel*.py",
         "src/reference_service/dependencies/sentinel",
-        "src/reference_service/wiring/sentinel.py",
         "tests/**/test_*sentinel*.py",
     ],
     "kafka": [
@@ -63,7 +60,6 @@ FEATURES: dict[str, list[str]] = {
         "src/reference_service/items/events.py",
         "src/reference_service/dependencies/kafka",
         "src/reference_service/consume.py",
-        "src/reference_service/wiring/kafka.py",
         "tests/**/test_*kafka*.py",
     ],
     "grpc": [
@@ -71,7 +67,6 @@ FEATURES: dict[str, list[str]] = {
         "dev/drill/grpc.py",
         "dev/grpc*.py",
         "src/reference_service/dependencies/grpc",
-        "src/reference_service/wiring/grpc.py",
         "tests/**/test_*grpc*.py",
     ],
     "kubernetes": [
@@ -107,7 +102,7 @@ FEATURES: dict[str, list[str]] = {
         "docs/runbook.md",
         "src/reference_service/telemetry/*metrics.py",
         "src/reference_service/telemetry/*trace*.py",
-        "src/reference_service/wiring/observability.py",
+        "src/reference_service/telemetry/observability.py",
         "tests/observability",
     ],
     "docker": [

@@ -3,18 +3,17 @@
 # mypy: ignore-errors
 # It runs with the packages of the generated service.
 
-from measured_service.app import SETTINGS, create_service
-from measured_service.environment import read
+from measured_service.app import create_service
 from measured_service.server import exit_process, run
-from measured_service.settings import ServiceSettings
+from measured_service.settings import read_settings
 from measured_service.telemetry import configure_logging
 
 from . import baseline
 
 if __name__ == "__main__":
-    settings = read(SETTINGS)
+    settings = read_settings()
     configure_logging(json_lines=True, level="INFO")
     service = create_service(settings)
-    baseline.add_comparison_routes(service.app.app.app, baseline.memory_router())
-    run(service.app, service.management, settings[ServiceSettings], service.tally)
+    baseline.add_comparison_routes(service.api, baseline.memory_router())
+    run(service.app, service.management, settings.service, service.on_slow_client)
     exit_process(0)

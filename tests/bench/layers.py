@@ -18,11 +18,11 @@ from statistics import median
 
 import uvloop
 from fastapi import FastAPI
-from measured_service.app import SETTINGS, create_service
-from measured_service.environment import read
+from measured_service.app import create_service
 from measured_service.health import Probes
 from measured_service.items import items_router
 from measured_service.items.memory import MemoryItems
+from measured_service.settings import read_settings
 from measured_service.telemetry import configure_logging
 from starlette.types import ASGIApp, Message, Scope
 
@@ -34,8 +34,8 @@ BATCH_SIZE = 200
 
 def applications_by_layer() -> dict[str, ASGIApp]:
     """Return one application per layer. The service itself lists its middleware."""
-    service = create_service(read(SETTINGS))
-    memory, complete_app = baseline.memory_router(), service.app.app.app
+    service = create_service(read_settings())
+    memory, complete_app = baseline.memory_router(), service.api
     by_layer: dict[str, FastAPI] = {"bare FastAPI": baseline.create_app()}
     for count in range(1, len(complete_app.user_middleware) + 1):
         middleware = complete_app.user_middleware[-count:]
@@ -45,8 +45,8 @@ def applications_by_layer() -> dict[str, ASGIApp]:
         app.include_router(items_router(MemoryItems()))  # as many routes as the service has
         baseline.add_comparison_routes(app, memory)
     *_, all_middleware = by_layer.values()
-    probes = Probes(all_middleware, service.app.registry)
-    return {**by_layer, "Probes, Traffic": probes, "tracing, 1 % sampled": service.app}
+    probes = Probes(all_middleware, service.app.registry, observe_traffic=False)
+    return {**by_layer, "Probes": probes, "tracing, 1 % sampled": service.app}
 
 
 def make_request(method: str, path: str, body: bytes = b"") -> tuple[Scope, Message]:

@@ -148,7 +148,7 @@ class HealthSettings(BaseSettings):
 
 
 class CheckSettings(BaseSettings):
-    """Settings of one check, for example HEALTH_POSTGRES_POOL_TIMEOUT for `postgres.pool`."""
+    """Settings of one check, as HEALTH_<CHECK>_IMPACT. Dots in its name become underscores."""
 
     impact: Literal[Status.FAIL, Status.WARN] | None = Field(
         None, description="What a failure of the check does to readiness: fail or warn."
