@@ -16,8 +16,7 @@ from .dependencies.kafka import Kafka  # feature: kafka
 from .dependencies.postgres import Postgres  # feature: postgres
 from .dependencies.redis import Redis  # feature: redis
 from .dependencies.sentinel import route_through_sentinel  # feature: sentinel
-from .health import ManagementApp, Probes, Registry
-from .health.traffic import Traffic
+from .health import ManagementApp, Probes, Registry, Traffic
 from .items import ItemStore, MemoryItems, items_router
 from .items.cache import CachedItems  # feature: redis
 from .items.events import PublishingItemStore  # feature: kafka

@@ -187,7 +187,7 @@ def test_returned_failure_counts_like_a_raised_one_and_keeps_its_data() -> None:
         async with running(Check("db", dependency.check)) as registry:
             await asyncio.sleep(2.5)
             state = registry.monitors["db"].state
-        return state.status, state.failures, state.data["seconds"]
+        return state.status, state.consecutive_failures, state.data["seconds"]
 
     assert run(scenario()) == (Status.FAIL, 3, 9)
 
@@ -203,7 +203,7 @@ def test_warning_check_keeps_its_status_until_the_threshold() -> None:
             dependency.error = CheckFailed("worse")
             await asyncio.sleep(0.55)
             state = registry.monitors["pool"].state
-            seen.append((state.status, state.failures))
+            seen.append((state.status, state.consecutive_failures))
             await asyncio.sleep(1)
             seen.append((registry.monitors["pool"].state.status, 0))
         return seen

@@ -18,6 +18,7 @@ from .options import Options
 from .probes import Probes
 from .registry import Registry
 from .state import CheckState
+from .traffic import RequestObserver, RequestRecord, Traffic
 
 __all__ = [
     "Answer",
@@ -33,5 +34,8 @@ __all__ = [
     "Probe",
     "Probes",
     "Registry",
+    "RequestObserver",
+    "RequestRecord",
     "Status",
+    "Traffic",
 ]

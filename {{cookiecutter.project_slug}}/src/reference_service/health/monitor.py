@@ -123,7 +123,7 @@ class Monitor:
             duration=now - started,
             expires_at=now + delay + 2 * self.timeout + STALE_MARGIN,
         )
-        self.history.append(Attempt(now, now - started, passed=not state.failures))
+        self.history.append(Attempt(now, now - started, passed=not state.consecutive_failures))
         self.startup_satisfied |= self.status(now) is not Status.FAIL
         self._log_change(previous, outcome)
         self._after_attempt(self, previous)

@@ -38,7 +38,6 @@ class Registry:
         self.options = options or Options()
         self.load = load or Load()
         self.clock = clock
-        self.attempt_context = attempt_context
         self.cadence = Cadence(self.options)
         self.started_up = False
         """Whether the application's own start-up work is done."""
@@ -49,16 +48,12 @@ class Registry:
         self._supervisor: asyncio.Task[None] | None = None
         self.monitors: dict[str, Monitor] = {}
         for check in checks:
-            self.add(check)
-
-    def add(self, check: Check) -> None:
-        """Add a check before `start()`. Raises ValueError if its name is taken."""
-        if check.name in self.monitors:
-            message = f"two checks are named {check.name!r}"
-            raise ValueError(message)
-        self.monitors[check.name] = Monitor(
-            check, self.cadence, self._after_attempt, self.clock, self.attempt_context
-        )
+            if check.name in self.monitors:
+                message = f"two checks are named {check.name!r}"
+                raise ValueError(message)
+            self.monitors[check.name] = Monitor(
+                check, self.cadence, self._after_attempt, clock, attempt_context
+            )
 
     def startup(self) -> Answer:
         """Answer `startup`: `PASS` for good as soon as start-up is over, `FAIL` before.

@@ -24,7 +24,7 @@ def check_report(monitor: Monitor, now: float) -> dict[str, object]:
         "duration": round(state.duration, 6),
         "timeout": monitor.timeout,
         "attempts": state.attempts,
-        "consecutiveFailures": state.failures,
+        "consecutiveFailures": state.consecutive_failures,
         "error": error_name(monitor, now),
         "output": state.detail,
         "observedValue": dict(state.data),

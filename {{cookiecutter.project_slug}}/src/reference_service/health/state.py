@@ -24,8 +24,7 @@ class CheckState:
 
     status: Status = Status.FAIL
     attempts: int = 0
-    failures: int = 0
-    """Consecutive ones; 0 after a pass."""
+    consecutive_failures: int = 0
     error: str | None = None
     """The name of the exception type, if the latest attempt failed."""
     timed_out: bool = False
@@ -53,7 +52,7 @@ def next_state(
     attempts = previous.attempts + 1
     if isinstance(outcome, CheckResult):
         return CheckState(outcome.status, attempts, detail=outcome.detail, data=outcome.data)
-    failures = previous.failures + 1
+    failures = previous.consecutive_failures + 1
     state = CheckState(
         Status.FAIL if permanent or failures >= threshold else previous.status,
         attempts,
@@ -73,10 +72,10 @@ def next_delay(state: CheckState, *, interval: float, base_interval: float) -> f
     interval: seconds between attempts of a passing check under the current load.
     base_interval: the same without load.
     """
-    if not state.failures:
+    if not state.consecutive_failures:
         return interval
     if state.permanent:
         return base_interval
     if state.status is Status.FAIL:
         return MAX_RETRY_DELAY
-    return min(INITIAL_RETRY_DELAY * 2.0 ** (state.failures - 1), MAX_RETRY_DELAY)
+    return min(INITIAL_RETRY_DELAY * 2.0 ** (state.consecutive_failures - 1), MAX_RETRY_DELAY)

@@ -6,7 +6,7 @@ import sys
 import time
 from json.encoder import encode_basestring_ascii as quote
 
-from ..health.traffic import RequestRecord
+from ..health import RequestRecord
 from .logs import span_ids, timestamp
 
 log = logging.getLogger(__name__)

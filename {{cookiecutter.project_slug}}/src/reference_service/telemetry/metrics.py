@@ -116,7 +116,10 @@ class Metrics(Collector):
             "status": ("1 pass, 0.5 warn, 0 fail.", lambda m: STATUS_VALUES[m.status(now)]),
             "stale": ("1 if the latest result has expired.", lambda m: m.stale(now)),
             "duration_seconds": ("Of the latest attempt.", lambda m: m.state.duration),
-            "consecutive_failures": ("Failures since the last pass.", lambda m: m.state.failures),
+            "consecutive_failures": (
+                "Failures since the last pass.",
+                lambda m: m.state.consecutive_failures,
+            ),
         }
         for name, (description, value) in gauges.items():
             values = {check: float(value(monitor)) for check, monitor in monitors.items()}
