@@ -1,4 +1,4 @@
-"""Traces a run of all health checks when a probe asks for it, down to the slow dependency."""
+"""Trace one run of all health checks when a probe asks for it, down to the slow dependency."""
 
 import asyncio
 import contextlib
@@ -17,12 +17,12 @@ from starlette.types import Scope
 from ..health import Answer, Check, Probe, Registry
 
 TRACER = "health-probe"
-REST = 1.0
-"""Seconds from the begin of a traced run to the next one, however many ask."""
-PATIENCE = 10.0
-"""Seconds after which a run is given up, as when the checks do not run any more."""
+MIN_RUN_INTERVAL = 1.0
+"""Seconds between the starts of two traced runs, however many probes ask."""
+RUN_TIMEOUT = 10.0
+"""Seconds after which a run is abandoned, for example because the checks no longer run."""
 LEGACY_ATTRIBUTES = {
-    # What OTEL_SEMCONV_STABILITY_OPT_IN has to say for the older name to stand beside the stable.
+    # The word in OTEL_SEMCONV_STABILITY_OPT_IN that adds the legacy name, and that name.
     "http.request.method": ("http/dup", "http.method"),
     "http.response.status_code": ("http/dup", "http.status_code"),
     "db.system.name": ("database/dup", "db.system"),
@@ -32,10 +32,10 @@ LEGACY_ATTRIBUTES = {
 
 
 class HealthTraceSampler(Sampler):
-    """Takes every span, and marks its trace with `health=light` in the W3C tracestate.
+    """Sample every span, and mark its trace with `health=light` in the W3C tracestate.
 
-    A collector can tell these traces from others by it. The caller's decision is not asked: who
-    wants a health trace says so by a header of its own.
+    A collector can separate these traces by the mark. The caller's sampling decision has no effect,
+    because a header of its own asks for a health trace.
     """
 
     def should_sample(  # noqa: D102, PLR0913, PLR0917 - as the SDK calls it
@@ -57,35 +57,35 @@ class HealthTraceSampler(Sampler):
 
 
 class HealthTraces:
-    """Called for a readiness request that wants a trace; answers with its `traceresponse`.
+    """Start a traced run for a readiness request, and return the header that names its trace.
 
-    The probe is answered from memory all the same, and at once. Beside it every check looks again,
-    each in a span around its timeout. One run is under way at a time, and one a second begins: who
-    asks meanwhile is told of that one. `traceresponse` is of W3C Trace Context, level 2.
+    The probe itself is still answered from memory, at once. In the background every check runs
+    again, each in a span that encloses its timeout. At most one run is in progress, and at most one
+    starts per second: other requests get its trace. `traceresponse`: W3C Trace Context, level 2.
     """
 
     def __init__(self, tracer: Tracer, registry: Registry, opt_in: str = "") -> None:
         self._tracer = tracer
         self._registry = registry
         self._opted_in = {word.strip() for word in opt_in.split(",")}
-        self._begun = -REST
+        self._started_at = -MIN_RUN_INTERVAL
         self._run: asyncio.Task[None] | None = None
         self._response = b""
 
     def __call__(self, scope: Scope, answer: Answer) -> list[tuple[bytes, bytes]]:
-        """Begin a run, or join the one that there is."""
+        """Start a run, or return the trace of the latest one."""
         now = self._registry.clock()
-        if self._run is None or (self._run.done() and now - self._begun >= REST):
-            self._begun = now
-            span = self._begin(scope, answer)
+        if self._run is None or (self._run.done() and now - self._started_at >= MIN_RUN_INTERVAL):
+            self._started_at = now
+            span = self._start_span(scope, answer)
             ids = span.get_span_context()
             flags = f"{ids.trace_flags:02x}"
             self._response = f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{flags}".encode()
-            # In no request's context: the caller's span must not be what the drivers hang on to.
-            self._run = asyncio.create_task(self._look(span), context=contextvars.Context())
+            # In an empty context: the drivers' spans must not belong to the caller's request.
+            self._run = asyncio.create_task(self._run_checks(span), context=contextvars.Context())
         return [(b"traceresponse", self._response)]
 
-    def _begin(self, scope: Scope, answer: Answer) -> Span:
+    def _start_span(self, scope: Scope, answer: Answer) -> Span:
         headers = {
             name.decode("latin-1"): str(value, "latin-1") for name, value in scope["headers"]
         }
@@ -100,37 +100,37 @@ class HealthTraces:
             f"{scope['method']} {scope['path']}",
             propagate.extract(headers),
             SpanKind.SERVER,
-            self._named(attributes),
+            self._with_legacy_names(attributes),
         )
 
-    async def _look(self, span: Span) -> None:
-        """Have all checks look again, and end the span with what they found."""
+    async def _run_checks(self, span: Span) -> None:
+        """Run all checks, and end the span with their results."""
         with trace.use_span(span, end_on_exit=True):
             parent = otel.get_current()
-            unseen = dict.fromkeys(self._registry.monitors, "NotAttempted")
+            not_attempted = dict.fromkeys(self._registry.monitors, "NotAttempted")
 
             def attempt(check: Check) -> AbstractContextManager[None]:
-                del unseen[check.name]
+                del not_attempted[check.name]
                 return self._attempt(check, parent)
 
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(RUN_TIMEOUT):
                     await self._registry.run_all_now(attempt)
             monitors = self._registry.monitors.values()
             failed = {m.name: m.state.error for m in monitors if m.state.error}
-            faults = [f"{name}: {error}" for name, error in (failed | unseen).items()]
+            failures = [f"{name}: {error}" for name, error in (failed | not_attempted).items()]
             span.set_attribute("health.status", self._registry.answer(Probe.READY).status)
-            span.set_attribute("health.failures", faults)
-            _set_status(span, Status(StatusCode.ERROR, ", ".join(faults)) if faults else _OK)
+            span.set_attribute("health.failures", failures)
+            _set_status(span, Status(StatusCode.ERROR, ", ".join(failures)) if failures else _OK)
 
     @contextlib.contextmanager
     def _attempt(self, check: Check, parent: Context) -> Iterator[None]:
-        """Make the span of one check; what the drivers do in it hangs below it."""
+        """Create the span of one attempt, the parent of its driver's spans."""
         with self._tracer.start_as_current_span(
             f"check {check.name}",
             parent,
             SpanKind.CLIENT if check.attributes else SpanKind.INTERNAL,
-            self._named({"health.check": check.name, **check.attributes}),
+            self._with_legacy_names({"health.check": check.name, **check.attributes}),
             set_status_on_exception=False,
         ) as span:
             try:
@@ -142,20 +142,22 @@ class HealthTraces:
                 raise
             _set_status(span, _OK)
 
-    def _named(self, attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
-        """Add the older names that the environment asks for."""
-        older = {
+    def _with_legacy_names(
+        self, attributes: Mapping[str, AttributeValue]
+    ) -> dict[str, AttributeValue]:
+        """Add the legacy names that the environment asks for."""
+        legacy = {
             LEGACY_ATTRIBUTES[name][1]: value
             for name, value in attributes.items()
             if name in LEGACY_ATTRIBUTES and LEGACY_ATTRIBUTES[name][0] in self._opted_in
         }
-        return {**attributes, **older}
+        return {**attributes, **legacy}
 
 
 _OK = Status(StatusCode.OK)
 
 
 def _set_status(span: Span, status: Status) -> None:
-    """Set the status, also as the attribute that systems without a word for it look at."""
+    """Set the status, and the attribute that systems without a span status read."""
     span.set_status(status)
     span.set_attribute("otel.status_code", status.status_code.name)

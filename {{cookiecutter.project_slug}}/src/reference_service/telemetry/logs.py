@@ -1,4 +1,4 @@
-"""One JSON object a line on stdout; in development, a line that a person reads."""
+"""Log one JSON object per line to stdout; in development, a readable line."""
 
 import functools
 import json
@@ -18,7 +18,7 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "colo
 
 def configure_logging(*, json_lines: bool, level: str) -> None:
     """Send every logger's records to stdout, once each."""
-    _leave_out_what_is_not_shown()
+    _skip_unused_record_fields()
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter() if json_lines else ConsoleFormatter())
     logging.basicConfig(handlers=[handler], level=level, force=True)
@@ -27,7 +27,7 @@ def configure_logging(*, json_lines: bool, level: str) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes time (RFC 3339, UTC), level, logger, message, ids of request and trace, extras."""
+    """Write time (RFC 3339, UTC), level, logger, message, ids of request and trace, and extras."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
@@ -37,53 +37,53 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        entry.update(_facts(record))
+        entry.update(_extras(record))
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return _encode(entry)
 
 
 class ConsoleFormatter(logging.Formatter):
-    """Writes the same in one line for people; control characters show as escapes."""
+    """Write the same as readable text. Control characters appear as escapes."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line, and the traceback below it."""
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        extras = "".join(f" {key}={value}" for key, value in _facts(record).items())
-        text = f"{clock} {record.levelname:<7} {record.getMessage()}{extras}"
+        pairs = "".join(f" {key}={value}" for key, value in _extras(record).items())
+        text = f"{clock} {record.levelname:<7} {record.getMessage()}{pairs}"
         line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 def timestamp(seconds: float) -> str:
-    """Format seconds of the epoch by RFC 3339, in UTC, to the millisecond."""
+    """Format seconds since the epoch as RFC 3339 time, in UTC, to the millisecond."""
     return f"{_date(int(seconds))}.{int(seconds * 1000) % 1000:03d}Z"
 
 
 @functools.lru_cache(maxsize=1)
 def _date(seconds: int) -> str:
-    """Format the whole seconds, once each: every request writes a line."""
+    """Format whole seconds. The cache matters because every request writes a line."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def _leave_out_what_is_not_shown() -> None:
-    """Spare each record its caller, thread and process: Python's Logging HOWTO, Optimization."""
-    logging._srcfile = None  # noqa: SLF001 - as the HOWTO has it
+def _skip_unused_record_fields() -> None:
+    """Collect no caller, thread or process for each record (Logging HOWTO, Optimization)."""
+    logging._srcfile = None  # noqa: SLF001 - as the HOWTO says
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
-def _facts(record: logging.LogRecord) -> dict[str, object]:
-    """Return the ids of the request and the span, where there are any, and the record's extras."""
-    facts: dict[str, object] = {}
+def _extras(record: logging.LogRecord) -> dict[str, object]:
+    """Return the ids of the request and the span, if any, and the record's extras."""
+    extras: dict[str, object] = {}
     if request_id := REQUEST_ID.get():
-        facts["request_id"] = request_id
-    facts.update(span_ids())
-    facts.update((key, value) for key, value in vars(record).items() if key not in _OWN)
-    return facts
+        extras["request_id"] = request_id
+    extras.update(span_ids())
+    extras.update((key, value) for key, value in vars(record).items() if key not in _OWN)
+    return extras
 
 
 def span_ids() -> dict[str, str]:
-    """Return the current trace's and span's ids, in the hexadecimal digits of W3C Trace Context."""
+    """Return the ids of the current trace and span, as hexadecimal digits."""
     span = trace.get_current_span().get_span_context()
     if not span.is_valid:
         return {}
@@ -91,5 +91,5 @@ def span_ids() -> dict[str, str]:
 
 
 def _drop_duplicates(record: logging.LogRecord) -> bool:
-    """Drop what the recovery has already logged with its reason."""
+    """Drop what `Recovery` has already logged, with its reason."""
     return not str(record.msg).startswith("ASGI callable returned without completing response")

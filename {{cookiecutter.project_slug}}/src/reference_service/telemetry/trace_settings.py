@@ -1,4 +1,4 @@
-"""Where traces go: the variables that OpenTelemetry has standardised."""
+"""Settings of traces: the standard variables of OpenTelemetry."""
 
 from typing import Annotated, Literal
 
@@ -17,42 +17,44 @@ Url = Annotated[str, AfterValidator(_is_url)]
 
 
 class TraceSettings(BaseSettings):
-    """The standard variables of OpenTelemetry that are read here; its SDK reads the others.
+    """The standard variables of OpenTelemetry that the service reads. The SDK reads the others.
 
-    Those are for the sampler, the resource, the batches, headers and certificates, see
-    https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/.
+    See https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/.
     """
 
     model_config = SettingsConfigDict(env_prefix="OTEL_")
 
     exporter_otlp_endpoint: Url = Field(
-        "", description="Collector of traces, as http://collector:4318; without it there are none."
+        "",
+        description="Base URL of the collector, for example http://collector:4318; empty: none.",
     )
     exporter_otlp_traces_endpoint: Url = Field(
-        "", description="The same as a whole URL, as http://collector:4318/v1/traces."
+        "", description="Complete URL for traces, for example http://collector:4318/v1/traces."
     )
     exporter_otlp_protocol: Literal["http/protobuf"] = Field(
-        "http/protobuf", description="How traces are sent; there is one way."
+        "http/protobuf", description="Protocol of the collector. The only one is http/protobuf."
     )
     exporter_otlp_timeout: float = Field(
-        2.0, gt=0, description="Seconds that the collector has to take a batch."
+        2.0, gt=0, description="Maximum seconds for sending one batch of spans."
     )
     traces_exporter: Literal["otlp", "none"] = Field(
-        "otlp", description="Whether traces are sent: otlp or none."
+        "otlp", description="Exporter of traces: otlp, or none to send no traces."
     )
-    sdk_disabled: bool = Field(False, description="Whether there are no traces at all.")
+    sdk_disabled: bool = Field(False, description="Whether to create no traces at all.")
     service_name: str = Field("", description="Name of the service in traces.")
     traces_sampler: str = Field(
-        "parentbased_always_on", description="Which requests are traced: see the SDK's samplers."
+        "parentbased_always_on", description="Sampler that selects the traced requests."
     )
-    traces_sampler_arg: str = Field("", description="Share of them, as 0.01, for a ratio sampler.")
+    traces_sampler_arg: str = Field(
+        "", description="Argument of the sampler, for example 0.01 for a ratio sampler."
+    )
     semconv_stability_opt_in: str = Field(
-        "", description="Where older names stand beside the stable ones, as http/dup,database/dup."
+        "", description="Legacy attribute names to add, for example http/dup,database/dup."
     )
 
     @property
     def url(self) -> str:
-        """Where traces go, nothing if they go nowhere."""
+        """The URL that traces are sent to; empty if none are sent."""
         if self.sdk_disabled or self.traces_exporter == "none":
             return ""
         base = self.exporter_otlp_endpoint.rstrip("/")
