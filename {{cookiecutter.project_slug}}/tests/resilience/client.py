@@ -1,4 +1,4 @@
-"""Calls an ASGI application as a server does, and tells what it sent."""
+"""Call an ASGI application as a server does, and return what it sent."""
 
 import asyncio
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 @dataclass
 class Answer:
-    """What an application sent; `status` is None before it began."""
+    """What an application sent; `status` is None before the response starts."""
 
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -18,11 +18,11 @@ class Answer:
 
     def take(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            assert self.status is None, "the response began twice"
+            assert self.status is None, "the response started twice"
             self.status = message["status"]
             self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
         else:
-            assert not self.complete, "the response went on after its end"
+            assert not self.complete, "the response continued after its end"
             self.body += message.get("body", b"")
             self.complete = not message.get("more_body", False)
 
@@ -43,7 +43,7 @@ async def call(
     headers: Iterable[tuple[bytes, bytes]] = (),
     answer: Answer | None = None,
 ) -> Answer:
-    """Run one request; give your own `answer` to look at it while it grows."""
+    """Run one request. Pass an `answer` of your own to observe it while it grows."""
     answer = answer or Answer()
     parts = list(body)
 

@@ -1,4 +1,4 @@
-"""A request without an answer in time is answered 504, whatever the application does then."""
+"""A request without a response in time is answered 504, whatever the application does then."""
 
 import asyncio
 import contextlib
@@ -14,12 +14,12 @@ from .client import Answer, call
 SHORT = 0.05
 
 
-async def say(send: Send, body: bytes = b"hello", *, more: bool = False) -> None:
+async def respond(send: Send, body: bytes = b"hello", *, more: bool = False) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def test_a_handler_that_hangs_is_cancelled_and_answered_504() -> None:
+async def test_handler_that_hangs_is_cancelled_and_answered_504() -> None:
     cancelled = False
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,7 +37,7 @@ async def test_a_handler_that_hangs_is_cancelled_and_answered_504() -> None:
     )
 
 
-async def test_a_body_that_does_not_come_in_time_is_the_clients_fault() -> None:
+async def test_late_body_is_answered_408() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
 
@@ -46,22 +46,22 @@ async def test_a_body_that_does_not_come_in_time_is_the_clients_fault() -> None:
     assert json.loads(answer.body)["detail"] == "The request body did not arrive within 0.05 s."
 
 
-async def test_a_handler_that_hangs_after_the_whole_body_is_not_the_clients_fault() -> None:
+async def test_handler_that_hangs_after_a_complete_body_is_answered_504() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert (await receive())["body"] == b"whole"
-        await receive()  # the client's disconnection, for one
+        await receive()  # for example, until the client disconnects
 
     assert (await call(Timeout(app, seconds=SHORT), body=[b"whole"])).status == 504
 
 
-async def test_the_client_does_not_wait_for_a_handler_that_swallows_its_cancellation() -> None:
+async def test_client_does_not_wait_for_a_handler_that_swallows_cancellation() -> None:
     release = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
         await release.wait()
-        await say(send)  # too late: dropped
+        await respond(send)  # too late: dropped
 
     answer = Answer()
     task = asyncio.create_task(call(Timeout(app, seconds=SHORT), answer=answer))
@@ -73,7 +73,7 @@ async def test_the_client_does_not_wait_for_a_handler_that_swallows_its_cancella
     assert (answer.status, task.cancelling()) == (504, 0)
 
 
-async def test_a_stream_that_has_begun_runs_on() -> None:
+async def test_stream_that_has_started_continues() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await say(send, b"first ", more=True)
         await asyncio.sleep(3 * SHORT)
@@ -83,7 +83,7 @@ async def test_a_stream_that_has_begun_runs_on() -> None:
     assert (answer.status, answer.body, answer.complete) == (200, b"first last", True)
 
 
-async def test_a_timeout_error_of_the_application_is_not_ours_to_answer() -> None:
+async def test_timeout_error_of_the_application_passes_through() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         async with asyncio.timeout(SHORT / 10):
             await asyncio.Event().wait()
@@ -93,7 +93,7 @@ async def test_a_timeout_error_of_the_application_is_not_ours_to_answer() -> Non
     assert (await call(Recovery(Timeout(app, seconds=10)))).status == 500
 
 
-async def test_a_shutdown_that_comes_with_the_timeout_is_not_swallowed() -> None:
+async def test_shutdown_during_a_timeout_is_not_swallowed() -> None:
     cleaning = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,9 +111,9 @@ async def test_a_shutdown_that_comes_with_the_timeout_is_not_swallowed() -> None
         await task
 
 
-async def test_an_answer_in_time_leaves_no_timer_and_no_cancellation() -> None:
+async def test_response_in_time_leaves_no_timer_and_no_cancellation() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await say(send)
+        await respond(send)
 
     answer = await call(Timeout(app, seconds=SHORT))
     await asyncio.sleep(2 * SHORT)

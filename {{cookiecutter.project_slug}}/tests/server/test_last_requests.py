@@ -1,4 +1,4 @@
-"""Connections as the process leaves, when a request may be under way on each."""
+"""Requests that arrive while the process shuts down."""
 
 import asyncio
 import contextlib
@@ -17,30 +17,30 @@ from reference_service.server.http_protocol import (
 )
 
 GET = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
-PATIENCE = 10.0
+TIMEOUT = 10.0
 A_WHILE = 0.1
-"""Seconds in which the loop reads whatever there is."""
+"""Seconds in which the event loop reads what has arrived."""
 
 
 def run(scenario: Coroutine[Any, Any, bytes]) -> bytes:
-    """Run it on the loop that the service runs on."""
+    """Run a coroutine on the event loop that the service uses."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(scenario)
 
 
 class Served:
-    """One connection that is kept after its first request, seen from both ends."""
+    """Both ends of one connection that is kept open after its first request."""
 
     def __init__(self, client: socket.socket, connections: set[BoundedProtocol]) -> None:
         self.client = client
         (self._connection,) = connections
 
-    def leave(self) -> None:
-        """Do what uvicorn does to each connection when the process leaves."""
+    def shut_down(self) -> None:
+        """Shut the connection down as uvicorn does when the process shuts down."""
         self._connection.shutdown()
 
     async def last_answer(self) -> bytes:
-        """Return what the service still sends until it closes the connection."""
+        """Return what the service sends until it closes the connection."""
         answer = b""
         while part := await asyncio.to_thread(self.client.recv, 65536):
             answer += part
@@ -56,13 +56,13 @@ async def served() -> AsyncIterator[Served]:
 
     def protocol() -> BoundedProtocol:
         return BoundedProtocol(
-            config, state, {}, header_timeout=PATIENCE, io_timeout=PATIENCE, max_header_bytes=4096
+            config, state, {}, header_timeout=TIMEOUT, io_timeout=TIMEOUT, max_header_bytes=4096
         )
 
     server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
     async with server:
         address = server.sockets[0].getsockname()
-        with socket.create_connection(address, timeout=PATIENCE) as client:
+        with socket.create_connection(address, timeout=TIMEOUT) as client:
             client.sendall(GET)
             first = b""
             while not first.endswith(b"answered"):
@@ -70,34 +70,34 @@ async def served() -> AsyncIterator[Served]:
             yield Served(client, state.connections)  # type: ignore[arg-type]
 
 
-def test_a_connection_without_a_request_is_closed_at_once() -> None:
-    async def leave() -> bytes:
+def test_idle_connection_is_closed_at_once() -> None:
+    async def shut_down() -> bytes:
         async with served() as connection:
-            connection.leave()
+            connection.shut_down()
             return await connection.last_answer()
 
-    assert run(leave()) == b""
+    assert run(shut_down()) == b""
 
 
-def test_a_request_that_nobody_has_read_yet_is_answered() -> None:
-    async def leave() -> bytes:
+def test_request_that_is_not_read_yet_is_answered() -> None:
+    async def shut_down() -> bytes:
         async with served() as connection:
-            connection.client.sendall(GET)  # and the loop has no chance to read it before:
-            connection.leave()
+            connection.client.sendall(GET)  # the event loop cannot read it before this:
+            connection.shut_down()
             return await connection.last_answer()
 
-    assert run(leave()).endswith(b"answered")
+    assert run(shut_down()).endswith(b"answered")
 
 
 @pytest.mark.parametrize("arrived", [1, len(GET) - 1])
-def test_a_request_whose_head_is_still_coming_is_answered(arrived: int) -> None:
-    async def leave() -> bytes:
+def test_request_whose_headers_are_incomplete_is_answered(arrived: int) -> None:
+    async def shut_down() -> bytes:
         async with served() as connection:
             connection.client.sendall(GET[:arrived])
             await asyncio.sleep(A_WHILE)
-            connection.leave()
+            connection.shut_down()
             await asyncio.sleep(A_WHILE)
             connection.client.sendall(GET[arrived:])
             return await connection.last_answer()
 
-    assert run(leave()).endswith(b"answered")
+    assert run(shut_down()).endswith(b"answered")

@@ -1,4 +1,4 @@
-"""Clients that are slow, or that never stop, from real sockets."""
+"""Slow, oversized and endless requests through real sockets."""
 
 import asyncio
 import contextlib
@@ -20,9 +20,9 @@ IO_TIMEOUT, HEADER_TIMEOUT, KEEP_ALIVE_TIMEOUT = 2, 3, 5
 GET = b"GET /items HTTP/1.1\r\nhost: here\r\n\r\n"
 CHUNK = b"1000\r\n" + b"x" * 4096 + b"\r\n"
 LATE = 20.0
-"""Seconds that a busy machine may take for what takes some."""
-HOLD = 5.0
-A_LOT = 400_000_000
+"""Maximum seconds on a busy machine."""
+ATTACK_TIMEOUT = 5.0
+FLOOD = 400_000_000
 """Bytes: more than the service discards of a body that it has rejected."""
 
 
@@ -30,7 +30,7 @@ A_LOT = 400_000_000
 def service(
     environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """One service for all of them: who is cut off leaves nothing behind that the next could see."""
+    """One service for all tests: a disconnected client leaves nothing behind."""
     settings = {
         "SERVICE_HEADER_TIMEOUT": HEADER_TIMEOUT,
         "SERVICE_IO_TIMEOUT": IO_TIMEOUT,
@@ -44,7 +44,7 @@ def service(
 
 
 class Client:
-    """A connection that does only what it is told to."""
+    """A connection whose every byte the test controls."""
 
     def __init__(self, service: Service, receive_buffer: int | None = None) -> None:
         self.socket = socket.socket()
@@ -70,15 +70,15 @@ class Client:
         self.send(b"\r\n".join(lines))
 
     def answer(self) -> bytes:
-        """Return what comes until the end, or until it is cut off."""
+        """Return what is received until the connection ends."""
         parts = []
         with contextlib.suppress(ConnectionError):
             while part := self.socket.recv(65536):
                 parts.append(part)
         return b"".join(parts)
 
-    def lives(self, drip: bytes = b"", step: int = 1) -> float:
-        """Send a step of `drip` now and then; return the seconds until it is cut off."""
+    def seconds_until_disconnected(self, drip: bytes = b"", step: int = 1) -> float:
+        """Send `drip` slowly, in steps; return the seconds until the connection ends."""
         sent = 0
         self.socket.settimeout(0.2)
         with contextlib.suppress(ConnectionError):
@@ -92,60 +92,62 @@ class Client:
         return time.monotonic() - self.since
 
     def is_reset(self) -> bool:
-        """Tell without reading."""
+        """Return whether the connection was reset, without reading."""
         return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
 
     def floods(self, part: bytes) -> bool:
-        """Send without end and never read; tell whether it is cut off before a lot was sent."""
+        """Send `FLOOD` bytes without reading; return whether the connection ended before."""
         with contextlib.suppress(ConnectionError):
-            for _ in range(A_LOT // len(part)):
+            for _ in range(FLOOD // len(part)):
                 self.socket.sendall(part)
             return False
         return True
 
 
 @pytest.mark.parametrize("drip", [b"", GET[:-2] + b"x: " + b"y" * 1000])
-def test_a_head_that_is_not_complete_in_time_ends_the_connection(
+def test_incomplete_headers_are_disconnected_after_the_timeout(
     service: Service, drip: bytes
 ) -> None:
     with Client(service) as client:
-        assert HEADER_TIMEOUT - 0.2 < client.lives(drip) < LATE
+        assert HEADER_TIMEOUT - 0.2 < client.seconds_until_disconnected(drip) < LATE
 
 
 @pytest.mark.parametrize("drip", [b"GET /items HTTP/1.1\r\nhost: " + b"x" * 1000, b"\r\n" * 500])
-def test_a_later_head_has_its_time_from_its_first_byte(service: Service, drip: bytes) -> None:
+def test_timeout_of_later_headers_starts_with_their_first_byte(
+    service: Service, drip: bytes
+) -> None:
     with Client(service) as client:
         client.send(GET)
         assert client.socket.recv(65536).startswith(b"HTTP/1.1 200 ")
-        assert HEADER_TIMEOUT - 0.2 < client.lives(drip) < LATE
+        assert HEADER_TIMEOUT - 0.2 < client.seconds_until_disconnected(drip) < LATE
 
 
-def test_an_idle_connection_is_kept_for_a_time_of_its_own(service: Service) -> None:
+def test_idle_connection_is_closed_after_the_keep_alive_timeout(service: Service) -> None:
     with Client(service) as client:
         client.send(GET, pause=HEADER_TIMEOUT + 0.5)
         client.send(GET)
-        assert KEEP_ALIVE_TIMEOUT + HEADER_TIMEOUT < client.lives() < LATE
+        assert KEEP_ALIVE_TIMEOUT + HEADER_TIMEOUT < client.seconds_until_disconnected() < LATE
     late = service.records("disconnected slow client")
     assert "next request" not in {record["pending"] for record in late}
 
 
 @pytest.mark.parametrize("drip", [b"", b"x" * 1000])
-def test_a_body_that_stalls_ends_the_request(service: Service, drip: bytes) -> None:
+def test_stalled_body_is_disconnected(service: Service, drip: bytes) -> None:
     before = service.tasks()
     with Client(service) as client:
         client.post("/items", b"content-type: application/json", b"content-length: 1000")
-        assert IO_TIMEOUT - 0.2 < client.lives(drip) < LATE
+        assert IO_TIMEOUT - 0.2 < client.seconds_until_disconnected(drip) < LATE
         wait_until(lambda: service.tasks() <= before)
 
 
-def test_a_body_that_comes_slowly_is_read(service: Service) -> None:
+def test_slow_but_steady_body_is_read(service: Service) -> None:
     with Client(service) as client:
         client.post("/faults/read-after/0", b"content-length: 40960", b"connection: close")
         client.send(*[b"x" * 4096] * 10, pause=IO_TIMEOUT / 4)
         assert client.answer().endswith(b"\r\n\r\n40960")
 
 
-def test_a_body_is_not_late_while_the_service_does_not_read_it(service: Service) -> None:
+def test_body_that_the_service_does_not_read_is_not_late(service: Service) -> None:
     path, size = f"/faults/read-after/{IO_TIMEOUT + 1}", 1_000_000
     with Client(service) as client:
         client.post(path, b"content-length: %d" % size, b"connection: close")
@@ -158,14 +160,18 @@ def test_a_body_is_not_late_while_the_service_does_not_read_it(service: Service)
         assert client.answer().endswith(b"\r\n\r\n3")
 
 
-def test_a_body_that_nobody_reads_ends_with_its_time(service: Service) -> None:
+def test_unread_body_is_disconnected_after_the_timeout(service: Service) -> None:
     with Client(service) as client:
         client.post("/nowhere", b"transfer-encoding: chunked")
         assert client.socket.recv(65536).startswith(b"HTTP/1.1 404 ")
-        assert IO_TIMEOUT - 0.2 < client.lives(CHUNK * 1000, step=len(CHUNK)) < LATE
+        assert (
+            IO_TIMEOUT - 0.2
+            < client.seconds_until_disconnected(CHUNK * 1000, step=len(CHUNK))
+            < LATE
+        )
 
 
-def test_a_body_that_stalls_beyond_the_request_timeout_is_answered_and_ends(
+def test_body_that_stalls_beyond_the_request_timeout_is_answered_408(
     start_service: StartService,
 ) -> None:
     service = start_service(SERVICE_REQUEST_TIMEOUT=1, SERVICE_IO_TIMEOUT=IO_TIMEOUT)
@@ -178,7 +184,7 @@ def test_a_body_that_stalls_beyond_the_request_timeout_is_answered_and_ends(
 
 @pytest.mark.parametrize("path", ["/faults/bytes/50000000", "/faults/stream"])
 @pytest.mark.parametrize("connection", [b"keep-alive", b"close"])
-def test_a_response_that_nobody_takes_ends_the_request(
+def test_response_that_is_not_taken_is_disconnected(
     service: Service, path: str, connection: bytes
 ) -> None:
     before = service.tasks()
@@ -191,7 +197,7 @@ def test_a_response_that_nobody_takes_ends_the_request(
         wait_until(lambda: service.tasks() <= before)
 
 
-def test_a_reader_that_is_slow_but_steady_gets_it_all(service: Service) -> None:
+def test_slow_but_steady_reader_receives_everything(service: Service) -> None:
     size, rate = 8_000_000, 250_000
     with Client(service, receive_buffer=65536) as client:
         client.send(b"GET /faults/bytes/%d HTTP/1.0\r\n\r\n" % size)
@@ -203,7 +209,7 @@ def test_a_reader_that_is_slow_but_steady_gets_it_all(service: Service) -> None:
         assert got + len(client.answer()) > size
 
 
-def test_a_stream_that_has_nothing_to_say_is_no_slow_reader(service: Service) -> None:
+def test_silent_stream_is_not_a_slow_reader(service: Service) -> None:
     with Client(service) as client:
         client.send(b"GET /faults/stream?pause=%d HTTP/1.0\r\n\r\n" % (2 * IO_TIMEOUT))
         got = b""
@@ -222,7 +228,7 @@ def test_a_stream_that_has_nothing_to_say_is_no_slow_reader(service: Service) ->
     ],
     ids=["complete", "endless field", "endless fields", "endless target"],
 )
-def test_a_head_that_is_too_large_is_answered_431(service: Service, head: bytes) -> None:
+def test_headers_beyond_the_limit_are_answered_431(service: Service, head: bytes) -> None:
     with Client(service) as client:
         client.send(head)
         answer = client.answer()
@@ -231,14 +237,14 @@ def test_a_head_that_is_too_large_is_answered_431(service: Service, head: bytes)
     assert b"The request headers are larger than 65536 bytes." in answer
 
 
-def test_a_head_within_the_limit_is_served_however_large_its_body(service: Service) -> None:
+def test_headers_within_the_limit_are_served_with_a_large_body(service: Service) -> None:
     with Client(service) as client:
         fields = [b"x: " + b"y" * 60000, b"content-length: 500000", b"connection: close"]
         client.post("/faults/read-after/0", *fields, body=b"x" * 500_000)
         assert client.answer().endswith(b"\r\n\r\n500000")
 
 
-def test_what_is_no_http_is_answered_400_like_every_other_error(service: Service) -> None:
+def test_malformed_request_is_answered_400_as_a_problem(service: Service) -> None:
     with Client(service) as client:
         client.send(b"nonsense\r\n\r\n")
         answer = client.answer()
@@ -259,9 +265,7 @@ def test_what_is_no_http_is_answered_400_like_every_other_error(service: Service
     ],
     ids=["body", "extension", "trailers"],
 )
-def test_a_body_without_an_end_takes_little_memory_and_ends(
-    service: Service, begin: bytes, part: bytes
-) -> None:
+def test_endless_body_is_disconnected(service: Service, begin: bytes, part: bytes) -> None:
     with Client(service) as client:
         client.post("/items", b"content-type: application/json", b"transfer-encoding: chunked")
         client.send(begin)
@@ -277,30 +281,30 @@ def test_pipelined_requests_are_answered_in_turn(service: Service) -> None:
     assert answer.count(b"HTTP/1.1 200 ") == 1
 
 
-def test_pipelining_without_end_ends_the_connection(service: Service) -> None:
+def test_endless_pipelining_is_disconnected(service: Service) -> None:
     with Client(service) as client:
         assert client.floods(GET * 100)
     assert service.probe("live") == 200
 
 
-def test_500_slow_heads_keep_nobody_from_being_served(start_service: StartService) -> None:
+def test_500_slow_clients_do_not_delay_other_requests(start_service: StartService) -> None:
     if not Path("/proc/self/fd").exists():
         pytest.skip("this system does not list the files of a process")
-    with open_files(200):  # the service has to ask for more
-        service = start_service(SERVICE_HEADER_TIMEOUT=HOLD)
+    with open_files(200):  # the service must raise its limit
+        service = start_service(SERVICE_HEADER_TIMEOUT=ATTACK_TIMEOUT)
     service.until_ready()
-    assert service.api.get("/items").status_code == 200  # with connections of its own
+    assert service.api.get("/items").status_code == 200  # over new connections
     idle = descriptors(service)
     with open_files(1000):
         took = asyncio.run(ask_during_attack(service, attackers=500))
-    assert len(took) > 3 * HOLD
+    assert len(took) > 3 * ATTACK_TIMEOUT
     assert max(took) < 2
     wait_until(lambda: descriptors(service) <= idle)
 
 
 @contextlib.contextmanager
 def open_files(limit: int) -> Iterator[None]:
-    """Limit, also for processes that are started meanwhile, how many files may be open."""
+    """Limit the number of open files, also for processes that are started meanwhile."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, before[1]))
     try:
@@ -314,25 +318,28 @@ def descriptors(service: Service) -> int:
 
 
 async def ask_during_attack(service: Service, attackers: int) -> list[float]:
-    """Hold slow heads until they are cut off; return the seconds that others waited meanwhile."""
-    attack = [asyncio.create_task(send_a_slow_head(service.port)) for _ in range(attackers)]
+    """Hold slow connections until they end; return the seconds that other requests took."""
+    attack = [asyncio.create_task(send_slow_headers(service.port)) for _ in range(attackers)]
     async with asyncio.timeout(LATE):
         while descriptors(service) < attackers:
             await asyncio.sleep(0.01)
     took = []
-    while not any(attacker.done() for attacker in attack):  # all of them hold
+    while not any(attacker.done() for attacker in attack):  # all are still connected
         for path in ("/health/live", "/health/ready", "/items"):
             started = time.monotonic()
             answer = await asyncio.to_thread(service.api.get, path)
             took.append(time.monotonic() - started)
             assert answer.status_code == 200
         await asyncio.sleep(0.05)
-    assert all(HOLD - 1 < lived < HOLD + LATE for lived in await asyncio.gather(*attack))
+    assert all(
+        ATTACK_TIMEOUT - 1 < lived < ATTACK_TIMEOUT + LATE
+        for lived in await asyncio.gather(*attack)
+    )
     return took
 
 
-async def send_a_slow_head(port: int) -> float:
-    """Send a byte of a head a second; return the seconds until it is cut off."""
+async def send_slow_headers(port: int) -> float:
+    """Send one byte of a header per second; return the seconds until the connection ends."""
     started = time.monotonic()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     end = asyncio.create_task(reader.read())

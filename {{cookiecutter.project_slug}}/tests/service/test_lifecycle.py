@@ -1,4 +1,4 @@
-"""Start, settings, drain, end."""
+"""Start-up, settings, drain and exit of a real process."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from ..processes import Service, wait_until
 
 
 def run_service(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the service to its end in an environment of only these variables."""
+    """Run the service until it exits, with only these variables in its environment."""
     return subprocess.run(
         [sys.executable, "-m", "reference_service", *arguments],
         env={"PATH": os.environ["PATH"], **variables},
@@ -25,7 +25,7 @@ def run_service(*arguments: str, **variables: str) -> subprocess.CompletedProces
     )
 
 
-def test_the_service_port_answers_the_probes_and_shows_no_details(service: Service) -> None:
+def test_service_port_answers_probes_and_shows_no_details(service: Service) -> None:
     for probe in ("startup", "ready", "live"):
         answer = service.api.get(f"/health/{probe}")
         assert (answer.status_code, answer.text) == (200, '{"status": "pass"}')
@@ -37,7 +37,7 @@ def test_the_service_port_answers_the_probes_and_shows_no_details(service: Servi
 
 
 class SlowRequest(threading.Thread):
-    """A request that takes `seconds`, since its body takes as long to come."""
+    """A request that takes `seconds`, because its body takes as long to arrive."""
 
     def __init__(self, service: Service, seconds: float) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class SlowRequest(threading.Thread):
                 self.answer += part
 
 
-def test_a_drain_says_so_at_once_and_loses_no_request(start_service: StartService) -> None:
+def test_drain_turns_ready_503_at_once_and_loses_no_request(start_service: StartService) -> None:
     service = start_service(SERVICE_DRAIN_DELAY=2, SERVICE_IO_TIMEOUT=20)
     service.until_ready()
     slow = SlowRequest(service, seconds=4)
@@ -75,7 +75,7 @@ def test_a_drain_says_so_at_once_and_loses_no_request(start_service: StartServic
     assert service.records("stopped")
 
 
-def test_a_request_that_outlives_the_shutdown_is_cut_and_the_status_is_0(
+def test_request_beyond_the_shutdown_timeout_is_cut_and_exit_status_is_0(
     start_service: StartService,
 ) -> None:
     service = start_service(SERVICE_SHUTDOWN_TIMEOUT=1)
@@ -90,7 +90,7 @@ def test_a_request_that_outlives_the_shutdown_is_cut_and_the_status_is_0(
     assert not slow.answer.startswith(b"HTTP/1.1 201 ")
 
 
-def test_a_second_signal_ends_it_at_once(start_service: StartService) -> None:
+def test_second_signal_ends_the_process_at_once(start_service: StartService) -> None:
     service = start_service(SERVICE_DRAIN_DELAY=60)
     service.until_ready()
     service.signal(signal.SIGTERM)
@@ -99,7 +99,7 @@ def test_a_second_signal_ends_it_at_once(start_service: StartService) -> None:
     assert service.ends_with(within=5) == 128 + signal.SIGTERM
 
 
-def test_bad_settings_are_one_line_a_fault_and_status_2(environment: dict[str, str]) -> None:
+def test_invalid_settings_exit_2_with_one_line_per_error(environment: dict[str, str]) -> None:
     done = run_service(**environment, SERVICE_PORT="http", HEALTH_CHECK_TIMEOUT="-1")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
@@ -114,7 +114,7 @@ def test_bad_settings_are_one_line_a_fault_and_status_2(environment: dict[str, s
     ]
 
 
-def test_a_port_that_is_taken_is_one_line_and_status_2(environment: dict[str, str]) -> None:
+def test_occupied_port_exits_2_with_one_line(environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run_service(**environment, SERVICE_PORT=str(port))
@@ -124,7 +124,9 @@ def test_a_port_that_is_taken_is_one_line_and_status_2(environment: dict[str, st
     ]
 
 
-def test_help_lists_every_variable_with_default_and_meaning(environment: dict[str, str]) -> None:
+def test_help_lists_every_variable_with_default_and_description(
+    environment: dict[str, str],
+) -> None:
     done = run_service("--help")
     assert done.returncode == 0
     for variable in ("SERVICE_PORT", "HEALTH_CHECK_TIMEOUT", "HEALTH_<CHECK>_IMPACT", *environment):
@@ -132,7 +134,7 @@ def test_help_lists_every_variable_with_default_and_meaning(environment: dict[st
     assert "Port of the API and the probes. [8000]" in done.stdout
 
 
-def test_a_setting_that_is_misspelt_is_pointed_out(environment: dict[str, str]) -> None:
+def test_misspelled_setting_is_logged(environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])  # so that it ends
         done = run_service(
@@ -145,7 +147,7 @@ def test_a_setting_that_is_misspelt_is_pointed_out(environment: dict[str, str]) 
     assert "HEALTH_SERVICE_HOST" not in done.stdout
 
 
-FIND_WHAT_IS_COLLECTED = """
+COUNT_OBJECTS = """
 import gc
 from reference_service import __main__
 from reference_service.server import serve as server
@@ -156,23 +158,23 @@ __main__.main()
 """
 
 
-def test_what_stays_for_good_is_nothing_to_the_garbage_collector(
+def test_startup_objects_are_frozen_in_the_garbage_collector(
     environment: dict[str, str],
 ) -> None:
-    """A look at all of it would take tens of milliseconds, in which nobody is answered."""
+    """Scanning them takes tens of milliseconds, in which no request is answered."""
     ended = subprocess.run(
-        [sys.executable, "-c", FIND_WHAT_IS_COLLECTED],
+        [sys.executable, "-c", COUNT_OBJECTS],
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
         timeout=60,
     )
-    spared, looked_at = map(int, ended.stdout.splitlines()[-1].split())
-    assert spared > 50 * looked_at
+    frozen, collected = map(int, ended.stdout.splitlines()[-1].split())
+    assert frozen > 50 * collected
 
 
-def test_the_impact_of_a_check_is_changed_by_environment(start_service: StartService) -> None:
+def test_impact_variable_changes_the_impact_of_a_check(start_service: StartService) -> None:
     service = start_service()
     checks = service.management.get("/health").json()["checks"]
     for name in checks:

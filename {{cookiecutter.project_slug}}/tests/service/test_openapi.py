@@ -1,4 +1,4 @@
-"""The description of the API at /openapi.json, held against what the service does."""
+"""The OpenAPI description matches what the service does."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +27,7 @@ def operations(document: dict[str, Any]) -> Iterator[Any]:
         yield from path.values()
 
 
-def test_every_operation_has_a_name_of_its_own_and_says_what_it_does(
+def test_every_operation_has_a_unique_id_and_a_description(
     document: dict[str, Any],
 ) -> None:
     assert sorted(operation["operationId"] for operation in operations(document)) == [
@@ -43,7 +43,7 @@ def test_every_operation_has_a_name_of_its_own_and_says_what_it_does(
         assert "Successful Response" not in str(operation["responses"])
 
 
-def test_every_operation_tells_of_every_failure_and_what_its_body_is(
+def test_every_operation_describes_every_error_and_its_body(
     document: dict[str, Any],
 ) -> None:
     for operation in operations(document):
@@ -58,7 +58,7 @@ def test_every_operation_tells_of_every_failure_and_what_its_body_is(
     assert "ValidationError" not in str(document)
 
 
-def test_an_error_has_the_fields_that_are_described_and_no_others(
+def test_error_body_has_exactly_the_described_fields(
     start_service: StartService,
 ) -> None:
     service = start_service(SERVICE_MAX_BODY_BYTES=100)
@@ -76,7 +76,7 @@ def test_an_error_has_the_fields_that_are_described_and_no_others(
         assert set(problem["required"]) <= set(answer.json()) <= set(problem["properties"])
 
 
-def test_a_method_that_a_resource_has_not_is_answered_with_all_that_it_has(
+def test_405_lists_every_allowed_method(
     service: Service,
 ) -> None:
     for path, methods in {
@@ -89,7 +89,7 @@ def test_a_method_that_a_resource_has_not_is_answered_with_all_that_it_has(
         assert set(answer.headers["allow"].split(", ")) == methods
 
 
-def test_the_examples_are_what_the_service_takes_and_what_it_gives(
+def test_examples_are_valid_requests_and_responses(
     service: Service, document: dict[str, Any]
 ) -> None:
     def example(model: str) -> dict[str, Any]:

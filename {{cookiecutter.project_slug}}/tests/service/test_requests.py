@@ -1,4 +1,4 @@
-"""What a client gets when a request goes wrong, from a real server."""
+"""What a client receives from a real server when a request fails."""
 
 import re
 import time
@@ -12,7 +12,7 @@ from ..processes import Service, wait_until
 
 
 @pytest.mark.parametrize("family", ["ValueError", "ExceptionGroup", "SystemExit", "CancelledError"])
-def test_every_family_of_failure_is_answered_500_with_a_body(service: Service, family: str) -> None:
+def test_any_exception_is_answered_500_with_a_body(service: Service, family: str) -> None:
     answer = service.api.get(f"/faults/raise/{family}", headers={"x-request-id": "me-1"})
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
@@ -24,11 +24,11 @@ def test_every_family_of_failure_is_answered_500_with_a_body(service: Service, f
     assert service.probe("live") == 200
 
 
-def test_a_failure_in_a_thread_is_answered_500(service: Service) -> None:
+def test_exception_in_a_thread_is_answered_500(service: Service) -> None:
     assert service.api.get("/faults/raise-in-thread").status_code == 500
 
 
-def test_a_failure_after_the_response_began_cuts_the_connection(service: Service) -> None:
+def test_exception_after_response_started_aborts_the_connection(service: Service) -> None:
     with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
         service.api.get("/faults/break-off")
     wait_until(lambda: service.records("request failed after its response started"))
@@ -36,7 +36,7 @@ def test_a_failure_after_the_response_began_cuts_the_connection(service: Service
     assert len(errors) == 1
 
 
-def test_a_request_that_takes_too_long_is_answered_504(start_service: StartService) -> None:
+def test_slow_request_is_answered_504(start_service: StartService) -> None:
     service = start_service(SERVICE_REQUEST_TIMEOUT=0.3)
     answer = service.api.get("/faults/sleep/60")
     assert answer.status_code == 504
@@ -44,14 +44,14 @@ def test_a_request_that_takes_too_long_is_answered_504(start_service: StartServi
     assert answer.elapsed.total_seconds() < 5
 
 
-def test_requests_beyond_the_limit_are_refused_and_probes_never(
+def test_requests_beyond_the_limit_are_rejected_but_probes_are_not(
     start_service: StartService,
 ) -> None:
     service = start_service(SERVICE_CONCURRENCY_LIMIT=2)
     service.until_ready()
 
     def sleep_until_served() -> int:
-        """Ask again when the test's own polling was in the way."""
+        """Repeat a request that was rejected because the test itself was polling."""
         while (answer := service.api.get("/faults/sleep/1")).status_code == 503:
             assert answer.headers["retry-after"] == "1"
         return answer.status_code
@@ -63,7 +63,7 @@ def test_requests_beyond_the_limit_are_refused_and_probes_never(
         assert [future.result() for future in running] == [200, 200]
 
 
-def test_a_body_that_is_too_large_is_refused(start_service: StartService) -> None:
+def test_body_beyond_the_limit_is_answered_413(start_service: StartService) -> None:
     service = start_service(SERVICE_MAX_BODY_BYTES=100)
     answer = service.api.post("/items", content=b"x" * 101)
     assert answer.status_code == 413
@@ -74,7 +74,7 @@ def test_a_body_that_is_too_large_is_refused(start_service: StartService) -> Non
     ("method", "path", "code"),
     [("GET", "/nowhere", 404), ("DELETE", "/items", 405), ("GET", "/items?limit=0", 422)],
 )
-def test_every_refusal_is_a_problem_with_the_request_id(
+def test_every_error_response_is_a_problem_with_the_request_id(
     service: Service, method: str, path: str, code: int
 ) -> None:
     answer = service.api.request(method, path)
@@ -83,12 +83,12 @@ def test_every_refusal_is_a_problem_with_the_request_id(
     assert re.fullmatch("[0-9a-f]{32}", answer.json()["request_id"])
 
 
-def test_a_request_id_that_could_forge_a_log_is_replaced(service: Service) -> None:
+def test_invalid_request_id_is_replaced(service: Service) -> None:
     answer = service.api.get("/items", headers={"x-request-id": 'x" level="error'})
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
 
 
-def test_a_500_carries_cors_headers_so_that_browsers_may_read_it(
+def test_500_has_cors_headers_so_that_browsers_can_read_it(
     start_service: StartService,
 ) -> None:
     service = start_service(SERVICE_CORS_ORIGINS="https://a.example, https://b.example")
@@ -97,7 +97,7 @@ def test_a_500_carries_cors_headers_so_that_browsers_may_read_it(
     assert answer.headers["access-control-allow-origin"] == "https://b.example"
 
 
-def test_one_line_a_request_is_logged(service: Service) -> None:
+def test_each_request_is_logged_in_one_line(service: Service) -> None:
     service.api.get("/items?secret=1", headers={"x-request-id": "me-2"})
     wait_until(lambda: service.records("request"))
     [record] = service.records("request")
@@ -106,7 +106,7 @@ def test_one_line_a_request_is_logged(service: Service) -> None:
     assert "secret" not in str(record)
 
 
-def test_a_blocked_loop_is_logged_with_its_stack_while_it_is_blocked(service: Service) -> None:
+def test_blocked_event_loop_is_logged_with_its_stack(service: Service) -> None:
     with ThreadPoolExecutor() as pool:
         blocked = pool.submit(service.api.get, "/faults/block/3")
         wait_until(lambda: "block_the_loop" in service.log.read_text())
@@ -117,7 +117,7 @@ def test_a_blocked_loop_is_logged_with_its_stack_while_it_is_blocked(service: Se
     assert record["seconds"] >= 2
 
 
-def test_clients_that_go_away_leave_nothing_behind(service: Service) -> None:
+def test_clients_that_disconnect_leave_nothing_behind(service: Service) -> None:
     before = service.tasks()
     for _ in range(20):
         with pytest.raises(httpx.ReadTimeout):

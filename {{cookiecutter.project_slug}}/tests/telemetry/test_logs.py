@@ -1,4 +1,4 @@
-"""Log lines: the same facts for programs and for people, whoever writes them."""
+"""Log lines have the same content as JSON and as text, whichever code writes them."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ def logged(*, json_lines: bool) -> ASGIApp:
 
 
 class Lines(logging.Handler):
-    """Formats records while their request is served, as a stream handler does."""
+    """Format records while their request is served, as a stream handler does."""
 
     def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ async def access_line(formatter: logging.Formatter) -> str:
     return handler.lines[0]
 
 
-async def test_the_access_line_written_directly_is_what_the_formatter_would_write(
+async def test_access_line_written_directly_equals_the_formatter_s(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logging.getLogger(AccessLog.__module__).setLevel(logging.INFO)
@@ -62,12 +62,12 @@ async def test_the_access_line_written_directly_is_what_the_formatter_would_writ
         assert direct[name] == formatted[name]
 
 
-async def test_people_see_the_request_id_too() -> None:
+async def test_text_line_has_the_request_id() -> None:
     line = await access_line(ConsoleFormatter())
     assert " request request_id=me method=POST path=/ status=200 " in line
 
 
-def test_a_line_for_people_shows_control_characters_as_escapes() -> None:
+def test_text_line_escapes_control_characters() -> None:
     record = logging.makeLogRecord({"msg": "two\nlines \x1b[31m", "path": "/\r"})
     line = ConsoleFormatter().format(record)
     assert "two\\nlines \\x1b[31m path=/\\r" in line
