@@ -1,10 +1,11 @@
-"""Small applications of somebody else, with routes that misbehave, under a real server."""
+"""Small applications to copy patterns into, with routes that misbehave, under a real server."""
 
 import json
 import re
+import select
 import signal
+import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection, HTTPException
@@ -12,14 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from project import TEMPLATE
+from supervised import SupervisedProcesses
 
-from .recipe import ENVIRONMENT, reader
+from .pages import BIN, reader_environment
 
-GUARD = [
-    *(sys.executable, "-I", "-S", str(TEMPLATE / "dev" / "supervisor.py")),
-    *(str(int(signal.SIGTERM)), "30"),
-]
-"""Ends what it runs when we let go of its input, however we end."""
+REQUEST_TIMEOUT = 20.0
+DEPENDENCY_TIMEOUT = 120.0
+"""Seconds for a server to start, to pause or to stop on a busy machine."""
 
 FASTAPI = """
 from fastapi import FastAPI, Request
@@ -33,12 +33,12 @@ async def hello() -> str:
 
 
 @app.get("/raise")
-async def raise_several() -> None:
+async def raise_group() -> None:
     raise ExceptionGroup("secret", [ValueError("secret")])
 
 
 @app.get("/exit")
-async def leave() -> None:
+async def exit_process() -> None:
     raise SystemExit("secret")
 
 
@@ -63,11 +63,11 @@ async def hello(request):
     return PlainTextResponse("hello")
 
 
-async def raise_several(request):
+async def raise_group(request):
     raise ExceptionGroup("secret", [ValueError("secret")])
 
 
-async def leave(request):
+async def exit_process(request):
     raise SystemExit("secret")
 
 
@@ -83,8 +83,8 @@ async def size(request):
 app = Starlette(
     routes=[
         Route("/", hello),
-        Route("/raise", raise_several),
-        Route("/exit", leave),
+        Route("/raise", raise_group),
+        Route("/exit", exit_process),
         Route("/hang", hang),
         Route("/size", size, methods=["POST"]),
     ]
@@ -92,8 +92,8 @@ app = Starlette(
 """
 
 
-class Answer(NamedTuple):
-    """What a server has answered; `headers` by their names in lower case."""
+class Response(NamedTuple):
+    """A response. The names in `headers` are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -101,7 +101,7 @@ class Answer(NamedTuple):
 
     @property
     def problem(self) -> dict[str, Any]:
-        """The body, which has to be application/problem+json and tell no secret."""
+        """The body, which must be application/problem+json and contain no secret."""
         assert self.headers["content-type"] == "application/problem+json"
         assert b"secret" not in self.body
         problem: dict[str, Any] = json.loads(self.body)
@@ -110,118 +110,130 @@ class Answer(NamedTuple):
 
 
 class Server:
-    """An application under a real server, started in its project's folder; it ends with us."""
+    """Run an application under a real server in a `with` block, in the folder of its project."""
 
     def __init__(self, project: Path, command: list[str], variables: Mapping[str, str]) -> None:
         self.project = project
-        self._log = project / "served.log"
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*GUARD, str(ENVIRONMENT / "python"), *command],
-                cwd=project,
-                env={**reader(), **variables},
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-            )
         self.port = 0
+        self._command = [str(BIN / "python"), *command]
+        self._variables = {**reader_environment(), **variables}
+        self._log = project / "server.log"
+        self._processes = SupervisedProcesses(stop_signal=signal.SIGTERM)
 
     def __enter__(self) -> Self:
+        self._processes.__enter__()
         try:
-            until(self._listens)
-        except AssertionError:
+            with self._log.open("wb") as log:
+                self._process = self._processes.start(
+                    self._command, cwd=self.project, env=self._variables, stdout=log, stderr=log
+                )
+            wait_until(self._is_listening)
+        except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.terminate()
-        self._process.wait()
+        self._processes.__exit__()
 
-    def _listens(self) -> bool:
+    def _is_listening(self) -> bool:
         log = self._log.read_text("utf-8")
         assert self._process.poll() is None, log
-        told = re.search(r"running on http://127\.0\.0\.1:(\d+)", log)
-        self.port = int(told[1]) if told else 0
-        return bool(told)
+        address = re.search(r"running on http://127\.0\.0\.1:(\d+)", log)
+        self.port = int(address[1]) if address else 0
+        return bool(address)
 
     def terminate(self) -> None:
-        """Send SIGTERM; `status` tells when it has ended, and how."""
-        assert self._process.stdin
-        self._process.stdin.close()
+        """Send SIGTERM, and do not wait."""
+        self._processes.request_stop()
 
-    def status(self) -> int | None:
-        """Return the exit status, None while it runs."""
+    def exit_status(self) -> int | None:
+        """Return the exit status, or None while the process is running."""
         return self._process.poll()
 
-    def ask(
+    def connect(self) -> socket.socket:
+        """Open a connection."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=REQUEST_TIMEOUT)
+
+    def request(
         self,
         path: str,
         method: str = "GET",
         body: bytes | Iterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """Return the answer to a request of its own connection."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+    ) -> Response:
+        """Send a request on a new connection, and return the response."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=REQUEST_TIMEOUT)
         try:
             connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            told = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, told, answer.read())
+            response = connection.getresponse()
+            received = {name.lower(): value for name, value in response.getheaders()}
+            return Response(response.status, received, response.read())
         finally:
             connection.close()
 
     def ready(self) -> int:
-        """Return what `/health/ready` answers."""
-        return self.ask("/health/ready").status
+        """Return the status code of `/health/ready`."""
+        return self.request("/health/ready").status
 
 
-def until(condition: Callable[[], object], within: float = 30.0) -> float:
-    """Wait for a condition, and return the seconds that it took."""
-    begun = time.monotonic()
+def wait_until(condition: Callable[[], object], timeout: float = 30.0) -> None:
+    """Wait until a condition holds. Connection errors count as false."""
+    deadline = time.monotonic() + timeout
     while True:
         try:
             if condition():
-                return time.monotonic() - begun
+                return
         except (OSError, HTTPException):
-            pass  # nobody listens, or it is going
-        assert time.monotonic() - begun < within, "waited in vain"
+            pass  # the server is starting or stopping
+        assert time.monotonic() < deadline, f"the condition did not hold within {timeout:g} s"
         time.sleep(0.05)
 
 
 class Dependency:
-    """A server that a check asks: `postgres` or `valkey`, with its data in a folder."""
+    """A server that a check connects to: `postgres` or `valkey`, with its data in a folder."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        script = Path(__file__).with_name("servers.py")
+        script = Path(__file__).with_name("dependency_server.py")
         self._process = subprocess.Popen(
-            [str(ENVIRONMENT / "python"), str(script), name, str(folder)],
-            env=reader() | {"PYTHONPATH": str(TEMPLATE)},
-            stdin=subprocess.PIPE,
+            [str(BIN / "python"), str(script), name, str(folder)],
+            env=reader_environment() | {"PYTHONPATH": str(TEMPLATE)},
+            stdin=subprocess.PIPE,  # the script ends with its input, so it ends with this process
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.url = self._told()
+        try:
+            self.url = self._read_line()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate()
+        try:
+            self._process.communicate(timeout=DEPENDENCY_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
 
-    def do(self, deed: str) -> None:
-        """`pause` it, or let it `resume`."""
+    def send(self, command: str) -> None:
+        """Send `pause` or `resume`, and wait until it is done."""
         assert self._process.stdin
-        self._process.stdin.write(f"{deed}\n")
+        self._process.stdin.write(f"{command}\n")
         self._process.stdin.flush()
-        assert self._told() == deed
+        assert self._read_line() == command
 
-    def _told(self) -> str:
-        assert self._process.stdout
-        return self._process.stdout.readline().strip()
+    def _read_line(self) -> str:
+        output = self._process.stdout
+        assert output
+        readable, _, _ = select.select([output], [], [], DEPENDENCY_TIMEOUT)
+        assert readable, f"no output within {DEPENDENCY_TIMEOUT:g} s"
+        return output.readline().strip()
 
 
-def served(project: Path, module: str, variables: Mapping[str, str]) -> Server:
-    """Serve a project: an application, as `main:app`, by uvicorn's command; a module by itself."""
-    own = ["-m", module] if ":" not in module else ["-m", "uvicorn", module, "--port", "0"]
-    return Server(project, own, {"PORT": "0", **variables})
+def serve(project: Path, module: str, variables: Mapping[str, str]) -> Server:
+    """Return a server for `package.module:app`, which uvicorn serves, or for a module to run."""
+    command = ["-m", "uvicorn", module, "--port", "0"] if ":" in module else ["-m", module]
+    return Server(project, command, {"PORT": "0", **variables})

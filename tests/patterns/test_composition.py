@@ -1,21 +1,32 @@
-"""The recipes go together, in a plain Starlette application that is no package."""
+"""The patterns work together, in a plain Starlette application without a package."""
 
 from pathlib import Path
 
-from .acceptance import LOOKS
-from .host_app import STARLETTE, served
-from .recipe import flat, perform, read, run
+from .acceptance import ACCEPTANCE
+from .host_app import STARLETTE, serve, wait_until
+from .pages import follow, read_page, run_shell, with_existing_registry, without_package
 
-IN_ORDER = ("timeout", "recovery", "body-limit", "concurrency-limit", "health-engine")
-AROUND, AMONG = "app = Probes(app, registry)", "app.add_middleware(Probes, registry=registry)"
+PAGES_IN_ORDER = ("timeout", "recovery", "body-limit", "concurrency-limit", "health-engine")
 
 
-def test_in_the_order_and_with_the_changes_that_the_index_names(tmp_path: Path) -> None:
-    assert all(f"`{line}`" in read("README") for line in (AROUND, AMONG))
+def test_patterns_in_the_order_of_the_index_keep_all_their_guarantees(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(STARLETTE.lstrip(), "utf-8")
-    for page in IN_ORDER:
-        perform(flat(read(page)).replace(AROUND, AMONG), tmp_path)
-    run("python -m pytest tests", tmp_path)
-    with served(tmp_path, "main:app", {}) as server:
-        for page in IN_ORDER:
-            LOOKS[page](server, None)
+    for page in PAGES_IN_ORDER:
+        follow(without_package(read_page(page)), tmp_path)
+    run_shell("python -m pytest tests", tmp_path)
+    with serve(tmp_path, "main:app", {}) as server:
+        for page in PAGES_IN_ORDER:
+            ACCEPTANCE[page](server, None)
+
+
+def test_two_checks_share_one_registry(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(STARLETTE.lstrip(), "utf-8")
+    follow(without_package(read_page("health-engine")), tmp_path)
+    follow(without_package(with_existing_registry(read_page("custom-check"))), tmp_path)
+    run_shell("python -m pytest tests", tmp_path)
+    uploads = tmp_path / "uploads"
+    uploads.mkdir()
+    with serve(tmp_path, "main:app", {"PAYMENTS_URL": "http://127.0.0.1:1"}) as server:
+        ACCEPTANCE["custom-check"](server, None)
+        uploads.rmdir()
+        wait_until(lambda: server.ready() == 503, timeout=10)
