@@ -73,11 +73,11 @@ def _summary(results: list[Result], missing: int) -> str:
     readyz_silent = count("readyz", "no response", failures)
     readyz_red = count("readyz", "red", harmless)
     return (
-        f"{summary_line(results, missing)}. In {len(failures)} faults, the service could not do "
-        f"its work: the baseline's <code>/healthz</code> stayed green in {healthz_green} of them, "
-        f"and its <code>/readyz</code> stayed green in {readyz_green} and did not respond in "
-        f"{readyz_silent}. In {len(harmless)} faults, the service could still do its work: "
-        f"<code>/readyz</code> was red in {readyz_red} of them. "
+        f"{summary_line(results, missing)}. Faults that stop the service's work: {len(failures)}. "
+        f"During these, the baseline's <code>/healthz</code> stayed green in {healthz_green}. "
+        f"Its <code>/readyz</code> stayed green in {readyz_green} and did not respond in "
+        f"{readyz_silent}. Faults that do not stop it: {len(harmless)}. During these, the "
+        f"baseline's <code>/readyz</code> was red in {readyz_red}. "
         f"The slowest probe response of the generated service took {slowest * 1000:.0f} ms."
     )
 
@@ -119,9 +119,9 @@ def _measured(result: Result) -> str:
     detected, recovered = result["detected_after"], result["recovered_after"]
     parts = []
     if detected is not None:
-        parts.append(f"detected after {detected:.1f} s of {result['detect_within']:.1f} s")
+        parts.append(f"detected after {detected:.1f} s (limit {result['detect_within']:.1f} s)")
     if recovered is not None and detected is not None:
-        parts.append(f"recovered after {recovered:.1f} s of {result['recover_within']:.1f} s")
+        parts.append(f"recovered after {recovered:.1f} s (limit {result['recover_within']:.1f} s)")
     parts.append(f"slowest response {result['slowest_response'] * 1000:.0f} ms")
     for kind in ("tasks", "descriptors", "connections"):
         before, after = (
