@@ -24,6 +24,7 @@ from measured_service.items import items_router
 from measured_service.items.memory import MemoryItems
 from measured_service.settings import read_settings
 from measured_service.telemetry import configure_logging
+from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Scope
 
 from . import baseline
@@ -39,7 +40,7 @@ def applications_by_layer() -> dict[str, ASGIApp]:
     by_layer: dict[str, FastAPI] = {"bare FastAPI": baseline.create_app()}
     for count in range(1, len(complete_app.user_middleware) + 1):
         middleware = complete_app.user_middleware[-count:]
-        by_layer[middleware[0].cls.__name__] = baseline.create_app(middleware)
+        by_layer[layer_name(middleware[0])] = baseline.create_app(middleware)
     baseline.add_comparison_routes(complete_app, memory)
     for app in by_layer.values():
         app.include_router(items_router(MemoryItems()))  # as many routes as the service has
@@ -47,6 +48,12 @@ def applications_by_layer() -> dict[str, ASGIApp]:
     *_, all_middleware = by_layer.values()
     probes = Probes(all_middleware, service.app.registry, observe_traffic=False)
     return {**by_layer, "Probes": probes, "tracing, 1 % sampled": service.app}
+
+
+def layer_name(middleware: Middleware) -> str:
+    """Return the names of a middleware and of the request observers that it calls."""
+    observers = middleware.kwargs.get("observers", ())
+    return ", ".join([middleware.cls.__name__, *(type(each).__name__ for each in observers)])
 
 
 def make_request(method: str, path: str, body: bytes = b"") -> tuple[Scope, Message]:

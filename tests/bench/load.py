@@ -1,8 +1,8 @@
 """The client: keep connections busy, or a rate, with one thread on its own core, and count.
 
-This is not a general HTTP client. A request is prepared bytes, a response is its status code and its
-length, and connections are reused. It takes about 10 µs per request, and the fastest server here
-takes 30 µs, so the client is never the bottleneck. Latencies include the client's own time.
+This is not a general HTTP client. A request is prepared bytes, a response is its status code and
+its length, and connections are reused. It takes about 10 µs per request, and the fastest server
+here takes 30 µs, so the client is never the bottleneck. Latencies include the client's own time.
 
     send([RequestStream(port, get("/items"))], seconds=2)
 """

@@ -19,7 +19,8 @@ BLOCK_TIMEOUT = 90
 """Seconds for one block of shell commands."""
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"# (\S+\.\w+)\n")
-NEW_REGISTRY = re.compile(r"registry = Registry\(\[(\w+)\]\)\napp\.add_middleware\(Probes, .*\)\n")
+ADDED_PROBES = "app.add_middleware(Probes, registry=registry)"
+ADDED_REGISTRY = re.compile(rf"registry = Registry\(\[(\w+)\]\)\n{re.escape(ADDED_PROBES)}\n")
 
 
 def read_page(name: str) -> str:
@@ -76,11 +77,10 @@ def without_package(page: str) -> str:
     return re.sub(r"\bfrom \.", "from ", page).replace(" shop/", " ./")
 
 
-def with_existing_registry(page: str) -> str:
-    """Change a page for an application with a `Registry`, as the index describes."""
-    changed, count = NEW_REGISTRY.subn(r"registry.add(\1)\n", page)
-    assert count == 1, page
-    return changed
+def merge_registries(code: str) -> str:
+    """Change the code of an application to one `Registry` at its end, as the index describes."""
+    checks = ", ".join(ADDED_REGISTRY.findall(code))
+    return f"{ADDED_REGISTRY.sub('', code)}\nregistry = Registry([{checks}])\n{ADDED_PROBES}\n"
 
 
 def required_packages(page: str) -> set[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from .acceptance import ACCEPTANCE
 from .host_app import STARLETTE, serve, wait_until
-from .pages import follow, read_page, run_shell, with_existing_registry, without_package
+from .pages import follow, merge_registries, read_page, run_shell, without_package
 
 PAGES_IN_ORDER = ("timeout", "recovery", "body-limit", "concurrency-limit", "health-engine")
 
@@ -20,9 +20,12 @@ def test_patterns_in_the_order_of_the_index_keep_all_their_guarantees(tmp_path: 
 
 
 def test_two_checks_share_one_registry(tmp_path: Path) -> None:
-    (tmp_path / "main.py").write_text(STARLETTE.lstrip(), "utf-8")
-    follow(without_package(read_page("health-engine")), tmp_path)
-    follow(without_package(with_existing_registry(read_page("custom-check"))), tmp_path)
+    main = tmp_path / "main.py"
+    main.write_text(STARLETTE.lstrip(), "utf-8")
+    for page in ("health-engine", "custom-check"):
+        follow(without_package(read_page(page)), tmp_path)
+    main.write_text(merge_registries(main.read_text("utf-8")), "utf-8")
+    assert "registry = Registry([uploads, payments])" in main.read_text("utf-8")
     run_shell("python -m pytest tests", tmp_path)
     uploads = tmp_path / "uploads"
     uploads.mkdir()
