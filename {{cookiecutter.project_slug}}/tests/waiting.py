@@ -10,6 +10,6 @@ async def eventually(condition: Callable[[], Awaitable[object]], within: float =
     started = time.monotonic()
     while not await condition():
         elapsed = time.monotonic() - started
-        assert elapsed < within, f"waited {elapsed:.1f} s in vain"
+        assert elapsed < within, f"the condition was still false after {elapsed:.1f} s"
         await asyncio.sleep(0.02)
     return time.monotonic() - started

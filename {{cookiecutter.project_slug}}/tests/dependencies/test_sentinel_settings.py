@@ -68,19 +68,19 @@ def test_invalid_master_name_is_reported(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_sentinels_are_checked_only_if_they_are_configured(
     variables: dict[str, str], checks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert [check.name for check in composed(variables, monkeypatch).checks()] == checks
+    assert [check.name for check in compose(variables, monkeypatch).checks()] == checks
 
 
 def test_missing_url_and_sentinels_are_reported_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(SettingsError) as stopped:
-        composed({}, monkeypatch)
-    [sentence] = stopped.value.errors
+    with pytest.raises(SettingsError) as raised:
+        compose({}, monkeypatch)
+    [sentence] = raised.value.errors
     assert sentence.startswith("REDIS_SENTINELS: not set, and neither is REDIS_URL.")
 
 
-def composed(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Dependencies:
+def compose(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Dependencies:
     for name in ("REDIS_URL", "REDIS_SENTINELS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():

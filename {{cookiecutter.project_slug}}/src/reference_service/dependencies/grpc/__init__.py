@@ -1,7 +1,9 @@
 """gRPC services that this service calls: settings, client and health checks.
 
-grpc = Grpc(settings)
-stub = OrdersStub(grpc.channel("orders"))
+    grpc = Grpc(settings)
+    orders = OrdersStub(grpc.channel("orders"))
+
+The settings name each service and its address.
 """
 
 from .client import Grpc

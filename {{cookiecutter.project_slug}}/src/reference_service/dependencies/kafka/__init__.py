@@ -1,7 +1,9 @@
 """Kafka: settings, client and health check.
 
-kafka = Kafka(settings)
-kafka.publish(key, value)
+    kafka = Kafka(settings)
+    kafka.publish(key, value)
+
+Publishing never waits for the brokers.
 """
 
 from .client import Kafka

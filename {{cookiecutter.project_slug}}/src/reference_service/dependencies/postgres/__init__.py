@@ -1,7 +1,9 @@
-"""PostgreSQL: settings, client, health checks, and what the tables of every domain share.
+"""PostgreSQL: settings, client, health checks, and the metadata of every domain's tables.
 
-postgres = Postgres(settings)
-async with postgres.engine.begin() as connection: ...
+    postgres = Postgres(settings)
+    async with postgres.engine.begin() as connection: ...
+
+The engine belongs to SQLAlchemy.
 """
 
 from .client import Postgres

@@ -70,16 +70,16 @@ class Postgres:
         return self._check_connections[-1].fetch_row
 
     def metrics(self) -> Iterable[Metric]:
-        """Return how many connections of the pool are in use."""
+        """Return the number of connections in use, and its maximum."""
         usage = self.pool_usage
         yield Metric(
             "postgres_pool_connections_in_use",
-            "Connections that requests hold.",
+            "Connections of the pool in use.",
             lambda: usage.in_use,
         )
         yield Metric(
             "postgres_pool_connections_max",
-            "Connections that requests can hold at most.",
+            "Maximum connections of the pool.",
             lambda: usage.max_size,
         )
 

@@ -12,7 +12,7 @@ MAX_SATURATED_SECONDS = 5.0
 
 
 class PoolExhausted(CheckFailed):
-    """Every connection is in use and none is returned: requests wait in vain."""
+    """Every connection is in use and none is returned, so requests time out."""
 
 
 class PoolUsage:

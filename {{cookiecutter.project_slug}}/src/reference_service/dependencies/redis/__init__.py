@@ -1,7 +1,9 @@
 """Redis: settings, client and health check.
 
-redis = Redis(settings)
-await redis.client.get("key")
+    redis = Redis(settings)
+    await redis.client.get("key")
+
+The client is redis-py's.
 """
 
 from .client import Redis

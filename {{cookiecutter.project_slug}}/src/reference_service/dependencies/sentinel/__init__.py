@@ -1,6 +1,8 @@
 """Redis Sentinel: settings, client and health check.
 
-dependencies += route_through_sentinel(redis, settings)
+    dependencies += route_through_sentinel(redis, settings)
+
+The clients of `redis` then connect to the current primary.
 """
 
 from .client import Sentinel

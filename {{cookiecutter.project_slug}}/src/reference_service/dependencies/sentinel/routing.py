@@ -1,4 +1,4 @@
-"""Route a Redis client through Sentinel, if the settings name any sentinels."""
+"""Routes the clients of Redis through Sentinel if the settings name sentinels."""
 
 from ...environment import SettingsError
 from ..redis import Redis
@@ -7,9 +7,10 @@ from .settings import SentinelSettings
 
 
 def route_through_sentinel(redis: Redis, settings: SentinelSettings) -> list[Sentinel]:
-    """Return the sentinels that from now on tell `redis` where the primary is; none without any.
+    """Route the clients of `redis` to the primary, and return the sentinels that report it.
 
-    Raises SettingsError if the settings say in neither way where Redis is.
+    The list is empty if the settings name no sentinels. Raises SettingsError if neither
+    REDIS_SENTINELS nor REDIS_URL is set.
     """
     if settings.sentinels:
         sentinel = Sentinel(settings, redis.settings.url.get_secret_value())
@@ -18,6 +19,6 @@ def route_through_sentinel(redis: Redis, settings: SentinelSettings) -> list[Sen
         return [sentinel]
     if "url" not in redis.settings.model_fields_set:
         raise SettingsError(
-            ["REDIS_SENTINELS: not set, and neither is REDIS_URL. One must say where Redis is."]
+            ["REDIS_SENTINELS: not set, and neither is REDIS_URL. Set one of them."]
         )
     return []
