@@ -1,4 +1,4 @@
-"""gRPC in traces: a downstream service is told which trace a check belongs to."""
+"""gRPC in traces: calls have spans and pass the trace context on."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,13 +22,13 @@ from reference_service.dependencies.grpc import (
 
 from ..conftest import StartService
 from .collector import Collector
-from .tracing import below, health_trace, traced
+from .tracing import children, health_trace, start_with_traces
 
 CALL = "/grpc.health.v1.Health/Check"
 
 
 class Downstream:
-    """Says SERVING, and remembers the trace that each call belonged to."""
+    """A server that returns SERVING and stores the `traceparent` of each call."""
 
     def __init__(self) -> None:
         self.traceparents: list[str] = []
@@ -59,21 +59,21 @@ def downstream() -> Iterator[Downstream]:
     server.stop(grace=None).wait()
 
 
-def test_a_health_trace_goes_on_to_the_service_that_is_called(
+def test_health_trace_continues_in_called_service(
     start_service: StartService, collector: Collector, downstream: Downstream
 ) -> None:
-    service = traced(start_service, collector.url, GRPC_TARGETS=downstream.target)
-    assert set(downstream.traceparents) == {""}  # in the background there is no trace
+    service = start_with_traces(start_service, collector.url, GRPC_TARGETS=downstream.target)
+    assert set(downstream.traceparents) == {""}  # background attempts have no trace
     spans = health_trace(service, collector, CALL)
     [check] = [span for span in spans if span.name == "check grpc.downstream"]
     assert check.attributes["rpc.system.name"] == "grpc"
-    [call] = below(spans, "check grpc.downstream")
+    [call] = children(spans, "check grpc.downstream")
     assert f"00-{check.trace_id}-{call.span_id}" in {each[:52] for each in downstream.traceparents}
 
 
 @pytest.fixture
 def finished() -> Iterator[InMemorySpanExporter]:
-    """The spans of calls that are made in this process."""
+    """Collect the spans of calls in this process."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -83,7 +83,7 @@ def finished() -> Iterator[InMemorySpanExporter]:
     client.uninstrument()
 
 
-async def test_a_call_of_a_requests_is_a_span_and_carries_its_trace(
+async def test_call_in_request_has_span_and_passes_trace_on(
     downstream: Downstream, finished: InMemorySpanExporter
 ) -> None:
     services = Grpc(GrpcSettings.model_validate({"targets": downstream.target}))

@@ -1,4 +1,4 @@
-"""A readiness request that asks for a trace: the spans that a collector receives of it."""
+"""Readiness requests with `X-Trace-Health`: the spans that a collector receives."""
 
 import asyncio
 import time
@@ -26,15 +26,15 @@ from reference_service.telemetry.traces import Tracing
 
 from .collector import Collector, Span
 
-WANTED = (b"x-trace-health", b"true")
-CALLER = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TRACE_HEADER = (b"x-trace-health", b"true")
+TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ROOT = "GET /health/ready"
 TIMEOUT = 0.3
 DATABASE = {"db.system.name": "mysql", "db.operation.name": "SELECT"}
 
 
 class NoQuorum(CheckFailed):
-    """A fault that a check names."""
+    """An error type of a check."""
 
 
 async def passes() -> None:
@@ -50,12 +50,12 @@ async def refuses() -> None:
 
 
 @pytest.fixture(autouse=True)
-def spans_come_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_export_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
 
 
-class Probed:
-    """A `ready` that can be asked for a trace."""
+class TracedProbes:
+    """Probes that can be traced, and the collector that receives their spans."""
 
     def __init__(self, collector: Collector, *checks: Check, opt_in: str = "") -> None:
         self.collector = collector
@@ -80,42 +80,42 @@ class Probed:
         await self.registry.stop()
         await self.tracing.close()
 
-    async def ask(self, *headers: tuple[bytes, bytes], path: str = "/health/ready") -> str:
-        """Ask, and return the id of the trace that the answer names, if it names one."""
-        answer: dict[str, Any] = {}
+    async def request(self, *headers: tuple[bytes, bytes], path: str = "/health/ready") -> str:
+        """Send a request and return the trace id of its `traceresponse`; empty if there is none."""
+        response: dict[str, Any] = {}
 
         async def send(message: Any) -> None:
-            answer.update(message)
+            response.update(message)
 
         scope = {"type": "http", "method": "GET", "scheme": "http", "path": path}
         await self.probes({**scope, "headers": list(headers)}, no_body, send)
-        traceresponse: bytes = dict(answer["headers"]).get(b"traceresponse", b"")
+        traceresponse: bytes = dict(response["headers"]).get(b"traceresponse", b"")
         return traceresponse.decode()[3:35]
 
     async def spans(self, trace_id: str) -> dict[str, Span]:
-        """Wait for the whole trace, and return its spans by their names."""
+        """Wait for the complete trace and return its spans by name."""
         async with asyncio.timeout(10):
             while ROOT not in (spans := self.collector.trace(trace_id)):
                 await asyncio.sleep(0.02)
         return spans
 
-    async def traced(self, *headers: tuple[bytes, bytes]) -> dict[str, Span]:
-        """Ask for a trace, and return it."""
-        return await self.spans(await self.ask(WANTED, *headers))
+    async def trace(self, *headers: tuple[bytes, bytes]) -> dict[str, Span]:
+        """Request a trace and return its spans by name."""
+        return await self.spans(await self.request(TRACE_HEADER, *headers))
 
 
 async def no_app(*_: Any) -> None:
-    raise AssertionError("a probe has gone on to the application")
+    raise AssertionError("the probe request reached the application")
 
 
 async def no_body() -> Any:
-    raise AssertionError("a probe has no body")
+    raise AssertionError("the probe read a request body")
 
 
-async def test_the_slow_dependency_is_named(collector: Collector) -> None:
+async def test_span_of_slow_check_has_error(collector: Collector) -> None:
     checks = [Check("cache", passes), Check("database", hangs, attributes=DATABASE)]
-    async with Probed(collector, *checks) as probed:
-        spans = await probed.traced()
+    async with TracedProbes(collector, *checks) as probes:
+        spans = await probes.trace()
     slow, fast, root = spans["check database"], spans["check cache"], spans[ROOT]
     assert (slow.status, fast.status, root.status) == ("ERROR", "OK", "ERROR")
     assert slow.attributes["error.type"] == "TimeoutError"
@@ -125,15 +125,15 @@ async def test_the_slow_dependency_is_named(collector: Collector) -> None:
     assert slow.parent_id == fast.parent_id == root.span_id
 
 
-async def test_a_fault_that_a_check_names_is_named(collector: Collector) -> None:
-    async with Probed(collector, Check("quorum", refuses)) as probed:
-        span = (await probed.traced())["check quorum"]
+async def test_span_has_error_type_of_check(collector: Collector) -> None:
+    async with TracedProbes(collector, Check("quorum", refuses)) as probes:
+        span = (await probes.trace())["check quorum"]
     assert (span.status, span.attributes["error.type"]) == ("ERROR", "NoQuorum")
 
 
-async def test_spans_bear_the_stable_names(collector: Collector) -> None:
-    async with Probed(collector, Check("database", passes, attributes=DATABASE)) as probed:
-        spans = await probed.traced()
+async def test_spans_have_stable_attribute_names(collector: Collector) -> None:
+    async with TracedProbes(collector, Check("database", passes, attributes=DATABASE)) as probes:
+        spans = await probes.trace()
     assert {span.scope for span in spans.values()} == {"health-probe"}
     check, root = spans["check database"].attributes, spans[ROOT].attributes
     assert DATABASE.items() <= check.items()
@@ -142,14 +142,14 @@ async def test_spans_bear_the_stable_names(collector: Collector) -> None:
     assert not {"http.status_code", "db.system", "db.operation"} & {*check, *root}
 
 
-async def test_the_older_names_stand_beside_them_on_demand(collector: Collector) -> None:
+async def test_opt_in_adds_legacy_attribute_names(collector: Collector) -> None:
     checks = [
         Check("database", passes, attributes=DATABASE),
         Check("downstream", passes, attributes={"rpc.system.name": "jsonrpc"}),
     ]
     opt_in = "http/dup, database/dup,rpc/dup"
-    async with Probed(collector, *checks, opt_in=opt_in) as probed:
-        spans = await probed.traced()
+    async with TracedProbes(collector, *checks, opt_in=opt_in) as probes:
+        spans = await probes.trace()
     check, root = spans["check database"].attributes, spans[ROOT].attributes
     assert (check["db.system"], check["db.system.name"]) == ("mysql", "mysql")
     assert check["db.operation"] == check["db.operation.name"] == "SELECT"
@@ -157,84 +157,84 @@ async def test_the_older_names_stand_beside_them_on_demand(collector: Collector)
     assert spans["check downstream"].attributes["rpc.system"] == "jsonrpc"
 
 
-async def test_the_trace_is_the_callers_and_marked_as_light(collector: Collector) -> None:
-    parent, state = (b"traceparent", CALLER), (b"tracestate", b"vendor=1")
-    async with Probed(collector, Check("cache", passes)) as probed:
-        spans = await probed.traced(parent, state)
-    assert spans[ROOT].trace_id == CALLER[3:35].decode()
-    assert spans[ROOT].parent_id == CALLER[36:52].decode()
+async def test_trace_continues_that_of_caller_and_is_marked_light(collector: Collector) -> None:
+    parent, state = (b"traceparent", TRACEPARENT), (b"tracestate", b"vendor=1")
+    async with TracedProbes(collector, Check("cache", passes)) as probes:
+        spans = await probes.trace(parent, state)
+    assert spans[ROOT].trace_id == TRACEPARENT[3:35].decode()
+    assert spans[ROOT].parent_id == TRACEPARENT[36:52].decode()
     for span in spans.values():
         assert span.trace_state.split(",") == ["health=light", "vendor=1"]
 
 
-async def test_a_caller_that_samples_nothing_has_no_veto(collector: Collector) -> None:
-    async with Probed(collector, Check("cache", passes)) as probed:
-        spans = await probed.traced((b"traceparent", CALLER[:-2] + b"00"))
+async def test_unsampled_caller_still_gets_trace(collector: Collector) -> None:
+    async with TracedProbes(collector, Check("cache", passes)) as probes:
+        spans = await probes.trace((b"traceparent", TRACEPARENT[:-2] + b"00"))
     assert set(spans) == {ROOT, "check cache"}
 
 
-async def test_only_readiness_is_traced_and_only_on_demand(collector: Collector) -> None:
-    async with Probed(collector, Check("cache", passes)) as probed:
-        assert not await probed.ask()
-        assert not await probed.ask((b"x-trace-health", b"false"))
-        assert not await probed.ask(WANTED, path="/health/live")
-        assert not await probed.ask(WANTED, path="/health/startup")
+async def test_only_readiness_with_header_is_traced(collector: Collector) -> None:
+    async with TracedProbes(collector, Check("cache", passes)) as probes:
+        assert not await probes.request()
+        assert not await probes.request((b"x-trace-health", b"false"))
+        assert not await probes.request(TRACE_HEADER, path="/health/live")
+        assert not await probes.request(TRACE_HEADER, path="/health/startup")
 
 
-async def test_the_probe_is_answered_at_once_and_the_fresh_run_counts(
+async def test_response_comes_from_memory_and_new_attempt_counts(
     collector: Collector,
 ) -> None:
     hanging = asyncio.Event()
 
-    async def works_until_it_hangs() -> None:
+    async def passes_until_hanging() -> None:
         if hanging.is_set():
             await asyncio.sleep(60)
 
-    check = Check("database", works_until_it_hangs, failure_threshold=1)
-    async with Probed(collector, check) as probed:
+    check = Check("database", passes_until_hanging, failure_threshold=1)
+    async with TracedProbes(collector, check) as probes:
         hanging.set()
         started = time.monotonic()
-        trace_id = await probed.ask(WANTED)
+        trace_id = await probes.request(TRACE_HEADER)
         assert time.monotonic() - started < TIMEOUT
-        assert probed.registry.ready() is Answer.PASS
-        root = (await probed.spans(trace_id))[ROOT]
-        assert probed.registry.ready() is Answer.TIMEOUT
-    assert root.attributes["http.response.status_code"] == 200  # what was answered
-    assert root.attributes["health.status"] == "fail"  # what was found
+        assert probes.registry.ready() is Answer.PASS
+        root = (await probes.spans(trace_id))[ROOT]
+        assert probes.registry.ready() is Answer.TIMEOUT
+    assert root.attributes["http.response.status_code"] == 200  # the response
+    assert root.attributes["health.status"] == "fail"  # the result of the new attempt
 
 
-async def test_a_check_that_is_not_made_any_more_is_named(
+async def test_stopped_check_is_reported_as_not_attempted(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health_traces, "PATIENCE", 0.2)
-    async with Probed(collector, Check("cache", passes)) as probed:
-        await probed.registry.stop()
-        root = (await probed.traced())[ROOT]
+    async with TracedProbes(collector, Check("cache", passes)) as probes:
+        await probes.registry.stop()
+        root = (await probes.trace())[ROOT]
     assert root.status == "ERROR"
     assert root.attributes["health.failures"] == ["cache: NotAttempted"]
 
 
-async def test_a_flood_makes_one_run_a_second(collector: Collector) -> None:
+async def test_flood_starts_one_run_per_second(collector: Collector) -> None:
     attempts = 0
 
-    async def counts() -> None:
+    async def count() -> None:
         nonlocal attempts
         attempts += 1
 
-    async with Probed(collector, Check("cache", counts)) as probed:
+    async with TracedProbes(collector, Check("cache", count)) as probes:
         before, started = attempts, time.monotonic()
-        named = set()
+        trace_ids = set()
         for _ in range(1000):
-            named.add(await probed.ask(WANTED))
+            trace_ids.add(await probes.request(TRACE_HEADER))
             await asyncio.sleep(0.002)
         seconds = time.monotonic() - started
-        for trace_id in named:
-            await probed.spans(trace_id)
-    assert 1 <= len(named) <= seconds + 1
-    assert attempts - before == len(named)
-    assert len([span for span in collector.spans if span.name == ROOT]) == len(named)
+        for trace_id in trace_ids:
+            await probes.spans(trace_id)
+    assert 1 <= len(trace_ids) <= seconds + 1
+    assert attempts - before == len(trace_ids)
+    assert len([span for span in collector.spans if span.name == ROOT]) == len(trace_ids)
 
 
-async def test_who_asks_while_a_run_is_under_way_is_told_of_it(collector: Collector) -> None:
-    async with Probed(collector, Check("database", hangs)) as probed:
-        assert len({await probed.ask(WANTED) for _ in range(20)}) == 1
+async def test_requests_during_run_get_its_trace_id(collector: Collector) -> None:
+    async with TracedProbes(collector, Check("database", hangs)) as probes:
+        assert len({await probes.request(TRACE_HEADER) for _ in range(20)}) == 1

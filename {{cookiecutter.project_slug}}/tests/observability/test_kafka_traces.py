@@ -1,4 +1,4 @@
-"""Kafka in traces: an announcement belongs to the request that made it, and says so."""
+"""Kafka in traces: an item event has the trace context of its request."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from dev.kafka import Kafka
 from ..conftest import StartService
 from ..processes import wait_until
 from .collector import Collector
-from .tracing import CALLER, TRACE, below, trace_while_frozen, traced
+from .tracing import TRACE_ID, TRACEPARENT, children, start_with_traces, trace_while_frozen
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +20,16 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
         yield server
 
 
-def test_an_announcement_carries_the_trace_of_its_request(
+def test_item_event_has_trace_context_of_request(
     start_service: StartService, collector: Collector, kafka: Kafka
 ) -> None:
-    service = traced(start_service, collector.url, KAFKA_BOOTSTRAP_SERVERS=kafka.url)
-    service.api.post("/items", json={"name": "Lamp"}, headers={"traceparent": CALLER})
-    wait_until(lambda: {"POST /items", "items send"} <= collector.trace(TRACE).keys())
-    spans = list(collector.trace(TRACE).values())
-    [sent] = [span for span in below(spans, "POST /items") if span.name == "items send"]
+    service = start_with_traces(start_service, collector.url, KAFKA_BOOTSTRAP_SERVERS=kafka.url)
+    service.api.post("/items", json={"name": "Lamp"}, headers={"traceparent": TRACEPARENT})
+    wait_until(lambda: {"POST /items", "items send"} <= collector.trace(TRACE_ID).keys())
+    spans = list(collector.trace(TRACE_ID).values())
+    [sent] = [span for span in children(spans, "POST /items") if span.name == "items send"]
     headers = asyncio.run(headers_of_first(kafka))
-    assert headers["traceparent"] == f"00-{TRACE}-{sent.span_id}-01"
+    assert headers["traceparent"] == f"00-{TRACE_ID}-{sent.span_id}-01"
 
 
 async def headers_of_first(kafka: Kafka) -> dict[str, str]:
@@ -44,10 +44,10 @@ async def headers_of_first(kafka: Kafka) -> dict[str, str]:
     return {name: value.decode() for name, value in record.headers}
 
 
-def test_a_health_trace_names_the_check(
+def test_health_trace_has_span_of_check(
     start_service: StartService, collector: Collector, kafka: Kafka
 ) -> None:
-    service = traced(start_service, collector.url, KAFKA_BOOTSTRAP_SERVERS=kafka.url)
+    service = start_with_traces(start_service, collector.url, KAFKA_BOOTSTRAP_SERVERS=kafka.url)
     spans = trace_while_frozen(kafka, service, collector)
     assert spans["check kafka"].status == "ERROR"
     assert spans["check kafka"].attributes["messaging.system"] == "kafka"

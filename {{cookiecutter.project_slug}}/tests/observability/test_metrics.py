@@ -1,4 +1,4 @@
-"""What Prometheus reads from a running service, after it was used and misused."""
+"""Metrics of a running service, after successful and failing requests."""
 
 import contextlib
 import re
@@ -24,7 +24,7 @@ from ..processes import Service, wait_until
 
 OPENMETRICS = {"accept": "application/openmetrics-text; version=1.0.0"}
 PROMETHEUS_2 = {
-    # What Prometheus 2.42 says.
+    # The header of Prometheus 2.42.
     "accept": "application/openmetrics-text;version=1.0.0,application/openmetrics-text;"
     "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 }
@@ -32,7 +32,7 @@ REQUESTS = "http_request_duration_seconds_count"
 
 
 def read(service: Service, name: str, **labels: str) -> float | None:
-    """Return the sum of the series with this name and these labels, None if there are none."""
+    """Return the sum of the series with this name and these labels; None if there is no series."""
     text = service.management.get("/metrics").text
     values = [
         sample.value
@@ -43,7 +43,7 @@ def read(service: Service, name: str, **labels: str) -> float | None:
     return sum(values) if values else None
 
 
-def test_every_metric_of_ours_says_whose_it_is(service: Service) -> None:
+def test_metrics_of_service_have_service_id(service: Service) -> None:
     text = service.management.get("/metrics").text
     ours = [
         (sample.name, sample.labels)
@@ -56,7 +56,7 @@ def test_every_metric_of_ours_says_whose_it_is(service: Service) -> None:
     assert service_ids == {"reference-service"}
 
 
-def test_requests_are_counted_by_the_template_of_their_route(service: Service) -> None:
+def test_requests_are_counted_per_route_template(service: Service) -> None:
     created = service.api.post("/items", json={"name": "Lamp"}).json()
     for _ in range(3):
         service.api.get(f"/items/{created['id']}")
@@ -66,14 +66,14 @@ def test_requests_are_counted_by_the_template_of_their_route(service: Service) -
     assert read(service, "http_request_duration_seconds_bucket", **route, le="10.0") == 3
 
 
-def test_probes_are_not_among_the_requests(service: Service) -> None:
+def test_probes_are_not_counted_as_requests(service: Service) -> None:
     before = read(service, REQUESTS)
     for name in ("startup", "ready", "live"):
         service.probe(name)
     assert read(service, REQUESTS) == before
 
 
-def test_labels_have_few_values_whatever_clients_send(service: Service) -> None:
+def test_unknown_routes_and_methods_share_one_label_value(service: Service) -> None:
     before = series(service)
     for number in range(20):
         service.api.get(f"/no/such/route/{number}")
@@ -93,7 +93,7 @@ def series(service: Service) -> list[dict[str, str]]:
     return [s.labels for family in families for s in family.samples if s.name == REQUESTS]
 
 
-def test_a_first_failure_is_seen_since_its_series_was_there_at_zero(service: Service) -> None:
+def test_series_of_failures_start_at_zero(service: Service) -> None:
     for status in ("500", "503", "504"):
         at_start = read(service, REQUESTS, method="GET", route="/items", status_code=status)
         assert at_start == 0
@@ -103,19 +103,19 @@ def test_a_first_failure_is_seen_since_its_series_was_there_at_zero(service: Ser
     assert read(service, REQUESTS, **where) == 1
 
 
-def break_off(service: Service) -> None:
+def abort_response(service: Service) -> None:
     with contextlib.suppress(httpx.RemoteProtocolError):
         service.api.get("/faults/break-off")
 
 
-def be_slow(service: Service) -> None:
+def send_slowly(service: Service) -> None:
     with socket.create_connection(("127.0.0.1", service.port)) as client:
         client.sendall(b"GET /items HTTP/1.1\r\n")
-        assert client.recv(1) == b""  # cut off
+        assert client.recv(1) == b""  # the service closed the connection
 
 
-def refuse_one(service: Service) -> None:
-    """Have one request refused, while another one holds the only place."""
+def exceed_concurrency_limit(service: Service) -> None:
+    """Send a request while another one uses the only slot."""
     with socket.create_connection(("127.0.0.1", service.port)) as client:
         client.sendall(b"GET /faults/sleep/60 HTTP/1.1\r\nHost: here\r\n\r\n")
         wait_until(lambda: read(service, "http_requests_in_flight") == 1)
@@ -123,30 +123,30 @@ def refuse_one(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "settings", "misuse"),
+    ("counter", "settings", "cause"),
     [
         ("http_unhandled_exceptions", {}, lambda s: s.api.get("/faults/raise/SystemExit")),
-        ("http_responses_aborted", {}, break_off),
+        ("http_responses_aborted", {}, abort_response),
         (
             "http_request_timeouts",
             {"SERVICE_REQUEST_TIMEOUT": 0.2},
             lambda s: s.api.get("/faults/sleep/9"),
         ),
-        ("http_requests_rejected", {"SERVICE_CONCURRENCY_LIMIT": 1}, refuse_one),
-        ("slow_client_disconnects", {"SERVICE_HEADER_TIMEOUT": 0.3}, be_slow),
+        ("http_requests_rejected", {"SERVICE_CONCURRENCY_LIMIT": 1}, exceed_concurrency_limit),
+        ("slow_client_disconnects", {"SERVICE_HEADER_TIMEOUT": 0.3}, send_slowly),
         ("event_loop_stalls", {}, lambda s: s.api.get("/faults/block/1.3")),
     ],
 )
 def test_request_failures_increment_counters(
     start_service: StartService,
-    event: str,
+    counter: str,
     settings: dict[str, float],
-    misuse: Callable[[Service], object],
+    cause: Callable[[Service], object],
 ) -> None:
     service = start_service(**settings)
-    name = f"{event}_total"
+    name = f"{counter}_total"
     assert read(service, name) == 0
-    misuse(service)
+    cause(service)
     wait_until(lambda: read(service, name) == 1)
 
 
@@ -181,7 +181,7 @@ async def test_metric_registered_with_prometheus_client_is_served() -> None:
     assert 'health_load_score{service_id="orders"}' in text
 
 
-def test_a_blocked_loop_shows_in_the_lag(service: Service) -> None:
+def test_blocked_event_loop_increases_lag(service: Service) -> None:
     late = {"le": "0.5"}
     service.api.get("/faults/block/0.8")
     wait_until(
@@ -192,7 +192,7 @@ def test_a_blocked_loop_shows_in_the_lag(service: Service) -> None:
     )
 
 
-def test_the_probes_and_their_checks_are_told(service: Service) -> None:
+def test_probes_and_checks_have_metrics(service: Service) -> None:
     checks = service.management.get("/health").json()["checks"]
     for check in checks:
         assert read(service, "health_check_status", check=check) == 1
@@ -205,22 +205,22 @@ def test_the_probes_and_their_checks_are_told(service: Service) -> None:
     assert read(service, "health_draining") == 0
 
 
-def test_openmetrics_is_given_to_whoever_asks_for_it(service: Service) -> None:
+def test_accept_header_selects_openmetrics(service: Service) -> None:
     for accept in (OPENMETRICS, PROMETHEUS_2):
-        answer = service.management.get("/metrics", headers=accept)
-        assert answer.headers["content-type"].startswith("application/openmetrics-text")
-        assert answer.text.endswith("# EOF\n")
-        families = list(openmetrics_families(answer.text))  # type: ignore[no-untyped-call]
+        response = service.management.get("/metrics", headers=accept)
+        assert response.headers["content-type"].startswith("application/openmetrics-text")
+        assert response.text.endswith("# EOF\n")
+        families = list(openmetrics_families(response.text))  # type: ignore[no-untyped-call]
         assert len(families) > 20
     plain = service.management.get("/metrics")
     assert plain.headers["content-type"].startswith("text/plain; version=")
 
 
-def test_the_service_port_shows_no_metrics(service: Service) -> None:
+def test_service_port_has_no_metrics(service: Service) -> None:
     assert service.api.get("/metrics").status_code == 404
 
 
-def test_the_document_lists_every_metric_of_ours(service: Service) -> None:
+def test_documentation_lists_every_metric_of_service(service: Service) -> None:
     text = service.management.get("/metrics").text
     names = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     ours = {name for name in names if not name.startswith(("process_", "python_", "team_"))}

@@ -1,4 +1,4 @@
-"""PostgreSQL in traces: what requests and checks ask it, and that it is named when it is slow."""
+"""PostgreSQL in traces: spans of requests and checks, and of a frozen database."""
 
 from collections.abc import Iterator
 
@@ -10,12 +10,19 @@ from ..conftest import StartService
 from ..processes import Service, wait_until
 from ..service.test_postgres_faults import migrate
 from .collector import Collector
-from .tracing import CALLER, TRACE, below, health_trace, trace_while_frozen, traced
+from .tracing import (
+    TRACE_ID,
+    TRACEPARENT,
+    children,
+    health_trace,
+    start_with_traces,
+    trace_while_frozen,
+)
 
 
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A database that the tests here break; each mends what it broke. It logs all that it does."""
+    """Run a database that logs all statements. A test that freezes it must resume it."""
     folder = tmp_path_factory.mktemp("postgres")
     with Postgres(folder, settings={"log_statement": "all"}) as server:
         migrate(server)
@@ -24,20 +31,20 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 @pytest.fixture
 def service(start_service: StartService, collector: Collector, postgres: Postgres) -> Service:
-    """The service on that database."""
-    return traced(start_service, collector.url, DATABASE_URL=postgres.url)
+    """Start a service on that database that sends traces."""
+    return start_with_traces(start_service, collector.url, DATABASE_URL=postgres.url)
 
 
-def test_a_requests_statements_are_spans_below_it(service: Service, collector: Collector) -> None:
-    service.api.post("/items", json={"name": "Lamp"}, headers={"traceparent": CALLER})
-    wait_until(lambda: "POST /items" in collector.trace(TRACE))
-    spans = list(collector.trace(TRACE).values())
-    [insert] = [span for span in below(spans, "POST /items") if span.name == "INSERT"]
+def test_statements_of_request_are_child_spans(service: Service, collector: Collector) -> None:
+    service.api.post("/items", json={"name": "Lamp"}, headers={"traceparent": TRACEPARENT})
+    wait_until(lambda: "POST /items" in collector.trace(TRACE_ID))
+    spans = list(collector.trace(TRACE_ID).values())
+    [insert] = [span for span in children(spans, "POST /items") if span.name == "INSERT"]
     assert insert.attributes["db.system"] == "postgresql"
     assert "Lamp" not in str(insert.attributes)
 
 
-def test_the_server_is_told_which_trace_a_check_belongs_to(
+def test_sql_of_check_has_trace_context_in_comment(
     service: Service, collector: Collector, postgres: Postgres
 ) -> None:
     spans = health_trace(service, collector, "SELECT")
@@ -46,10 +53,10 @@ def test_the_server_is_told_which_trace_a_check_belongs_to(
     assert check.attributes["db.operation.name"] == "SELECT"
     comment = f"/*traceparent='00-{check.trace_id}-{check.span_id}-0"
     assert comment in postgres.log.read_text(errors="replace")
-    assert {span.name for span in below(spans, "check ")} >= {"SELECT"}
+    assert {span.name for span in children(spans, "check ")} >= {"SELECT"}
 
 
-def test_a_frozen_database_is_the_root_cause(
+def test_frozen_database_fails_only_its_own_span(
     service: Service, collector: Collector, postgres: Postgres
 ) -> None:
     spans = trace_while_frozen(postgres, service, collector)

@@ -1,4 +1,4 @@
-"""What a collector receives from a running service, and what it costs when there is none."""
+"""Traces of a running service: received spans, failing collectors, and settings."""
 
 import signal
 import socket
@@ -21,16 +21,16 @@ from ..conftest import StartService
 from ..processes import Service, wait_until
 from ..service.test_lifecycle import run_service
 from .collector import Collector, Span
-from .tracing import CALLER, TRACE, traced
+from .tracing import TRACE_ID, TRACEPARENT, start_with_traces
 
-SLACK = 1.5
-"""Seconds for a busy machine."""
+TOLERANCE = 1.5
+"""Seconds that a busy machine may add."""
 
 
 @pytest.fixture
 def service(start_service: StartService, collector: Collector) -> Service:
-    """The service, ready, whose spans come soon."""
-    return traced(start_service, collector.url)
+    """Start a service that sends traces."""
+    return start_with_traces(start_service, collector.url)
 
 
 def server_span(collector: Collector, name: str) -> Span:
@@ -38,31 +38,31 @@ def server_span(collector: Collector, name: str) -> Span:
     return next(span for span in collector.spans if span.name == name)
 
 
-def test_a_request_is_a_span_of_the_callers_trace(service: Service, collector: Collector) -> None:
-    service.api.get("/items", headers={"traceparent": CALLER})
+def test_request_span_continues_trace_of_caller(service: Service, collector: Collector) -> None:
+    service.api.get("/items", headers={"traceparent": TRACEPARENT})
     span = server_span(collector, "GET /items")
-    assert (span.trace_id, span.parent_id) == (TRACE, CALLER[36:52])
+    assert (span.trace_id, span.parent_id) == (TRACE_ID, TRACEPARENT[36:52])
     assert span.service == "reference-service"
     assert span.attributes["http.route"] == "/items"
     assert span.attributes["http.response.status_code"] == 200
 
 
-def test_probes_and_their_checks_make_no_spans(service: Service, collector: Collector) -> None:
+def test_probes_and_checks_create_no_spans(service: Service, collector: Collector) -> None:
     for _ in range(5):
         service.probe("ready")
     service.management.get("/health")
     service.api.get("/items/no-uuid")
-    server_span(collector, "GET /items/{item_id}")  # so the others would have come too
+    server_span(collector, "GET /items/{item_id}")  # other spans would have arrived before it
     assert {span.name for span in collector.spans} == {"GET /items/{item_id}"}
 
 
-def test_every_line_of_a_request_names_its_trace(service: Service, collector: Collector) -> None:
-    answer = service.api.get("/faults/raise/ValueError", headers={"traceparent": CALLER})
+def test_log_lines_of_request_have_trace_ids(service: Service, collector: Collector) -> None:
+    response = service.api.get("/faults/raise/ValueError", headers={"traceparent": TRACEPARENT})
     span = server_span(collector, "GET /faults/raise/{family}")
     assert span.status == "ERROR"
     ids = {
-        "request_id": answer.headers["x-request-id"],
-        "trace_id": TRACE,
+        "request_id": response.headers["x-request-id"],
+        "trace_id": TRACE_ID,
         "span_id": span.span_id,
     }
     lines = [*service.records("request failed"), *service.records("request")]
@@ -71,72 +71,72 @@ def test_every_line_of_a_request_names_its_trace(service: Service, collector: Co
         assert ids.items() <= line.items()
 
 
-def test_a_sampled_request_is_an_exemplar(service: Service) -> None:
-    service.api.get("/items", headers={"traceparent": CALLER})
+def test_sampled_request_has_exemplar(service: Service) -> None:
+    service.api.get("/items", headers={"traceparent": TRACEPARENT})
     accept = {"accept": "application/openmetrics-text; version=1.0.0"}
     text = service.management.get("/metrics", headers=accept).text
-    exemplars = [line for line in text.splitlines() if f'# {{trace_id="{TRACE}"}}' in line]
+    exemplars = [line for line in text.splitlines() if f'# {{trace_id="{TRACE_ID}"}}' in line]
     assert len(exemplars) == 1
     assert exemplars[0].startswith("http_request_duration_seconds_bucket{")
 
 
-def test_a_request_that_is_not_sampled_is_none(service: Service, collector: Collector) -> None:
-    service.api.get("/items", headers={"traceparent": f"{CALLER[:-2]}00"})
+def test_unsampled_request_creates_no_span(service: Service, collector: Collector) -> None:
+    service.api.get("/items", headers={"traceparent": f"{TRACEPARENT[:-2]}00"})
     service.api.get("/items/no-uuid")
     server_span(collector, "GET /items/{item_id}")
     assert [span.name for span in collector.spans] == ["GET /items/{item_id}"]
 
 
-def test_without_a_collector_there_is_neither_trace_nor_word(start_service: StartService) -> None:
+def test_no_collector_no_traces_and_no_log_lines(start_service: StartService) -> None:
     service = start_service()
     service.until_ready()
-    service.api.get("/items", headers={"traceparent": CALLER, "x-trace-health": "true"})
-    answer = service.api.get("/health/ready", headers={"x-trace-health": "true"})
-    assert "traceresponse" not in answer.headers
+    service.api.get("/items", headers={"traceparent": TRACEPARENT, "x-trace-health": "true"})
+    response = service.api.get("/health/ready", headers={"x-trace-health": "true"})
+    assert "traceresponse" not in response.headers
     [line] = service.records("request")
     assert "trace_id" not in line
     assert "opentelemetry" not in service.log.read_text().lower()
 
 
 @contextmanager
-def nobody() -> Iterator[str]:
-    """Give the URL of a collector that is down."""
+def collector_down() -> Iterator[str]:
+    """Yield the URL of a collector that refuses connections."""
     yield f"http://127.0.0.1:{free_port()}"
 
 
 @contextmanager
-def hanging() -> Iterator[str]:
-    """Give the URL of one that accepts connections and never answers."""
+def collector_hanging() -> Iterator[str]:
+    """Yield the URL of a collector that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         yield f"http://127.0.0.1:{silent.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("collector_that_fails", [nobody, hanging])
-def test_a_collector_that_fails_costs_requests_nothing_and_the_end_two_seconds(
+@pytest.mark.parametrize("failing_collector", [collector_down, collector_hanging])
+def test_failing_collector_delays_only_shutdown(
     start_service: StartService,
-    collector_that_fails: Callable[[], AbstractContextManager[str]],
+    failing_collector: Callable[[], AbstractContextManager[str]],
 ) -> None:
-    with collector_that_fails() as url:
-        service = traced(start_service, url)
+    with failing_collector() as url:
+        service = start_with_traces(start_service, url)
         for _ in range(50):
             assert service.api.get("/items").status_code == 200
         slowest = max(service.api.get("/items").elapsed.total_seconds() for _ in range(50))
-        assert slowest < 1, "a request has waited for the collector"
+        assert slowest < 1, "a request waited for the collector"
         assert service.probe("ready") == 200
-        wait_until(lambda: complaints(service))
+        wait_until(lambda: export_errors(service))
         started = time.monotonic()
         service.signal(signal.SIGTERM)
         assert service.ends_with() == 0
-        assert time.monotonic() - started < CLOSE_TIMEOUT + SLACK
-        assert len(complaints(service)) == 1
+        assert time.monotonic() - started < CLOSE_TIMEOUT + TOLERANCE
+        assert len(export_errors(service)) == 1
 
 
-def complaints(service: Service) -> list[str]:
+def export_errors(service: Service) -> list[str]:
     lines = service.log.read_text().splitlines()
     return [line for line in lines if '"logger": "opentelemetry' in line]
 
 
-def test_what_waits_is_sent_before_the_end(
+def test_pending_spans_are_sent_at_shutdown(
     start_service: StartService, collector: Collector
 ) -> None:
     service = start_service(
@@ -157,13 +157,13 @@ def test_what_waits_is_sent_before_the_end(
         ("OTEL_TRACES_EXPORTER", "zipkin", "Input should be 'otlp' or 'none'"),
     ],
 )
-def test_a_setting_that_cannot_work_stops_the_start(
+def test_invalid_setting_is_rejected(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(SettingsError) as stopped:
+    with pytest.raises(SettingsError) as raised:
         read_section(TraceSettings)
-    [fault] = stopped.value.errors
+    [fault] = raised.value.errors
     assert fault.startswith(f"{variable}: {sentence} (it is '{value}').")
 
 
@@ -178,7 +178,7 @@ def test_a_setting_that_cannot_work_stops_the_start(
         ({"ENDPOINT": "http://collector:4318", "DISABLED": "true"}, ""),
     ],
 )
-def test_the_standard_variables_say_where_traces_go(
+def test_standard_variables_set_traces_url(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: str
 ) -> None:
     names = {
@@ -194,12 +194,12 @@ def test_the_standard_variables_say_where_traces_go(
     assert read_section(TraceSettings).url == url
 
 
-def test_standard_variables_that_are_read_elsewhere_are_not_called_misspelt(
+def test_other_standard_variables_are_not_reported_as_misspelled(
     environment: dict[str, str],
 ) -> None:
-    elsewhere = {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://collector:4318/v1/metrics"}
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])  # so that it ends
-        done = run_service(**environment, **elsewhere, SERVICE_PORT=port, SERVICE_HOTS="here")
+    other = {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://collector:4318/v1/metrics"}
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        port = str(occupied.getsockname()[1])  # so that the service exits
+        done = run_service(**environment, **other, SERVICE_PORT=port, SERVICE_HOTS="here")
     assert "SERVICE_HOTS is not a setting" in done.stdout
     assert "OTEL_" not in done.stdout

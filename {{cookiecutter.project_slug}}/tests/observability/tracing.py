@@ -1,4 +1,4 @@
-"""The service as a collector sees it."""
+"""Helpers for tests of traces: a service that sends traces, and the spans of a health trace."""
 
 from dev.server import Server
 
@@ -6,13 +6,13 @@ from ..conftest import StartService
 from ..processes import Service, wait_until
 from .collector import Collector, Span
 
-CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-"""A traceparent: its trace is sampled."""
-TRACE = CALLER[3:35]
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+"""The traceparent of a sampled trace."""
+TRACE_ID = TRACEPARENT[3:35]
 
 
-def traced(start_service: StartService, url: str, **settings: object) -> Service:
-    """Start the service, ready, whose spans come soon."""
+def start_with_traces(start_service: StartService, url: str, **settings: object) -> Service:
+    """Start a service that exports its spans within 0.1 s, and wait until it is ready."""
     service = start_service(
         OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_BSP_SCHEDULE_DELAY=100, **settings
     )
@@ -21,21 +21,21 @@ def traced(start_service: StartService, url: str, **settings: object) -> Service
 
 
 def health_trace(service: Service, collector: Collector, *names: str) -> list[Span]:
-    """Ask a probe for a trace, and return its spans when those with these names have come."""
-    answer = service.api.get("/health/ready", headers={"x-trace-health": "true"})
-    trace_id = answer.headers["traceresponse"][3:35]
+    """Request a health trace and return its spans once those with these names have arrived."""
+    response = service.api.get("/health/ready", headers={"x-trace-health": "true"})
+    trace_id = response.headers["traceresponse"][3:35]
     spans: list[Span] = []
 
-    def whole() -> bool:
+    def is_complete() -> bool:
         spans[:] = [span for span in collector.spans if span.trace_id == trace_id]
         return {"GET /health/ready", *names} <= {span.name for span in spans}
 
-    wait_until(whole)
+    wait_until(is_complete)
     return spans
 
 
 def trace_while_frozen(server: Server, service: Service, collector: Collector) -> dict[str, Span]:
-    """Freeze a server, return the spans of a health trace by their names, and let all heal."""
+    """Freeze a server; return the spans of a health trace by name; resume and wait for recovery."""
     server.pause()
     try:
         service.until_ready(504)
@@ -46,7 +46,7 @@ def trace_while_frozen(server: Server, service: Service, collector: Collector) -
     return {span.name: span for span in spans}
 
 
-def below(spans: list[Span], name: str) -> list[Span]:
-    """Return what the drivers did in the spans whose name begins so."""
-    parents = {span.span_id for span in spans if span.name.startswith(name)}
+def children(spans: list[Span], prefix: str) -> list[Span]:
+    """Return the child spans of the spans whose name starts with the prefix."""
+    parents = {span.span_id for span in spans if span.name.startswith(prefix)}
     return [span for span in spans if span.parent_id in parents]
