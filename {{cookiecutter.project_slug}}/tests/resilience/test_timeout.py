@@ -75,7 +75,7 @@ async def test_client_does_not_wait_for_a_handler_that_swallows_cancellation() -
 
 async def test_stream_that_has_started_continues() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await say(send, b"first ", more=True)
+        await respond(send, b"first ", more=True)
         await asyncio.sleep(3 * SHORT)
         await send({"type": "http.response.body", "body": b"last"})
 
