@@ -4,6 +4,8 @@ A team that replaces the example changes this file and the folder `tests/items`.
 """
 
 PATH = "/items"
+ROUTE = "/items/{item_id}"
+"""The route of one item, as metrics and traces name it."""
 NEW = {"name": "Lamp"}
 """A body that POST accepts."""
 CHANGE = {"name": "Torch"}

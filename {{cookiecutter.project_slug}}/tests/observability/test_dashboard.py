@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ..domain import PATH
 from ..processes import Service, wait_until
 from .alerting import RULES, SERVICE
 from .servers import query
@@ -54,7 +55,7 @@ def watched(
 def send_requests(service: Service, ended: threading.Event) -> None:
     while not ended.wait(0.1):
         with contextlib.suppress(httpx.TransportError):
-            service.api.get("/items")
+            service.api.get(PATH)
             service.api.get("/faults/raise/ValueError")
 
 

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]
 from dev.kafka import Kafka
 
 from ..conftest import StartService
+from ..domain import NEW, PATH
 from ..processes import wait_until
 from .collector import Collector
 from .tracing import TRACE_ID, TRACEPARENT, children, start_with_traces, trace_while_frozen
@@ -24,10 +25,10 @@ def test_item_event_has_trace_context_of_request(
     start_service: StartService, collector: Collector, kafka: Kafka
 ) -> None:
     service = start_with_traces(start_service, collector.url, KAFKA_BOOTSTRAP_SERVERS=kafka.url)
-    service.api.post("/items", json={"name": "Lamp"}, headers={"traceparent": TRACEPARENT})
-    wait_until(lambda: {"POST /items", "items send"} <= collector.trace(TRACE_ID).keys())
+    service.api.post(PATH, json=NEW, headers={"traceparent": TRACEPARENT})
+    wait_until(lambda: {f"POST {PATH}", "items send"} <= collector.trace(TRACE_ID).keys())
     spans = list(collector.trace(TRACE_ID).values())
-    [sent] = [span for span in children(spans, "POST /items") if span.name == "items send"]
+    [sent] = [span for span in children(spans, f"POST {PATH}") if span.name == "items send"]
     headers = asyncio.run(headers_of_first(kafka))
     assert headers["traceparent"] == f"00-{TRACE_ID}-{sent.span_id}-01"
 

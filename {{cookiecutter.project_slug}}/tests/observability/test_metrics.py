@@ -20,6 +20,7 @@ from reference_service.telemetry.instrumentation import ServiceInfo
 from reference_service.telemetry.metrics import Metrics
 
 from ..conftest import StartService
+from ..domain import NEW, PATH, ROUTE
 from ..processes import Service, wait_until
 
 OPENMETRICS = {"accept": "application/openmetrics-text; version=1.0.0"}
@@ -61,11 +62,11 @@ def test_metrics_of_service_have_service_id(service: Service) -> None:
 
 
 def test_requests_are_counted_per_route_template(service: Service) -> None:
-    created = service.api.post("/items", json={"name": "Lamp"}).json()
+    created = service.api.post(PATH, json=NEW).json()
     for _ in range(3):
-        service.api.get(f"/items/{created['id']}")
-    assert read(service, REQUESTS, method="POST", route="/items", status_code="201") == 1
-    route = {"method": "GET", "route": "/items/{item_id}"}
+        service.api.get(f"{PATH}/{created['id']}")
+    assert read(service, REQUESTS, method="POST", route=PATH, status_code="201") == 1
+    route = {"method": "GET", "route": ROUTE}
     assert read(service, REQUESTS, **route, status_code="200") == 3
     assert read(service, "http_request_duration_seconds_bucket", **route, le="10.0") == 3
 
@@ -81,14 +82,14 @@ def test_unknown_routes_and_methods_share_one_label_value(service: Service) -> N
     before = series(service)
     for number in range(20):
         service.api.get(f"/no/such/route/{number}")
-        service.api.get(f"/items/{number}")
+        service.api.get(f"{PATH}/{number}")
     for method in ("PURGE", "PROPFIND", "MKCOL", "NOTIFY"):
-        service.api.request(method, "/items")
+        service.api.request(method, PATH)
     assert read(service, REQUESTS, route="other", status_code="404") == 20
     assert read(service, REQUESTS, method="other") == 4
     new = {(labels["method"], labels["route"]) for labels in series(service)}
     new -= {(labels["method"], labels["route"]) for labels in before}
-    assert new <= {("other", "/items"), ("other", "other")}
+    assert new <= {("other", PATH), ("other", "other")}
 
 
 def series(service: Service) -> list[dict[str, str]]:
@@ -99,7 +100,7 @@ def series(service: Service) -> list[dict[str, str]]:
 
 def test_series_of_failures_start_at_zero(service: Service) -> None:
     for status in ("500", "503", "504"):
-        at_start = read(service, REQUESTS, method="GET", route="/items", status_code=status)
+        at_start = read(service, REQUESTS, method="GET", route=PATH, status_code=status)
         assert at_start == 0
     where = {"method": "GET", "route": "/faults/raise/{family}", "status_code": "500"}
     assert read(service, REQUESTS, **where) == 0
@@ -114,7 +115,7 @@ def abort_response(service: Service) -> None:
 
 def send_slowly(service: Service) -> None:
     with socket.create_connection(("127.0.0.1", service.port)) as client:
-        client.sendall(b"GET /items HTTP/1.1\r\n")
+        client.sendall(f"GET {PATH} HTTP/1.1\r\n".encode())
         assert client.recv(1) == b""  # the service closed the connection
 
 
@@ -123,7 +124,7 @@ def exceed_concurrency_limit(service: Service) -> None:
     with socket.create_connection(("127.0.0.1", service.port)) as client:
         client.sendall(b"GET /faults/sleep/60 HTTP/1.1\r\nHost: here\r\n\r\n")
         wait_until(lambda: read(service, "http_requests_in_flight") == 1)
-        assert service.api.get("/items").status_code == 503
+        assert service.api.get(PATH).status_code == 503
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from dev.postgres import Postgres
 
 from ..conftest import StartService
+from ..domain import NEW, PATH
 from ..processes import Service, wait_until
 from ..service.test_postgres_faults import migrate
 from .collector import Collector
@@ -36,12 +37,12 @@ def service(start_service: StartService, collector: Collector, postgres: Postgre
 
 
 def test_statements_of_request_are_child_spans(service: Service, collector: Collector) -> None:
-    service.api.post("/items", json={"name": "Lamp"}, headers={"traceparent": TRACEPARENT})
-    wait_until(lambda: "POST /items" in collector.trace(TRACE_ID))
+    service.api.post(PATH, json=NEW, headers={"traceparent": TRACEPARENT})
+    wait_until(lambda: f"POST {PATH}" in collector.trace(TRACE_ID))
     spans = list(collector.trace(TRACE_ID).values())
-    [insert] = [span for span in children(spans, "POST /items") if span.name == "INSERT"]
+    [insert] = [span for span in children(spans, f"POST {PATH}") if span.name == "INSERT"]
     assert insert.attributes["db.system"] == "postgresql"
-    assert "Lamp" not in str(insert.attributes)
+    assert NEW["name"] not in str(insert.attributes)
 
 
 def test_sql_of_check_has_trace_context_in_comment(

@@ -18,6 +18,7 @@ from reference_service.telemetry.trace_settings import TraceSettings
 from reference_service.telemetry.traces import CLOSE_TIMEOUT
 
 from ..conftest import StartService
+from ..domain import PATH, ROUTE
 from ..processes import Service, wait_until
 from ..service.test_lifecycle import run_service
 from .collector import Collector, Span
@@ -39,11 +40,11 @@ def server_span(collector: Collector, name: str) -> Span:
 
 
 def test_request_span_continues_trace_of_caller(service: Service, collector: Collector) -> None:
-    service.api.get("/items", headers={"traceparent": TRACEPARENT})
-    span = server_span(collector, "GET /items")
+    service.api.get(PATH, headers={"traceparent": TRACEPARENT})
+    span = server_span(collector, f"GET {PATH}")
     assert (span.trace_id, span.parent_id) == (TRACE_ID, TRACEPARENT[36:52])
     assert span.service == "reference-service"
-    assert span.attributes["http.route"] == "/items"
+    assert span.attributes["http.route"] == PATH
     assert span.attributes["http.response.status_code"] == 200
 
 
@@ -51,9 +52,9 @@ def test_probes_and_checks_create_no_spans(service: Service, collector: Collecto
     for _ in range(5):
         service.probe("ready")
     service.management.get("/health")
-    service.api.get("/items/no-uuid")
-    server_span(collector, "GET /items/{item_id}")  # other spans would have arrived before it
-    assert {span.name for span in collector.spans} == {"GET /items/{item_id}"}
+    service.api.get(f"{PATH}/no-uuid")
+    server_span(collector, f"GET {ROUTE}")  # other spans would have arrived before it
+    assert {span.name for span in collector.spans} == {f"GET {ROUTE}"}
 
 
 def test_log_lines_of_request_have_trace_ids(service: Service, collector: Collector) -> None:
@@ -72,7 +73,7 @@ def test_log_lines_of_request_have_trace_ids(service: Service, collector: Collec
 
 
 def test_sampled_request_has_exemplar(service: Service) -> None:
-    service.api.get("/items", headers={"traceparent": TRACEPARENT})
+    service.api.get(PATH, headers={"traceparent": TRACEPARENT})
     accept = {"accept": "application/openmetrics-text; version=1.0.0"}
     text = service.management.get("/metrics", headers=accept).text
     exemplars = [line for line in text.splitlines() if f'# {{trace_id="{TRACE_ID}"}}' in line]
@@ -81,16 +82,16 @@ def test_sampled_request_has_exemplar(service: Service) -> None:
 
 
 def test_unsampled_request_creates_no_span(service: Service, collector: Collector) -> None:
-    service.api.get("/items", headers={"traceparent": f"{TRACEPARENT[:-2]}00"})
-    service.api.get("/items/no-uuid")
-    server_span(collector, "GET /items/{item_id}")
-    assert [span.name for span in collector.spans] == ["GET /items/{item_id}"]
+    service.api.get(PATH, headers={"traceparent": f"{TRACEPARENT[:-2]}00"})
+    service.api.get(f"{PATH}/no-uuid")
+    server_span(collector, f"GET {ROUTE}")
+    assert [span.name for span in collector.spans] == [f"GET {ROUTE}"]
 
 
 def test_no_collector_no_traces_and_no_log_lines(start_service: StartService) -> None:
     service = start_service()
     service.until_ready()
-    service.api.get("/items", headers={"traceparent": TRACEPARENT, "x-trace-health": "true"})
+    service.api.get(PATH, headers={"traceparent": TRACEPARENT, "x-trace-health": "true"})
     response = service.api.get("/health/ready", headers={"x-trace-health": "true"})
     assert "traceresponse" not in response.headers
     [line] = service.records("request")
@@ -119,8 +120,8 @@ def test_failing_collector_delays_only_shutdown(
     with failing_collector() as url:
         service = start_with_traces(start_service, url)
         for _ in range(50):
-            assert service.api.get("/items").status_code == 200
-        slowest = max(service.api.get("/items").elapsed.total_seconds() for _ in range(50))
+            assert service.api.get(PATH).status_code == 200
+        slowest = max(service.api.get(PATH).elapsed.total_seconds() for _ in range(50))
         assert slowest < 1, "a request waited for the collector"
         assert service.probe("ready") == 200
         wait_until(lambda: export_errors(service))
@@ -143,10 +144,10 @@ def test_pending_spans_are_sent_at_shutdown(
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY=60_000
     )
     service.until_ready()
-    service.api.get("/items")
+    service.api.get(PATH)
     service.signal(signal.SIGTERM)
     assert service.ends_with() == 0
-    assert "GET /items" in {span.name for span in collector.spans}
+    assert f"GET {PATH}" in {span.name for span in collector.spans}
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ from typing import Self
 import pytest
 
 from ..conftest import StartService
+from ..domain import PATH
 from ..processes import Service, wait_until
 
 IO_TIMEOUT, HEADER_TIMEOUT, KEEP_ALIVE_TIMEOUT = 2, 3, 5
-GET = b"GET /items HTTP/1.1\r\nhost: here\r\n\r\n"
+GET = f"GET {PATH} HTTP/1.1\r\nhost: here\r\n\r\n".encode()
 CHUNK = b"1000\r\n" + b"x" * 4096 + b"\r\n"
 LATE = 20.0
 """Maximum seconds on a busy machine."""
@@ -112,7 +113,7 @@ def test_incomplete_headers_are_disconnected_after_the_timeout(
         assert HEADER_TIMEOUT - 0.2 < client.seconds_until_disconnected(drip) < LATE
 
 
-@pytest.mark.parametrize("drip", [b"GET /items HTTP/1.1\r\nhost: " + b"x" * 1000, b"\r\n" * 500])
+@pytest.mark.parametrize("drip", [GET.replace(b"here", b"x" * 1000)[:-4], b"\r\n" * 500])
 def test_timeout_of_later_headers_starts_with_their_first_byte(
     service: Service, drip: bytes
 ) -> None:
@@ -135,7 +136,7 @@ def test_idle_connection_is_closed_after_the_keep_alive_timeout(service: Service
 def test_stalled_body_is_disconnected(service: Service, drip: bytes) -> None:
     before = service.tasks()
     with Client(service) as client:
-        client.post("/items", b"content-type: application/json", b"content-length: 1000")
+        client.post(PATH, b"content-type: application/json", b"content-length: 1000")
         assert IO_TIMEOUT - 0.2 < client.seconds_until_disconnected(drip) < LATE
         wait_until(lambda: service.tasks() <= before)
 
@@ -177,7 +178,7 @@ def test_body_that_stalls_beyond_the_request_timeout_is_answered_408(
     service = start_service(SERVICE_REQUEST_TIMEOUT=1, SERVICE_IO_TIMEOUT=IO_TIMEOUT)
     service.until_ready()
     with Client(service) as client:
-        client.post("/items", b"content-type: application/json", b"content-length: 1000")
+        client.post(PATH, b"content-type: application/json", b"content-length: 1000")
         assert client.answer().startswith(b"HTTP/1.1 408 ")
         assert time.monotonic() - client.since < LATE
 
@@ -267,7 +268,7 @@ def test_malformed_request_is_answered_400_as_a_problem(service: Service) -> Non
 )
 def test_endless_body_is_disconnected(service: Service, begin: bytes, part: bytes) -> None:
     with Client(service) as client:
-        client.post("/items", b"content-type: application/json", b"transfer-encoding: chunked")
+        client.post(PATH, b"content-type: application/json", b"transfer-encoding: chunked")
         client.send(begin)
         assert client.floods(part)
 
@@ -275,7 +276,7 @@ def test_endless_body_is_disconnected(service: Service, begin: bytes, part: byte
 def test_pipelined_requests_are_answered_in_turn(service: Service) -> None:
     requests = [b"GET /nowhere/%d HTTP/1.1\r\nhost: here\r\n\r\n" % n for n in range(30)]
     with Client(service) as client:
-        client.send(b"".join(requests), b"GET /items HTTP/1.0\r\n\r\n")
+        client.send(b"".join(requests), f"GET {PATH} HTTP/1.0\r\n\r\n".encode())
         answer = client.answer()
     assert answer.count(b"HTTP/1.1 404 ") == 30
     assert answer.count(b"HTTP/1.1 200 ") == 1
@@ -293,7 +294,7 @@ def test_500_slow_clients_do_not_delay_other_requests(start_service: StartServic
     with open_files(200):  # the service must raise its limit
         service = start_service(SERVICE_HEADER_TIMEOUT=ATTACK_TIMEOUT)
     service.until_ready()
-    assert service.api.get("/items").status_code == 200  # over new connections
+    assert service.api.get(PATH).status_code == 200  # over new connections
     idle = descriptors(service)
     with open_files(1000):
         took = asyncio.run(ask_during_attack(service, attackers=500))
@@ -325,7 +326,7 @@ async def ask_during_attack(service: Service, attackers: int) -> list[float]:
             await asyncio.sleep(0.01)
     took = []
     while not any(attacker.done() for attacker in attack):  # all are still connected
-        for path in ("/health/live", "/health/ready", "/items"):
+        for path in ("/health/live", "/health/ready", PATH):
             started = time.monotonic()
             answer = await asyncio.to_thread(service.api.get, path)
             took.append(time.monotonic() - started)
