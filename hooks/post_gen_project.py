@@ -123,6 +123,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/dev",
         "tests/health",
         "tests/observability",
+        "tests/part_routes.py",
         "tests/resilience",
         "tests/server",
         "tests/service/test_postgres_replication.py",

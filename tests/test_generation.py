@@ -27,7 +27,7 @@ TRACES = {
     "grpc": r"grpc",
     "kubernetes": r"helm|kubectl|deploy/chart",
     "observability": r"prometheus|grafana|alertmanager|opentelemetry-sdk|otlp|runbook",
-    "docker": r"(?<!no )docker|compose\.yaml|hadolint",
+    "docker": r"(?<!no )(?<!without )docker|compose\.yaml|hadolint",
     "github": r"github",
     "part_tests": r"tests/(dependencies|dev|health|observability|resilience|server|telemetry)",
     "patterns": r"docs/patterns|patterns/[a-z]",

@@ -17,7 +17,7 @@ from dev.servers import SERVERS
 from .processes import Service
 
 SETUP_TIMEOUT = 60.0
-"""Seconds that the setup of a new server, such as its migrations, can take."""
+"""Seconds that the setup of a new server can take."""
 
 STARTS_PROCESSES = re.compile(
     r"^(?:from|import) (?:dev|subprocess|\.+(?:conftest|processes))\b", re.MULTILINE

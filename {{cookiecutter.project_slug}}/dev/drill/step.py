@@ -20,7 +20,7 @@ class Step:
 
     description: what the probes show and why, for a reader who sees it for the first time.
     ready: the expected response of `ready`, for example "503" or "200 warn".
-    reason: the expected beginning of a failure in `?verbose`, for example "redis: TimeoutError".
+    reason: the expected beginning of a failure in `?verbose`, for example "NAME: TimeoutError".
     live: the expected response of `live` and `startup`.
     server: the server that the step needs; None if it breaks the service itself.
     """

@@ -14,7 +14,9 @@ from dev.grpc import SERVICE, Downstream
 
 from reference_service.api import add_error_handlers
 from reference_service.dependencies.grpc import Grpc, GrpcSettings
-from reference_service.dependencies.grpc.failures import ServiceUnavailableError
+from reference_service.dependencies.grpc.failures import (
+    ServiceUnavailableError,
+)
 
 from ..waiting import eventually
 

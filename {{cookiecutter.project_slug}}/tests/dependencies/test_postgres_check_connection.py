@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from reference_service.dependencies.postgres import check_connection
-from reference_service.dependencies.postgres.check_connection import CheckConnection
+from reference_service.dependencies.postgres.check_connection import (
+    CheckConnection,
+)
 
 
 class Server:

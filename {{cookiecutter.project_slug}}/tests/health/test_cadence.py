@@ -7,7 +7,11 @@ import pytest
 
 from reference_service.health import Check, Options, Status
 from reference_service.health.cadence import Cadence
-from reference_service.health.load import Load, available_cores, weighted_score
+from reference_service.health.load import (
+    Load,
+    available_cores,
+    weighted_score,
+)
 
 from .clock import now, run
 from .fakes import Dependency, running

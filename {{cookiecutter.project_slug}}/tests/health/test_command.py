@@ -1,4 +1,4 @@
-"""`python -m reference_service.health`: only a response of 200 to 299 is healthy."""
+"""The command of `health` succeeds only for status 200 to 299."""
 
 import os
 import socket

@@ -6,7 +6,11 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from reference_service.health import Registry
-from reference_service.health.traffic import CLIENT_CLOSED_REQUEST, RequestRecord, Traffic
+from reference_service.health.traffic import (
+    CLIENT_CLOSED_REQUEST,
+    RequestRecord,
+    Traffic,
+)
 
 from ..resilience.client import call
 

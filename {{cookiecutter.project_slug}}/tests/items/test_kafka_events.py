@@ -17,7 +17,10 @@ import pytest
 import dev.kafka
 
 from reference_service.dependencies.kafka import Kafka, KafkaSettings
-from reference_service.dependencies.kafka.publisher import QUEUE_SIZE, RESTART_DELAY
+from reference_service.dependencies.kafka.publisher import (
+    QUEUE_SIZE,
+    RESTART_DELAY,
+)
 from reference_service.items import (
     Item,
     ItemCreate,

@@ -6,7 +6,12 @@ import json
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from reference_service.resilience import BodyLimit, ConcurrencyLimit, ConnectionClose, body_limit
+from reference_service.resilience import (
+    BodyLimit,
+    ConcurrencyLimit,
+    ConnectionClose,
+    body_limit,
+)
 
 from .client import Answer, call, http_scope
 

@@ -13,7 +13,10 @@ import pytest
 import dev.sentinel
 import dev.sentinel_nodes
 
-from reference_service.dependencies.sentinel import Sentinel, SentinelSettings
+from reference_service.dependencies.sentinel import (
+    Sentinel,
+    SentinelSettings,
+)
 from reference_service.dependencies.sentinel.nodes import TIMEOUT
 from reference_service.health import CheckFailed
 

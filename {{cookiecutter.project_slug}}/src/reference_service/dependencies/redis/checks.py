@@ -88,7 +88,7 @@ async def _check_server(client: Client, *, allow_replica: bool) -> CheckResult:
     info = await client.info("replication")
     if info["role"] == "slave":
         if not allow_replica:
-            await client.connection_pool.disconnect()  # the next attempt asks the sentinels again
+            await client.connection_pool.disconnect()  # the next attempt finds the primary again
             raise NotPrimary("the server is a replica and rejects writes")
         return _check_replica(info)
     await client.set(WRITE_KEY, "1", ex=WRITE_KEY_TTL)

@@ -1,0 +1,53 @@
+"""Routes that only the tests of the parts request; `tests.faulty` serves them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, BackgroundTasks, Request
+from fastapi.responses import Response, StreamingResponse
+
+LEAKED: list[asyncio.Task[None]] = []
+
+part_faults = APIRouter(prefix="/faults")
+
+
+@part_faults.post("/read-after/{seconds}")
+async def read_after(seconds: float, request: Request) -> int:
+    await asyncio.sleep(seconds)
+    return len(await request.body())
+
+
+@part_faults.get("/bytes/{count}")
+async def large_body(count: int) -> Response:
+    return Response(b"x" * count)
+
+
+@part_faults.get("/stream")
+async def endless_stream(pause: float = 0) -> StreamingResponse:
+    async def body() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 4096
+            await asyncio.sleep(pause)
+
+    return StreamingResponse(body())
+
+
+@part_faults.get("/leak/{count}")
+async def leak(count: int) -> int:
+    """Leak this many tasks; 0 ends the tasks that were leaked before."""
+    while LEAKED and not count:
+        LEAKED.pop().cancel()
+    LEAKED.extend(asyncio.create_task(asyncio.sleep(3600)) for _ in range(count))
+    return len(LEAKED)
+
+
+@part_faults.post("/background/{seconds}")
+async def background(seconds: float, tasks: BackgroundTasks, *, fail: bool = False) -> None:
+    """Answer at once, and go on in the background."""
+
+    async def work() -> None:
+        await asyncio.sleep(seconds)
+        if fail:
+            raise ValueError("secret")
+
+    tasks.add_task(work)
