@@ -206,7 +206,7 @@ async def test_response_comes_from_memory_and_new_attempt_counts(
 async def test_stopped_check_is_reported_as_not_attempted(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_traces, "PATIENCE", 0.2)
+    monkeypatch.setattr(health_traces, "RUN_TIMEOUT", 0.2)
     async with TracedProbes(collector, Check("cache", passes)) as probes:
         await probes.registry.stop()
         root = (await probes.trace())[ROOT]
