@@ -1,4 +1,4 @@
-"""The embedded downstream: a real gRPC server that says what it is told to, and leaves nothing."""
+"""The embedded downstream service: a real gRPC server whose health can be set."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,20 +18,20 @@ def downstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Downstream]
 
 
 def health_of(downstream: Downstream, service: str = SERVICE) -> str:
-    """Ask on a new connection; give the status, or the code of a call that failed."""
+    """Check on a new connection; return the status, or the code of a failed call."""
     with grpc.insecure_channel(
         downstream.address, options=[("grpc.use_local_subchannel_pool", 1)]
     ) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         request = health_pb2.HealthCheckRequest(service=service)
         try:
-            answer = stub.Check(request, timeout=0.5)
+            response = stub.Check(request, timeout=0.5)
         except grpc.RpcError as error:
             return str(error.code().name)
-    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
 
 
-def test_it_serves_as_a_whole_and_its_one_service(downstream: Downstream) -> None:
+def test_the_server_and_its_service_are_serving(downstream: Downstream) -> None:
     assert health_of(downstream, "") == "SERVING"
     assert health_of(downstream, SERVICE) == "SERVING"
     assert health_of(downstream, "reference.Other") == "NOT_FOUND"
@@ -40,7 +40,7 @@ def test_it_serves_as_a_whole_and_its_one_service(downstream: Downstream) -> Non
 @pytest.mark.parametrize(
     "status", ["NOT_SERVING", "UNKNOWN", "SERVICE_UNKNOWN", "NOT_FOUND", "UNAUTHENTICATED"]
 )
-def test_it_says_what_it_is_told_to_at_once(downstream: Downstream, status: str) -> None:
+def test_a_status_is_reported_as_soon_as_it_is_set(downstream: Downstream, status: str) -> None:
     downstream.set_status(status)
     try:
         assert health_of(downstream) == status
@@ -49,7 +49,7 @@ def test_it_says_what_it_is_told_to_at_once(downstream: Downstream, status: str)
         downstream.set_status("SERVING")
 
 
-def test_what_it_was_told_outlives_a_restart(downstream: Downstream) -> None:
+def test_a_restart_keeps_the_status(downstream: Downstream) -> None:
     downstream.set_status("NOT_SERVING")
     try:
         downstream.restart()
@@ -58,12 +58,12 @@ def test_what_it_was_told_outlives_a_restart(downstream: Downstream) -> None:
         downstream.set_status("SERVING")
 
 
-def test_without_a_health_service_it_serves_and_cannot_say_so(tmp_path: Path) -> None:
+def test_without_a_health_service_the_call_is_unimplemented(tmp_path: Path) -> None:
     with Downstream(tmp_path, settings={"health": "off"}) as downstream:
         assert health_of(downstream) == "UNIMPLEMENTED"
 
 
-def test_a_paused_server_keeps_everybody_waiting_until_it_resumes(downstream: Downstream) -> None:
+def test_clients_of_a_paused_server_wait_until_it_resumes(downstream: Downstream) -> None:
     downstream.pause()
     try:
         assert health_of(downstream) == "DEADLINE_EXCEEDED"
@@ -73,7 +73,7 @@ def test_a_paused_server_keeps_everybody_waiting_until_it_resumes(downstream: Do
     assert health_of(downstream) == "SERVING"
 
 
-def test_another_downstream_on_its_port_is_not_taken_for_itself(
+def test_another_downstream_server_on_its_port_is_detected(
     downstream: Downstream, tmp_path: Path
 ) -> None:
     other = Downstream(tmp_path)

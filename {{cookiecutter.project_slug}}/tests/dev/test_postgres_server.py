@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: a real server that can be broken in every way, and leaves nothing."""
+"""The embedded PostgreSQL: a real server that can be stopped, killed and frozen."""
 
 import asyncio
 from collections.abc import Iterator
@@ -25,32 +25,32 @@ async def fetch(url: str, query: str) -> object:
         await connection.close()
 
 
-async def test_the_service_finds_a_database_of_its_own(postgres: Postgres) -> None:
+async def test_the_service_owns_its_database_and_is_no_superuser(postgres: Postgres) -> None:
     owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
     assert await fetch(postgres.url, owner) == await fetch(postgres.url, "SELECT current_user")
     assert await fetch(postgres.url, "SHOW is_superuser") == "off"
     assert await fetch(postgres.admin_url, "SHOW is_superuser") == "on"
 
 
-async def test_nobody_enters_without_the_password(postgres: Postgres) -> None:
+async def test_a_wrong_password_is_rejected(postgres: Postgres) -> None:
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(postgres.url, password="guessed")
 
 
-def test_it_listens_on_loopback_and_nowhere_else(postgres: Postgres) -> None:
+def test_it_listens_only_on_loopback(postgres: Postgres) -> None:
     assert postgres.sql("SHOW listen_addresses; SHOW unix_socket_directories") == "127.0.0.1"
 
 
-def test_settings_are_the_servers(postgres: Postgres) -> None:
+def test_settings_reach_the_server(postgres: Postgres) -> None:
     assert postgres.sql("SHOW max_connections") == "7"
 
 
-def test_a_statement_that_fails_raises_what_the_server_says(postgres: Postgres) -> None:
+def test_a_failing_statement_raises_the_message_of_the_server(postgres: Postgres) -> None:
     with pytest.raises(RuntimeError, match='relation "nothing" does not exist'):
         postgres.sql("SELECT * FROM nothing")
 
 
-def test_a_restart_keeps_the_data_and_so_does_a_crash(postgres: Postgres) -> None:
+def test_a_restart_and_a_crash_keep_the_data(postgres: Postgres) -> None:
     postgres.sql("CREATE TABLE kept AS SELECT 41 AS answer")
 
     postgres.restart()
@@ -76,23 +76,25 @@ def test_a_revision_without_a_migration_is_named_with_the_command_that_helps(
     assert "`make clean-data`" in sentence
 
 
-async def test_a_paused_server_keeps_everybody_waiting_until_it_resumes(postgres: Postgres) -> None:
+async def test_clients_of_a_paused_server_wait_until_it_resumes(postgres: Postgres) -> None:
     connection = await asyncpg.connect(postgres.url)
     postgres.pause()
     try:
-        known = asyncio.create_task(connection.fetchval("SELECT 1"))  # its backend is paused too
+        existing = asyncio.create_task(connection.fetchval("SELECT 1"))  # its backend is paused too
         new = asyncio.create_task(fetch(postgres.url, "SELECT 1"))
-        answered, _ = await asyncio.wait({known, new}, timeout=0.5)
-        assert not answered
+        done, _ = await asyncio.wait({existing, new}, timeout=0.5)
+        assert not done
     finally:
         postgres.resume()
 
-    assert (await known, await new) == (1, 1)
+    assert (await existing, await new) == (1, 1)
     await connection.close()
 
 
-def test_the_process_id_of_a_killed_server_may_be_another_programs_by_now(tmp_path: Path) -> None:
-    """Which is what PostgreSQL, on its own, would take for a server that still runs."""
+def test_it_starts_although_another_program_has_the_process_id_of_the_killed_server(
+    tmp_path: Path,
+) -> None:
+    """PostgreSQL alone would take that program for a running server."""
     with Postgres(tmp_path) as postgres, Process(["sleep", "600"]) as other:
         pid_file = tmp_path / "data" / "postmaster.pid"
         _, *rest = pid_file.read_text().splitlines()
@@ -105,7 +107,7 @@ def test_the_process_id_of_a_killed_server_may_be_another_programs_by_now(tmp_pa
         assert postgres.sql("SELECT 1") == "1"
 
 
-def test_making_the_data_starts_over_when_it_was_interrupted(tmp_path: Path) -> None:
+def test_an_interrupted_creation_of_the_data_starts_over(tmp_path: Path) -> None:
     (tmp_path / "unfinished" / "base").mkdir(parents=True)
     (tmp_path / "password").write_text("of the interrupted start")
 
@@ -113,7 +115,7 @@ def test_making_the_data_starts_over_when_it_was_interrupted(tmp_path: Path) -> 
         assert postgres.sql("SELECT 1") == "1"
 
 
-def test_what_is_meant_for_other_databases_does_not_reach_it(
+def test_variables_for_other_databases_are_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("PGDATA", "PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGOPTIONS"):

@@ -1,9 +1,7 @@
-"""The embedded standby: it follows a real primary, can be left behind by it, and leaves nothing."""
+"""The embedded standby: it follows a real primary, can lag, and can be promoted."""
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,8 @@ from dev.lock import try_lock
 from dev.postgres import Postgres
 from dev.process import StartError, wait_until
 from dev.standby import Standby
+
+from .starter import run_starter, wait_for_line
 
 STARTER = """
 import sys, time
@@ -58,7 +58,7 @@ def test_it_follows_its_primary(primary: Postgres, standby: Standby) -> None:
     assert standby.sql("SELECT n FROM counted") == n
 
 
-async def test_the_service_reads_there_as_on_the_primary_and_cannot_write(standby: Standby) -> None:
+async def test_the_service_can_read_but_not_write(standby: Standby) -> None:
     connection = await asyncpg.connect(standby.url)
     assert await connection.fetchval("SELECT count(*) FROM counted") == 1
     with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
@@ -66,19 +66,19 @@ async def test_the_service_reads_there_as_on_the_primary_and_cannot_write(standb
     await connection.close()
 
 
-async def test_the_service_may_read_how_the_replication_goes(standby: Standby) -> None:
+async def test_the_service_can_read_the_replication_status(standby: Standby) -> None:
     connection = await asyncpg.connect(standby.url)
     status = await connection.fetchval("SELECT status FROM pg_stat_wal_receiver")
     await connection.close()
     assert status == "streaming"
 
 
-def test_settings_are_the_primarys_and_its_own(standby: Standby) -> None:
+def test_its_own_settings_override_those_of_the_primary(standby: Standby) -> None:
     assert standby.sql("SHOW max_connections; SHOW work_mem") == "40\n1MB"
     assert standby.sql("SHOW listen_addresses") == "127.0.0.1"
 
 
-def test_it_comes_back_on_the_same_port_and_follows_however_it_went(
+def test_it_restarts_on_the_same_port_and_follows_however_it_ended(
     primary: Postgres, standby: Standby
 ) -> None:
     url = standby.url
@@ -106,7 +106,7 @@ def test_it_comes_back_on_the_same_port_and_follows_however_it_went(
     follows()
 
 
-def test_it_answers_without_its_primary_and_follows_it_again(
+def test_it_serves_without_its_primary_and_follows_again(
     primary: Postgres, standby: Standby
 ) -> None:
     primary.stop()
@@ -118,9 +118,7 @@ def test_it_answers_without_its_primary_and_follows_it_again(
     standby.until_replayed()
 
 
-def test_a_frozen_wal_sender_keeps_only_the_standby_waiting(
-    primary: Postgres, standby: Standby
-) -> None:
+def test_a_frozen_wal_sender_stops_only_the_standby(primary: Postgres, standby: Standby) -> None:
     standby.until_streaming()
     shown = standby.sql("SELECT n FROM counted")
     primary.freeze("walsender")
@@ -134,12 +132,12 @@ def test_a_frozen_wal_sender_keeps_only_the_standby_waiting(
     assert standby.sql("SELECT n FROM counted") == n
 
 
-def test_what_is_not_there_cannot_be_frozen(standby: Standby) -> None:
+def test_freezing_a_missing_process_is_an_error(standby: Standby) -> None:
     with pytest.raises(RuntimeError, match="standby has no walsender"):
         standby.freeze("walsender")
 
 
-def test_it_can_be_made_a_primary_for_good(primary: Postgres, tmp_path: Path) -> None:
+def test_it_stays_a_primary_after_its_promotion(primary: Postgres, tmp_path: Path) -> None:
     with Standby(tmp_path, primary) as standby:
         standby.promote()
         count(standby)
@@ -147,20 +145,20 @@ def test_it_can_be_made_a_primary_for_good(primary: Postgres, tmp_path: Path) ->
         count(standby)
 
 
-def test_it_is_not_to_be_had_without_a_primary_to_copy(tmp_path: Path) -> None:
+def test_its_first_start_needs_a_running_primary(tmp_path: Path) -> None:
     with Postgres(tmp_path / "primary") as primary:
         pass
     with pytest.raises(StartError, match=f"standby cannot create its data.*{tmp_path}"):
         Standby(tmp_path / "standby", primary).start()
 
 
-def test_copying_starts_over_when_it_was_interrupted(primary: Postgres, tmp_path: Path) -> None:
+def test_an_interrupted_copy_starts_over(primary: Postgres, tmp_path: Path) -> None:
     (tmp_path / "unfinished" / "base").mkdir(parents=True)
     with Standby(tmp_path, primary) as standby:
         standby.until_streaming()
 
 
-def test_what_is_meant_for_other_databases_does_not_reach_it(
+def test_variables_for_other_databases_are_ignored(
     primary: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("PGDATA", "PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGOPTIONS"):
@@ -178,7 +176,7 @@ def test_its_password_is_in_no_command(standby: Standby) -> None:
 
 
 @pytest.mark.parametrize("state", ["running", "paused"])
-def test_nothing_is_left_when_its_starter_was_killed(state: str, tmp_path: Path) -> None:
+def test_no_process_is_left_when_the_starter_was_killed(state: str, tmp_path: Path) -> None:
     folders = {"postgres": tmp_path / "primary", "standby": tmp_path / "standby"}
 
     def are_free() -> bool:
@@ -188,10 +186,8 @@ def test_nothing_is_left_when_its_starter_was_killed(state: str, tmp_path: Path)
             log.close()
         return all(free)
 
-    command = [sys.executable, "-c", STARTER, *map(str, folders.values()), state]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as starter:
-        assert starter.stdout
-        assert starter.stdout.readline() == b"started\n"
+    with run_starter(STARTER, *map(str, folders.values()), state) as starter:
+        wait_for_line(starter, "started")
         assert not are_free()
 
         starter.kill()

@@ -1,10 +1,8 @@
-"""A process under guard: it ends as it is told to, and with whoever started it."""
+"""A supervised process ends on request, and when the process that started it ends."""
 
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +11,8 @@ from typing import IO
 import pytest
 
 from dev.process import Process, wait_until
+
+from .starter import run_starter, wait_for_line
 
 STARTER = """
 import signal, sys, time
@@ -31,7 +31,7 @@ time.sleep(600)
 
 @contextlib.contextmanager
 def shell(script: str, grace: float = 30.0) -> Iterator[tuple[Process, IO[bytes]]]:
-    """Run a script that says `ready`; its output ends with the last process that it started."""
+    """Run a script that prints `ready`. The output ends when its last process has ended."""
     read, write = os.pipe()
     with os.fdopen(read, "rb") as output:
         with os.fdopen(write, "wb") as written:
@@ -43,20 +43,16 @@ def shell(script: str, grace: float = 30.0) -> Iterator[tuple[Process, IO[bytes]
 
 @pytest.mark.parametrize("state", ["started", "paused"])
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
-def test_nothing_is_left_when_the_starter_is_gone(state: str, signum: signal.Signals) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", STARTER, state], stdout=subprocess.PIPE
-    ) as starter:
-        assert starter.stdout
-        while starter.stdout.readline() != f"{state}\n".encode():
-            pass
+def test_no_process_is_left_when_the_starter_has_ended(state: str, signum: signal.Signals) -> None:
+    with run_starter(STARTER, state) as starter:
+        wait_for_line(starter, state)
 
         starter.send_signal(signum)
 
-        assert starter.communicate(timeout=30)[0] == b""  # nobody holds the pipe any more
+        assert starter.communicate(timeout=30)[0] == b""  # no process holds the pipe
 
 
-def test_stop_lets_the_process_end_in_order() -> None:
+def test_stop_lets_the_process_shut_down() -> None:
     with shell("trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done") as started:
         process, output = started
 
@@ -65,7 +61,7 @@ def test_stop_lets_the_process_end_in_order() -> None:
         assert output.read() == b"bye\n"
 
 
-def test_stop_ends_a_paused_process_in_order_too() -> None:
+def test_stop_lets_a_paused_process_shut_down() -> None:
     with shell("trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done") as started:
         process, output = started
         process.pause()
@@ -74,14 +70,14 @@ def test_stop_ends_a_paused_process_in_order_too() -> None:
         assert output.read() == b"bye\n"
 
 
-def test_a_process_that_does_not_end_is_killed_with_its_children_after_the_grace() -> None:
+def test_a_process_that_ignores_the_signal_is_killed_with_its_children_after_the_grace() -> None:
     script = "trap '' TERM; sleep 600 & echo ready; while :; do sleep 600; done"
     with shell(script, grace=0.1) as (process, output):
         assert process.stop() == 128 + signal.SIGKILL
         assert output.read() == b""
 
 
-def test_kill_ends_all_of_it_without_a_word() -> None:
+def test_kill_ends_all_processes_without_a_signal_handler() -> None:
     with shell("trap 'echo bye' TERM; sleep 600 & echo ready; sleep 600") as (process, output):
         process.kill()
 
@@ -89,33 +85,33 @@ def test_kill_ends_all_of_it_without_a_word() -> None:
         assert output.read() == b""
 
 
-def test_an_interrupted_stop_ends_it_at_once() -> None:
-    """As a second Ctrl-C does while the service drains."""
+def test_an_interrupted_stop_kills_the_process() -> None:
+    """For example, a second Ctrl-C while the service drains."""
 
-    def interrupt_when_it_drains() -> None:
+    def interrupt_while_draining() -> None:
         assert output.readline() == b"draining\n"
         os.kill(os.getpid(), signal.SIGINT)
 
     with shell("trap 'echo draining' TERM; echo ready; while :; do sleep 0.01; done") as started:
         process, output = started
-        interruption = threading.Thread(target=interrupt_when_it_drains)
+        interruption = threading.Thread(target=interrupt_while_draining)
         interruption.start()
 
         with pytest.raises(KeyboardInterrupt):
             process.stop()
 
-        interruption.join()
+        interruption.join(30)
         assert process.status == 128 + signal.SIGKILL
 
 
-def test_pause_stops_the_children_too_until_resume() -> None:
+def test_pause_also_suspends_the_children_until_resume() -> None:
     with shell("echo ready; (while :; do echo; sleep 0.01; done) & wait") as (process, output):
         os.set_blocking(output.fileno(), False)
         wait_until(output.read, 30)
 
         process.pause()
 
-        output.read()  # what came before
+        output.read()  # the output before the pause
         time.sleep(0.2)
         assert output.read() is None
 
@@ -125,18 +121,18 @@ def test_pause_stops_the_children_too_until_resume() -> None:
         process.kill()
 
 
-def test_the_status_of_a_process_that_ended_by_itself_is_its_own() -> None:
+def test_a_process_that_has_ended_keeps_its_status() -> None:
     with shell("echo ready; exit 3") as (process, output):
         assert output.read() == b""
         assert process.stop() == 3
 
 
-def test_a_ctrl_c_in_the_terminal_does_not_reach_it() -> None:
+def test_ctrl_c_in_the_terminal_does_not_reach_the_process() -> None:
     with shell("echo ready; sleep 600") as (process, _):
         assert os.getsid(process.pids[0]) != os.getsid(0)
 
 
-def test_a_starter_that_ignores_a_signal_does_not_hand_that_down() -> None:
+def test_a_process_does_not_inherit_ignored_signals() -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         process = Process(["sleep", "600"])

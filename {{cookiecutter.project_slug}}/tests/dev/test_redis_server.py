@@ -1,4 +1,4 @@
-"""The embedded Valkey: a real server that can be broken in every way, and leaves nothing."""
+"""The embedded Valkey: a real server that can be stopped, killed and frozen."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,15 +25,15 @@ def client(valkey: Valkey) -> Iterator[Redis]:
         yield it
 
 
-def test_it_listens_on_loopback_and_nowhere_else(client: Redis) -> None:
+def test_it_listens_only_on_loopback(client: Redis) -> None:
     assert client.config_get("bind", "unixsocket") == {"bind": "127.0.0.1", "unixsocket": ""}
 
 
-def test_settings_are_the_servers(client: Redis) -> None:
+def test_settings_reach_the_server(client: Redis) -> None:
     assert client.config_get("maxmemory") == {"maxmemory": str(9 * 1024 * 1024)}
 
 
-def test_a_restart_keeps_the_data_and_so_does_a_crash(valkey: Valkey, client: Redis) -> None:
+def test_a_restart_and_a_crash_keep_the_data(valkey: Valkey, client: Redis) -> None:
     client.set("answer", 41)
 
     valkey.restart()
@@ -48,9 +48,7 @@ def test_a_restart_keeps_the_data_and_so_does_a_crash(valkey: Valkey, client: Re
     assert client.get("answer") == "42"
 
 
-def test_a_paused_server_keeps_everybody_waiting_until_it_resumes(
-    valkey: Valkey, client: Redis
-) -> None:
+def test_clients_of_a_paused_server_wait_until_it_resumes(valkey: Valkey, client: Redis) -> None:
     client.ping()
     valkey.pause()
     try:
@@ -67,7 +65,7 @@ def test_development_data_is_synced_to_disk_and_test_data_is_not(tmp_path: Path)
         assert client.config_get("appendfsync") == {"appendfsync": "everysec"}
 
 
-def test_a_password_in_its_settings_is_in_its_url(tmp_path: Path) -> None:
+def test_the_password_in_the_settings_is_in_the_url(tmp_path: Path) -> None:
     settings = {"requirepass": "p@ss word"}
     with Valkey(tmp_path, settings=settings) as valkey, Redis.from_url(valkey.url) as client:
         assert client.ping()

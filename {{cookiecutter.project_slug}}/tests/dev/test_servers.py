@@ -1,4 +1,4 @@
-"""What holds for every embedded server: its port is its own, and it ends with its starter."""
+"""Every embedded server has a port of its own, and ends with the process that started it."""
 
 import contextlib
 import itertools
@@ -6,8 +6,6 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +15,8 @@ from dev.lock import try_lock
 from dev.process import StartError, wait_until
 from dev.server import Server
 from dev.servers import SERVERS
+
+from .starter import run_starter, wait_for_line
 
 STARTER = """
 import sys, time
@@ -47,13 +47,13 @@ def taken_port() -> Iterator[int]:
 
 
 def is_free(folder: Path, kind: type[Server]) -> bool:
-    """Tell whether no process of a server in the folder is left: each would hold the lock."""
+    """Whether no process of a server in the folder is left: each would hold the lock."""
     with (folder / f"{kind.name}.log").open("ab") as log:
         return try_lock(log)
 
 
 @each_kind
-def test_it_comes_back_on_the_same_port_however_it_went(kind: type[Server], tmp_path: Path) -> None:
+def test_it_restarts_on_the_same_port_however_it_ended(kind: type[Server], tmp_path: Path) -> None:
     with kind(tmp_path) as server:
         url = server.url
 
@@ -81,13 +81,11 @@ def test_it_comes_back_on_the_same_port_however_it_went(kind: type[Server], tmp_
 
 @each_kind
 @pytest.mark.parametrize("state", ["running", "paused"])
-def test_nothing_is_left_when_its_starter_was_killed(
+def test_no_process_is_left_when_the_starter_was_killed(
     kind: type[Server], state: str, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-c", STARTER, kind.name, str(tmp_path), state]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as starter:
-        assert starter.stdout
-        assert starter.stdout.readline() == b"started\n"
+    with run_starter(STARTER, kind.name, str(tmp_path), state) as starter:
+        wait_for_line(starter, "started")
         assert not is_free(tmp_path, kind)
 
         starter.kill()
@@ -96,13 +94,13 @@ def test_nothing_is_left_when_its_starter_was_killed(
 
 
 @each_kind
-def test_a_port_that_another_program_has_is_left_to_it(
+def test_a_port_in_use_is_not_chosen(
     kind: type[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with taken_port() as port:
-        draw = secrets.randbelow
-        draws = itertools.chain([port - 20_000], iter(lambda: draw(12_000), None))
-        monkeypatch.setattr(secrets, "randbelow", lambda _: next(draws))
+        random = secrets.randbelow
+        numbers = itertools.chain([port - 20_000], iter(lambda: random(12_000), None))
+        monkeypatch.setattr(secrets, "randbelow", lambda _: next(numbers))
 
         with kind(tmp_path) as server:
             assert server.port != port
@@ -110,9 +108,7 @@ def test_a_port_that_another_program_has_is_left_to_it(
 
 
 @each_kind
-def test_a_server_whose_port_was_taken_meanwhile_says_so(
-    kind: type[Server], tmp_path: Path
-) -> None:
+def test_a_restart_reports_that_its_port_is_in_use(kind: type[Server], tmp_path: Path) -> None:
     server = kind(tmp_path)
     server.start()
     server.stop()
@@ -136,7 +132,7 @@ def test_a_folder_has_one_server_at_a_time(
 
 
 @each_kind
-def test_a_server_that_does_not_come_up_shows_its_log(kind: type[Server], tmp_path: Path) -> None:
+def test_a_failed_start_shows_the_log(kind: type[Server], tmp_path: Path) -> None:
     server = kind(tmp_path, settings={"no_such_setting": "1"})
     with pytest.raises(StartError, match=f"(?s){tmp_path}.*no_such_setting"):
         server.start()
