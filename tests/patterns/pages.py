@@ -51,7 +51,12 @@ def run_shell(script: str, project: Path, variables: Mapping[str, str] | None = 
     with subprocess.Popen(
         ["sh", "-eu", "-c", script],
         cwd=project,
-        env={**reader_environment(), **(variables or {})},
+        # A folder of its own: a session deletes the old folders of all sessions in the usual one.
+        env={
+            **reader_environment(),
+            "PYTEST_DEBUG_TEMPROOT": str(project.parent),
+            **(variables or {}),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
