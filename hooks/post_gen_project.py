@@ -95,6 +95,7 @@ FEATURES: dict[str, list[str]] = {
         "docs/decisions/*canary*.md",
         "docs/decisions/*collect-metrics*.md",
         "docs/decisions/*trace*.md",
+        "docs/how-to/add-a-metric.md",
         "docs/observability.md",
         "docs/patterns/*metrics*.md",
         "docs/patterns/*trace*.md",

@@ -26,5 +26,5 @@ def test_who_may_import_whom_is_told_as_the_linter_holds_it() -> None:
         for contract in settings["tool"]["importlinter"]["contracts"]
         if contract["type"] == "layers"
     ]
-    held = [re.sub(r"reference_service\.|[()]", "", layer) for layer in layers]
-    assert "```text\n" + "\n".join(held) + "\n```" in DOCUMENT
+    checked = [re.sub(r"reference_service\.|[()]", "", layer) for layer in layers]
+    assert "```text\n" + "\n".join(checked) + "\n```" in DOCUMENT

@@ -1,6 +1,7 @@
 """Start-up, settings, drain and exit of a real process."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import threading
 import time
 
 from ..conftest import StartService
+from ..domain import NEW, PATH
 from ..processes import Service, wait_until
 
 
@@ -42,12 +44,12 @@ class SlowRequest(threading.Thread):
     def __init__(self, service: Service, seconds: float) -> None:
         super().__init__()
         self.answer = b""
-        self._body = b'{"name": "slow"}'
+        self._body = json.dumps(NEW).encode()
         self._seconds = seconds
         self._socket = socket.create_connection(("127.0.0.1", service.port))
         self._socket.sendall(
-            b"POST /items HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\n"
-            b"content-length: %d\r\n\r\n" % len(self._body)
+            b"POST %s HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\n\r\n" % (PATH.encode(), len(self._body))
         )
         self.start()
 
@@ -67,7 +69,7 @@ def test_drain_turns_ready_503_at_once_and_loses_no_request(start_service: Start
     service.signal(signal.SIGTERM)
     service.until_ready(503, within=1)
     assert service.probe("live") == 200
-    answer = service.api.get("/items", headers={"connection": "keep-alive"})
+    answer = service.api.get(PATH, headers={"connection": "keep-alive"})
     assert (answer.status_code, answer.headers["connection"]) == (200, "close")
     slow.join(20)
     assert slow.answer.startswith(b"HTTP/1.1 201 ")

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from ..conftest import StartService
+from ..domain import PATH
 from ..processes import Service, wait_until
 
 
@@ -65,14 +66,14 @@ def test_requests_beyond_the_limit_are_rejected_but_probes_are_not(
 
 def test_body_beyond_the_limit_is_answered_413(start_service: StartService) -> None:
     service = start_service(SERVICE_MAX_BODY_BYTES=100)
-    answer = service.api.post("/items", content=b"x" * 101)
+    answer = service.api.post(PATH, content=b"x" * 101)
     assert answer.status_code == 413
     assert answer.json()["detail"] == "The request body is larger than 100 bytes."
 
 
 @pytest.mark.parametrize(
     ("method", "path", "code"),
-    [("GET", "/nowhere", 404), ("DELETE", "/items", 405), ("GET", "/items?limit=0", 422)],
+    [("GET", "/nowhere", 404), ("DELETE", PATH, 405), ("GET", f"{PATH}/1", 422)],
 )
 def test_every_error_response_is_a_problem_with_the_request_id(
     service: Service, method: str, path: str, code: int
@@ -84,7 +85,7 @@ def test_every_error_response_is_a_problem_with_the_request_id(
 
 
 def test_invalid_request_id_is_replaced(service: Service) -> None:
-    answer = service.api.get("/items", headers={"x-request-id": 'x" level="error'})
+    answer = service.api.get(PATH, headers={"x-request-id": 'x" level="error'})
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
 
 
@@ -98,11 +99,11 @@ def test_500_has_cors_headers_so_that_browsers_can_read_it(
 
 
 def test_each_request_is_logged_in_one_line(service: Service) -> None:
-    service.api.get("/items?secret=1", headers={"x-request-id": "me-2"})
+    service.api.get(f"{PATH}?secret=1", headers={"x-request-id": "me-2"})
     wait_until(lambda: service.records("request"))
     [record] = service.records("request")
     assert record["request_id"] == "me-2"
-    assert (record["method"], record["path"], record["status"]) == ("GET", "/items", 200)
+    assert (record["method"], record["path"], record["status"]) == ("GET", PATH, 200)
     assert "secret" not in str(record)
 
 
@@ -124,5 +125,5 @@ def test_clients_that_disconnect_leave_nothing_behind(service: Service) -> None:
             service.api.get("/faults/sleep/1", timeout=0.05)
     wait_until(lambda: service.tasks() <= before)
     started = time.monotonic()
-    assert service.api.get("/items").status_code == 200
+    assert service.api.get(PATH).status_code == 200
     assert time.monotonic() - started < 5
