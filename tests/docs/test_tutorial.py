@@ -25,4 +25,4 @@ def test_each_step_works_as_written(tmp_path: Path) -> None:
 def test_the_tests_fail_before_the_code_exists_and_pass_after() -> None:
     tutorial = steps((TEMPLATE / TUTORIAL).read_text("utf-8"))
     runs = [step for step in tutorial if isinstance(step, Command) and "make test" in step.line]
-    assert [run.shown[-1] for run in runs] == ["3 failed", "3 passed"]
+    assert [run.shown[-1] for run in runs] == ["4 failed", "4 passed"]
