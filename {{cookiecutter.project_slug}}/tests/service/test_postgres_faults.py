@@ -138,7 +138,7 @@ def test_many_probes_of_a_hung_database_start_one_attempt(
     finally:
         postgres.resume()
     fast.until_ready()
-    assert times[989] < 0.05  # a busy machine may delay one in a hundred
+    assert times[989] < 0.4  # an attempt takes 0.5 s: no probe waits for one
     query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'service'"
     wait_until(lambda: int(postgres.sql(query)) <= 4)  # two checks', the pool's, one that closes
 
