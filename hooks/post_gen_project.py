@@ -128,6 +128,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/resilience",
         "tests/server",
         "tests/service/test_postgres_replication.py",
+        "tests/service/test_requests.py",
         "tests/telemetry",
         "tests/tools.py",
     ],

@@ -1,6 +1,7 @@
 """Routes that only the tests of the parts request; `tests.faulty` serves them."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, BackgroundTasks, Request
@@ -9,6 +10,30 @@ from fastapi.responses import Response, StreamingResponse
 LEAKED: list[asyncio.Task[None]] = []
 
 part_faults = APIRouter(prefix="/faults")
+
+
+@part_faults.get("/raise-in-thread")
+def raise_in_thread() -> None:
+    raise SystemExit(7)
+
+
+@part_faults.get("/break-off")
+async def break_off() -> StreamingResponse:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise ValueError
+
+    return StreamingResponse(body())
+
+
+@part_faults.get("/block/{seconds}")
+async def block(seconds: float) -> str:
+    block_the_loop(seconds)
+    return "blocked"
+
+
+def block_the_loop(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 @part_faults.post("/read-after/{seconds}")

@@ -16,10 +16,10 @@ NOBODY = UUID(int=0)
 @pytest.fixture
 def document(service: Service) -> dict[str, Any]:
     """The description, without the routes that only tests have."""
-    told = service.api.get("/openapi.json").json()
-    told["paths"] = {path: told["paths"][path] for path in ("/items", "/items/{item_id}")}
-    assert isinstance(told, dict)
-    return told
+    document = service.api.get("/openapi.json").json()
+    document["paths"] = {path: document["paths"][path] for path in ("/items", "/items/{item_id}")}
+    assert isinstance(document, dict)
+    return document
 
 
 def operations(document: dict[str, Any]) -> Iterator[Any]:

@@ -17,7 +17,7 @@ from .progress import PendingIO, StallDetector
 log = logging.getLogger(__name__)
 
 MIN_PROGRESS_BYTES = 1024
-"""Bytes of a body that count as progress: fewer could hold a connection for ever."""
+"""Bytes of a body that count as progress: fewer could hold a connection forever."""
 MAX_PIPELINED = 32
 """Requests that may wait on a connection: each takes a hundred times its own bytes."""
 LINGER_TIMEOUT = 2.0
