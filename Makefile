@@ -47,6 +47,7 @@ lint: $(READY) ## Lint the template, then the reference service
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/python -m tools.words
 	@$(MAKE) --no-print-directory -C '$(SERVICE)' lint
 
 format: $(READY) ## Format the template's code and apply safe fixes
