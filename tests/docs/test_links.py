@@ -52,7 +52,7 @@ def dead_links(documents: Iterable[Path]) -> list[str]:
 
 
 def missing_files(documents: Iterable[Path], root: Path) -> list[str]:
-    """Find text between back-ticks that looks like a file or folder of the project but is not one."""
+    """Find text in back-ticks that looks like a file or folder of the project but is not one."""
     top = [each for each in root.iterdir() if each.name not in {".build", ".git"}]
     names = {path.name for each in top for path in (files(each) if each.is_dir() else [each])}
     folders = "|".join(re.escape(each.name) for each in top if each.is_dir())
