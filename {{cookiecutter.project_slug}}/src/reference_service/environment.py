@@ -2,10 +2,11 @@
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 if TYPE_CHECKING:
@@ -24,31 +25,31 @@ class SettingsError(ValueError):
 
 
 def read(kind: type[D]) -> D:
-    """Return a dataclass whose fields are settings classes, each read from the environment.
+    """Return a dataclass whose fields are settings classes, each read from the environment."""
+    return kind(*read_all((section, None) for section in sections(kind).values()))
 
-    Raises SettingsError with the errors of all of them.
+
+def read_section(section: type[S]) -> S:
+    """Return one settings class, read from the environment. Raises SettingsError."""
+    [settings] = read_all([(section, None)])
+    return settings
+
+
+def read_all(classes: Iterable[tuple[type[S], str | None]]) -> list[S]:
+    """Return settings classes, each with a prefix of its variables, read from the environment.
+
+    A prefix of None stands for the one of the class. Raises SettingsError with every error.
     """
+    values: list[S] = []
     errors: list[str] = []
-    values: dict[str, BaseSettings] = {}
-    for name, section in sections(kind).items():
+    for section, prefix in classes:
         try:
-            values[name] = read_section(section)
-        except SettingsError as error:
-            errors += error.errors
+            values.append(section(_env_prefix=prefix))
+        except ValidationError as error:
+            errors += _describe(section, error, prefix)
     if errors:
         raise SettingsError(errors)
-    return kind(**values)
-
-
-def read_section(section: type[S], prefix: str | None = None) -> S:
-    """Return one settings class, read from the environment.
-
-    prefix: of its variables, if it is not the one of the class. Raises SettingsError.
-    """
-    try:
-        return section() if prefix is None else section(_env_prefix=prefix)
-    except ValidationError as error:
-        raise SettingsError(list(_describe(section, error, prefix))) from error
+    return values
 
 
 def sections(kind: type[D]) -> dict[str, type[BaseSettings]]:
@@ -64,7 +65,7 @@ def variables(
     for name, field in section.model_fields.items():
         default = "required" if field.is_required() else field.default
         shown = "" if default in (None, "") or isinstance(default, SecretStr) else str(default)
-        yield _variable(section, name, prefix), shown, field.description or ""
+        yield _variable(section, name, prefix), shown, _description(field)
 
 
 def find_misspelled(known: set[str], environment: Mapping[str, str]) -> Iterator[str]:
@@ -83,13 +84,17 @@ def _describe(
     for each in error.errors(include_url=False, include_context=False):
         name = str(each["loc"][0])
         field = section.model_fields[name]
-        variable = _variable(section, name, prefix)
-        if each["type"] == "missing":
-            yield f"{variable}: not set. {field.description}"
-            continue
-        given = "" if field.annotation is SecretStr else f" (it is {each['input']!r})"
         wrong = each["msg"].removeprefix("Value error, ")
-        yield f"{variable}: {wrong}{given}. {field.description}"
+        if each["type"] == "missing":
+            wrong = "not set"
+        elif field.annotation is not SecretStr:
+            wrong += f" (it is {each['input']!r})"
+        yield f"{_variable(section, name, prefix)}: {wrong}. {_description(field)}"
+
+
+def _description(field: FieldInfo) -> str:
+    """Return the docstring of a setting, as one line."""
+    return " ".join((field.description or "").split())
 
 
 def _variable(section: type[BaseSettings], name: str, prefix: str | None) -> str:

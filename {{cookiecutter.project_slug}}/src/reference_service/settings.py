@@ -1,8 +1,7 @@
 """All settings of the service, with one typed field per section."""
 
 import dataclasses
-from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,9 +11,13 @@ from .dependencies.kafka import KafkaSettings  # feature: kafka
 from .dependencies.postgres import PostgresSettings  # feature: postgres
 from .dependencies.redis import RedisSettings  # feature: redis
 from .dependencies.sentinel import SentinelSettings  # feature: sentinel
-from .environment import SettingsError, read, read_section
+from .environment import read, read_all
 from .health import Check, Options, Status
 from .telemetry.trace_settings import TraceSettings  # feature: observability
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+Port = Annotated[int, Field(ge=0, le=65535)]
 
 ENGINE = Options()
 """The health engine's own defaults."""
@@ -27,75 +30,47 @@ ENGINE = Options()
 
 
 class ServiceSettings(BaseSettings):
-    """How the service serves. Durations are in seconds."""
+    """How the service serves. The docstring of each setting is its description in `--help`."""
 
-    model_config = SettingsConfigDict(env_prefix="SERVICE_")
+    model_config = SettingsConfigDict(env_prefix="SERVICE_", use_attribute_docstrings=True)
 
-    environment: Literal["development", "production"] = Field(
-        "development",
-        description="Where the service runs. Development logs for people and listens on loopback.",
-    )
-    host: str | None = Field(
-        None,
-        description="Address of the service port. Default: loopback in development, all addresses "
-        "in production.",
-    )
-    port: int = Field(8000, ge=0, le=65535, description="Port of the API and the probes.")
-    management_port: int = Field(
-        9000,
-        ge=0,
-        le=65535,
-        description="Port of details and metrics. It has no authentication: never make it public.",
-    )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Lowest level of log messages that are written."
-    )
-    cors_origins: str = Field(
-        "", description="Origins whose browser scripts may call the API, separated by commas."
-    )
-    request_timeout: float = Field(
-        10.0, gt=0, description="Maximum seconds to the first byte of a response; then 504."
-    )
-    concurrency_limit: int = Field(
-        5000, gt=0, description="Maximum requests in flight; further ones are answered 503."
-    )
-    max_body_bytes: int = Field(
-        1_048_576,
-        gt=0,
-        description="Maximum bytes of a request body; larger ones are answered 413.",
-    )
-    max_header_bytes: int = Field(
-        65_536, gt=0, description="Maximum bytes of request headers; larger ones are answered 431."
-    )
-    header_timeout: float = Field(
-        10.0, gt=0, description="Maximum seconds to receive request headers; then disconnect."
-    )
-    io_timeout: float = Field(
-        # Less than `request_timeout`: a client that stalls is disconnected, and not answered 504 as
-        # if the service had failed.
-        5.0,
-        gt=0,
-        description="Maximum seconds in which a client sends none of a body, or takes none of a "
-        "response; then disconnect.",
-    )
-    keep_alive_timeout: int = Field(
-        # More than the 60 of most proxies: the side that closes first loses no request.
-        75,
-        gt=0,
-        description="Seconds that an idle connection stays open: longer than the proxy in front "
-        "keeps it.",
-    )
-    slow_request_seconds: float = Field(
-        SLOW_REQUEST_SECONDS,
-        gt=0,
-        description="Seconds after which a request is logged as a warning.",
-    )
-    drain_delay: float = Field(
-        5.0, ge=0, description="Seconds between `ready` turning 503 and the listener closing."
-    )
-    shutdown_timeout: float = Field(
-        20.0, gt=0, description="Maximum seconds for running requests to finish after that."
-    )
+    environment: Literal["development", "production"] = "development"
+    """Where the service runs. Development logs for people and listens on loopback."""
+    host: str | None = None
+    """Address of the service port. Default: loopback in development, all addresses in production.
+    """
+    port: Port = 8000
+    """Port of the API and the probes."""
+    management_port: Port = 9000
+    """Port of details and metrics. It has no authentication: never make it public."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Lowest level of log messages that are written."""
+    cors_origins: str = ""
+    """Origins whose browser scripts may call the API, separated by commas."""
+    request_timeout: Seconds = 10.0
+    """Maximum seconds to the first byte of a response; then 504."""
+    concurrency_limit: Count = 5000
+    """Maximum requests in flight; further ones are answered 503."""
+    max_body_bytes: Count = 1_048_576
+    """Maximum bytes of a request body; larger ones are answered 413."""
+    max_header_bytes: Count = 65_536
+    """Maximum bytes of request headers; larger ones are answered 431."""
+    header_timeout: Seconds = 10.0
+    """Maximum seconds to receive request headers; then disconnect."""
+    # Less than `request_timeout`: a client that stalls is disconnected, and not answered 504 as if
+    # the service had failed.
+    io_timeout: Seconds = 5.0
+    """Maximum seconds in which a client sends none of a body, or takes none of a response; then
+    disconnect."""
+    # More than the 60 of most proxies: the side that closes first loses no request.
+    keep_alive_timeout: Count = 75
+    """Seconds that an idle connection stays open: longer than the proxy in front keeps it."""
+    slow_request_seconds: Seconds = SLOW_REQUEST_SECONDS
+    """Seconds after which a request is logged as a warning."""
+    drain_delay: Annotated[float, Field(ge=0)] = 5.0
+    """Seconds between `ready` turning 503 and the listener closing."""
+    shutdown_timeout: Seconds = 20.0
+    """Maximum seconds for running requests to finish after that."""
 
     @property
     def json_lines(self) -> bool:
@@ -114,27 +89,20 @@ class ServiceSettings(BaseSettings):
 
 
 class HealthSettings(BaseSettings):
-    """How the health engine checks. Durations are in seconds."""
+    """How the health engine checks."""
 
-    model_config = SettingsConfigDict(env_prefix="HEALTH_")
+    model_config = SettingsConfigDict(env_prefix="HEALTH_", use_attribute_docstrings=True)
 
-    check_interval: float = Field(
-        ENGINE.interval, gt=0, description="Seconds between attempts of a check while idle."
-    )
-    check_max_interval: float = Field(
-        ENGINE.max_interval, gt=0, description="Seconds between attempts under full load."
-    )
-    check_timeout: float = Field(
-        ENGINE.timeout, gt=0, description="Maximum seconds of an attempt; then it is abandoned."
-    )
-    failure_threshold: int = Field(
-        ENGINE.failure_threshold,
-        gt=0,
-        description="Consecutive failures that turn a check to `fail`; up to two more under load.",
-    )
-    live_fails_on_shutdown: bool = Field(
-        ENGINE.live_fails_on_shutdown, description="Whether `live` answers 503 while draining."
-    )
+    check_interval: Seconds = ENGINE.interval
+    """Seconds between attempts of a check while idle."""
+    check_max_interval: Seconds = ENGINE.max_interval
+    """Seconds between attempts under full load."""
+    check_timeout: Seconds = ENGINE.timeout
+    """Maximum seconds of an attempt; then it is abandoned."""
+    failure_threshold: Count = ENGINE.failure_threshold
+    """Consecutive failures that turn a check to `fail`; up to two more under load."""
+    live_fails_on_shutdown: bool = ENGINE.live_fails_on_shutdown
+    """Whether `live` answers 503 while draining."""
 
     def options(self) -> Options:
         """Return the engine's options."""
@@ -150,14 +118,16 @@ class HealthSettings(BaseSettings):
 class CheckSettings(BaseSettings):
     """Settings of one check, as HEALTH_<CHECK>_IMPACT. Dots in its name become underscores."""
 
-    impact: Literal[Status.FAIL, Status.WARN] | None = Field(
-        None, description="What a failure of the check does to readiness: fail or warn."
-    )
-    timeout: float | None = Field(None, gt=0, description="Maximum seconds of an attempt.")
-    interval: float | None = Field(None, gt=0, description="Seconds between attempts.")
-    failure_threshold: int | None = Field(
-        None, gt=0, description="Consecutive failures that turn the check to `fail`."
-    )
+    model_config = SettingsConfigDict(use_attribute_docstrings=True)
+
+    impact: Literal[Status.FAIL, Status.WARN] | None = None
+    """What a failure of the check does to readiness: fail or warn."""
+    timeout: Seconds | None = None
+    """Maximum seconds of an attempt."""
+    interval: Seconds | None = None
+    """Seconds between attempts."""
+    failure_threshold: Count | None = None
+    """Consecutive failures that turn the check to `fail`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,20 +154,13 @@ def check_prefix(name: str) -> str:
     return f"HEALTH_{name.upper().replace('.', '_').replace('-', '_')}_"
 
 
-def configure_checks(checks: Iterable[Check]) -> list[Check]:
+def configure_checks(checks: list[Check]) -> list[Check]:
     """Return the checks with the changes that the environment makes to them.
 
     Raises SettingsError with every error.
     """
-    errors: list[str] = []
-    configured: list[Check] = []
-    for check in checks:
-        try:
-            changes = read_section(CheckSettings, check_prefix(check.name))
-        except SettingsError as error:
-            errors += error.errors
-            continue
-        configured.append(dataclasses.replace(check, **changes.model_dump(exclude_none=True)))
-    if errors:
-        raise SettingsError(errors)
-    return configured
+    settings = read_all((CheckSettings, check_prefix(check.name)) for check in checks)
+    return [
+        dataclasses.replace(check, **changes.model_dump(exclude_none=True))
+        for check, changes in zip(checks, settings, strict=True)
+    ]

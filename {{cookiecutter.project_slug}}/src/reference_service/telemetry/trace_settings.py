@@ -22,35 +22,28 @@ class TraceSettings(BaseSettings):
     See https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/.
     """
 
-    model_config = SettingsConfigDict(env_prefix="OTEL_")
+    model_config = SettingsConfigDict(env_prefix="OTEL_", use_attribute_docstrings=True)
 
-    exporter_otlp_endpoint: Url = Field(
-        "",
-        description="Base URL of the collector, for example http://collector:4318; empty: none.",
-    )
-    exporter_otlp_traces_endpoint: Url = Field(
-        "", description="Complete URL for traces, for example http://collector:4318/v1/traces."
-    )
-    exporter_otlp_protocol: Literal["http/protobuf"] = Field(
-        "http/protobuf", description="Protocol of the collector. The only one is http/protobuf."
-    )
-    exporter_otlp_timeout: float = Field(
-        2.0, gt=0, description="Maximum seconds for sending one batch of spans."
-    )
-    traces_exporter: Literal["otlp", "none"] = Field(
-        "otlp", description="Exporter of traces: otlp, or none to send no traces."
-    )
-    sdk_disabled: bool = Field(False, description="Whether to create no traces at all.")
-    service_name: str = Field("", description="Name of the service in traces.")
-    traces_sampler: str = Field(
-        "parentbased_always_on", description="Sampler that selects the traced requests."
-    )
-    traces_sampler_arg: str = Field(
-        "", description="Argument of the sampler, for example 0.01 for a ratio sampler."
-    )
-    semconv_stability_opt_in: str = Field(
-        "", description="Legacy attribute names to add, for example http/dup,database/dup."
-    )
+    exporter_otlp_endpoint: Url = ""
+    """Base URL of the collector, for example http://collector:4318; empty: none."""
+    exporter_otlp_traces_endpoint: Url = ""
+    """Complete URL for traces, for example http://collector:4318/v1/traces."""
+    exporter_otlp_protocol: Literal["http/protobuf"] = "http/protobuf"
+    """Protocol of the collector. The only one is http/protobuf."""
+    exporter_otlp_timeout: Annotated[float, Field(gt=0)] = 2.0
+    """Maximum seconds for sending one batch of spans."""
+    traces_exporter: Literal["otlp", "none"] = "otlp"
+    """Exporter of traces: otlp, or none to send no traces."""
+    sdk_disabled: bool = False
+    """Whether to create no traces at all."""
+    service_name: str = ""
+    """Name of the service in traces."""
+    traces_sampler: str = "parentbased_always_on"
+    """Sampler that selects the traced requests."""
+    traces_sampler_arg: str = ""
+    """Argument of the sampler, for example 0.01 for a ratio sampler."""
+    semconv_stability_opt_in: str = ""
+    """Legacy attribute names to add, for example http/dup,database/dup."""
 
     @property
     def url(self) -> str:
