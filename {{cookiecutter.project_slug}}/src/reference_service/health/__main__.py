@@ -21,18 +21,16 @@ SUCCESS = re.compile(r"HTTP/1\.[01] 2\d\d ")
 
 def main(arguments: list[str]) -> int:
     """Request one probe, by default `live`, on SERVICE_PORT. Return the exit status."""
+    port = int(os.environ.get("SERVICE_PORT", "8000"))
     try:
-        probe = Probe(*arguments or (Probe.LIVE,))
+        status_line = fetch_status_line(Probe(*arguments or (Probe.LIVE,)), port)
+        result = status_line or "no response: the connection was closed"
     except (TypeError, ValueError):
-        _print(f"usage: python -m {__package__} [{'|'.join(Probe)}]")
-        return 1
-    try:
-        status_line = fetch_status_line(probe, int(os.environ.get("SERVICE_PORT", "8000")))
+        result = f"usage: python -m {__package__} [{'|'.join(Probe)}]"
     except OSError as error:
-        _print(f"no response: {error}")
-        return 1
-    _print(status_line or "no response: the connection was closed")
-    return 0 if SUCCESS.match(status_line) else 1
+        result = f"no response: {error}"
+    sys.stdout.write(f"{result}\n")
+    return 0 if SUCCESS.match(result) else 1
 
 
 def fetch_status_line(probe: Probe, port: int) -> str:
@@ -41,10 +39,6 @@ def fetch_status_line(probe: Probe, port: int) -> str:
         connection.sendall((REQUEST % probe).encode())
         with connection.makefile(encoding="latin-1") as response:
             return response.readline(200).strip()
-
-
-def _print(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -85,10 +85,8 @@ class ManagementApp:
         if "verbose" in query:
             lines = verbose_lines(self.registry, probe, exclude)
             return answer.code, TEXT, "".join(f"{line}\n" for line in lines).encode()
-        body: dict[str, object] = {"status": answer.status}
         unknown = sorted(set(exclude) - set(self.registry.monitors))
-        if unknown:
-            body["unknown"] = unknown
+        body = {"status": answer.status, **({"unknown": unknown} if unknown else {})}
         return answer.code, JSON, _json(body)
 
     def _check(self, name: str) -> tuple[int, bytes, bytes]:

@@ -10,6 +10,7 @@ from .cadence import Cadence
 from .check import AttemptContext, Check, CheckFailed, CheckResult, Status
 from .options import HISTORY_SIZE, MIN_RECHECK_INTERVAL, STALE_MARGIN
 from .state import Attempt, CheckState, next_delay, next_state
+from .tasks import result_within
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +40,13 @@ class Monitor:
         """The latest attempts, newest last."""
         self.timeout = check.timeout or cadence.options.timeout
         """Seconds an attempt may take."""
-        self._base_interval = check.interval or cadence.options.interval
         self._cadence = cadence
         self._after_attempt = after_attempt
         self._clock = clock
         self._attempt_context = attempt_context
         self._recheck_requested = asyncio.Event()
         self._run_now_request: tuple[AttemptContext, asyncio.Future[None]] | None = None
-        self._abandoned: asyncio.Task[CheckResult] | None = None
+        self._latest: asyncio.Task[CheckResult] | None = None
 
     def stale(self, now: float) -> bool:
         """Tell whether the result is overdue: the next attempt should have replaced it."""
@@ -105,16 +105,12 @@ class Monitor:
             if finished and not finished.done():
                 finished.set_result(None)
         previous, now = self.state, self._clock()
-        state = next_state(
-            previous,
-            outcome,
-            permanent=self._is_permanent(outcome),
-            threshold=self.check.failure_threshold or self._cadence.failure_threshold,
-        )
+        threshold = self.check.failure_threshold or self._cadence.failure_threshold
+        state = next_state(self.check, previous, outcome, threshold)
         delay = next_delay(
             state,
             interval=self.check.interval or self._cadence.interval,
-            base_interval=self._base_interval,
+            base_interval=self.check.interval or self._cadence.options.interval,
         )
         self.state = replace(
             state,
@@ -130,32 +126,17 @@ class Monitor:
         return delay
 
     async def _run_within_timeout(self) -> CheckResult:
-        """Run the check, and abandon it after its timeout: drivers swallow cancellation.
+        """Run the check, and abandon it after its timeout.
 
-        An abandoned attempt is cancelled but not awaited. Until it has ended no second one starts:
-        the next attempt waits for it instead, and times out too if it does not end.
+        Until an abandoned attempt has ended no second one starts: the next attempt waits for it
+        instead, and times out too if it does not end.
         """
-        if self._abandoned is not None:
-            await asyncio.wait({self._abandoned}, timeout=self.timeout)
-            if not self._abandoned.done():
+        if self._latest and not self._latest.done():
+            await asyncio.wait({self._latest}, timeout=self.timeout)
+            if not self._latest.done():
                 raise TimeoutError
-            self._abandoned = None
-        task = asyncio.create_task(_run_check(self.check), name=f"health check {self.name}")
-        try:
-            await asyncio.wait({task}, timeout=self.timeout)
-            if task.done():
-                return task.result()
-        finally:
-            if not task.done():
-                self._abandoned = task
-                task.add_done_callback(_retrieve_exception)
-                task.cancel()
-        raise TimeoutError
-
-    def _is_permanent(self, outcome: CheckResult | Exception) -> bool:
-        if isinstance(outcome, CheckFailed):
-            return outcome.permanent
-        return isinstance(outcome, self.check.permanent)
+        self._latest = asyncio.create_task(_run_check(self.check), name=f"health check {self.name}")
+        return await result_within(self.timeout, self._latest)
 
     def _log_change(self, previous: CheckState, outcome: CheckResult | Exception) -> None:
         """Log each new status or error once. Only the log has the message of an exception."""
@@ -183,9 +164,3 @@ async def _run_check(check: Check) -> CheckResult:
     if result.status is Status.FAIL:
         raise CheckFailed(result.detail, **result.data)
     return result
-
-
-def _retrieve_exception(task: asyncio.Task[CheckResult]) -> None:
-    """Prevent asyncio's warning that the exception of an abandoned attempt was never retrieved."""
-    if not task.cancelled():
-        task.exception()

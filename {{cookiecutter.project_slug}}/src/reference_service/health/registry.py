@@ -151,13 +151,11 @@ class Registry:
             while True:
                 self._last_heartbeat = self.clock()
                 for name, monitor in self.monitors.items():
-                    task = tasks.get(name)
-                    if task is None or task.done():
-                        if task is not None:
-                            log.error(
-                                "monitor stopped unexpectedly; restarting", extra={"check": name}
-                            )
-                        tasks[name] = asyncio.create_task(monitor.run(), name=f"monitor {name}")
+                    if name in tasks and not tasks[name].done():
+                        continue
+                    if name in tasks:
+                        log.error("monitor stopped unexpectedly; restarting", extra={"check": name})
+                    tasks[name] = asyncio.create_task(monitor.run(), name=f"monitor {name}")
                 if self._last_heartbeat >= next_reading:
                     next_reading += LOAD_PERIOD
                     self.cadence.score = self.load.score()
@@ -169,8 +167,7 @@ class Registry:
     def _after_attempt(self, monitor: Monitor, previous: CheckState) -> None:
         """Reset the interval and recheck everything when a check stops passing."""
         self._ready_until = 0.0
-        self.cadence.all_passing = all(
-            m.state.status is Status.PASS for m in self.monitors.values()
-        )
+        states = (each.state for each in self.monitors.values())
+        self.cadence.all_passing = all(state.status is Status.PASS for state in states)
         if previous.status is Status.PASS and monitor.state.status is not Status.PASS:
             self.recheck()

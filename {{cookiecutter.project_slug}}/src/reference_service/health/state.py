@@ -1,20 +1,18 @@
 """What is known of a check, and how an attempt changes it. Rules only: no clock, no tasks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from .check import CheckFailed, CheckResult, Status
+from .check import Check, CheckFailed, CheckResult, Status
 from .options import INITIAL_RETRY_DELAY, MAX_RETRY_DELAY
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt of a check, as the history keeps it."""
+    """One attempt of a check, as the history keeps it. Times are seconds of the engine's clock."""
 
     ended_at: float
-    """Seconds of the engine's clock."""
     duration: float
-    """Seconds."""
     passed: bool
 
 
@@ -42,7 +40,7 @@ class CheckState:
 
 
 def next_state(
-    previous: CheckState, outcome: CheckResult | Exception, *, permanent: bool, threshold: int
+    check: Check, previous: CheckState, outcome: CheckResult | Exception, threshold: int
 ) -> CheckState:
     """Return the state after an attempt with this outcome, without its times.
 
@@ -53,17 +51,18 @@ def next_state(
     if isinstance(outcome, CheckResult):
         return CheckState(outcome.status, attempts, detail=outcome.detail, data=outcome.data)
     failures = previous.consecutive_failures + 1
-    state = CheckState(
+    reported = outcome if isinstance(outcome, CheckFailed) else CheckFailed("")
+    permanent = reported.permanent or isinstance(outcome, check.permanent)
+    return CheckState(
         Status.FAIL if permanent or failures >= threshold else previous.status,
         attempts,
         failures,
         error=type(outcome).__name__,
         timed_out=isinstance(outcome, TimeoutError),
         permanent=permanent,
+        detail=reported.detail,
+        data=reported.data,
     )
-    if isinstance(outcome, CheckFailed):
-        return replace(state, detail=outcome.detail, data=outcome.data)
-    return state
 
 
 def next_delay(state: CheckState, *, interval: float, base_interval: float) -> float:
