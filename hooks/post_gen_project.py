@@ -59,7 +59,6 @@ FEATURES: dict[str, list[str]] = {
         "docs/decisions/*item-events*.md",
         "src/reference_service/items/events.py",
         "src/reference_service/dependencies/kafka",
-        "src/reference_service/consume.py",
         "tests/**/test_*kafka*.py",
     ],
     "grpc": [

@@ -187,7 +187,7 @@ async def test_consumer_prints_each_event_as_it_arrives(
     kafka: Kafka, store: PublishingItemStore, server: dev.kafka.Kafka
 ) -> None:
     environment = {"KAFKA_BOOTSTRAP_SERVERS": server.url, "KAFKA_TOPICS": kafka.topics[0]}
-    command = [sys.executable, "-m", "reference_service.consume"]
+    command = [sys.executable, "-m", "dev.kafka_events"]
     consumer = await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE)
     assert consumer.stdout
     line = asyncio.create_task(consumer.stdout.readline())
@@ -216,7 +216,7 @@ async def test_consumer_prints_each_event_as_it_arrives(
     ],
 )
 def test_consumer_without_brokers_reports_why_in_one_line(servers: str, sentence: str) -> None:
-    command = [sys.executable, "-m", "reference_service.consume"]
+    command = [sys.executable, "-m", "dev.kafka_events"]
     environment = {"KAFKA_BOOTSTRAP_SERVERS": servers}
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, timeout=60

@@ -1,7 +1,4 @@
-"""Prints item events as they arrive, one JSON object per line. This is for developers.
-
-python -m reference_service.consume
-"""
+"""Prints item events as they arrive, one JSON object per line: `make consume`."""
 
 import asyncio
 import contextlib
@@ -9,16 +6,16 @@ import sys
 
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
-from .dependencies.kafka import Kafka, KafkaSettings
-from .environment import SettingsError, read_section
-from .items.events import parse_events
+from reference_service.dependencies.kafka import Kafka, KafkaSettings
+from reference_service.environment import SettingsError, read_section
+from reference_service.items.events import parse_events
 
 
 async def consume() -> None:
     """Print events without end. Raises SettingsError, or KafkaError if no broker is reachable."""
     kafka = Kafka(read_section(KafkaSettings))
     async for event in parse_events(kafka.consume()):
-        print(event.model_dump_json(), flush=True)  # noqa: T201 - a developer reads it
+        print(event.model_dump_json(), flush=True)
 
 
 if __name__ == "__main__":
