@@ -103,14 +103,10 @@ def create_service(settings: Settings) -> Service:
     add_error_responses(app)
     add_error_handlers(app, dependencies.unavailable_errors())
 
-    return Service(
-        Probes(app, registry, trace=monitoring.trace, observe_traffic=False),
-        app,
-        ManagementApp(registry, about=info.as_json(), mounts=monitoring.mounts),
-        counters.add(
-            "slow_client_disconnects_total", "Clients disconnected because they were slow."
-        ),
-    )
+    probes = Probes(app, registry, trace=monitoring.trace, observe_traffic=False)
+    management = ManagementApp(registry, about=info.as_json(), mounts=monitoring.mounts)
+    slow_clients = counters.add("slow_client_disconnects_total", "Disconnected slow clients.")
+    return Service(probes, app, management, slow_clients)
 
 
 def _lifespan(
@@ -134,40 +130,25 @@ def _middleware(
     settings: ServiceSettings, registry: Registry, counters: Counters, monitoring: Instrumentation
 ) -> list[Middleware]:
     """Return the layers between the probes and the routes, outermost first."""
-    access_log = AccessLog(
-        slow_request_seconds=settings.slow_request_seconds, json_lines=settings.json_lines
-    )
+    slow_request, json_lines = settings.slow_request_seconds, settings.json_lines
+    access_log = AccessLog(slow_request_seconds=slow_request, json_lines=json_lines)
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"])
     count = counters.add
+    rejects = count(
+        "http_requests_rejected_total", "Requests rejected.", reason="concurrency_limit"
+    )
+    errors = count("http_unhandled_exceptions_total", "Requests whose handler failed.")
+    aborts = count("http_responses_aborted_total", "Responses that failed after their start.")
+    task_errors = count("background_task_failures_total", "Background tasks that failed.")
+    timeouts = count("http_request_timeouts_total", "Requests answered 504.")
     return [
         Middleware(Traffic, registry=registry, observers=[access_log, *monitoring.observers]),
         Middleware(RequestId),
         *([cors] if origins else []),
         Middleware(ConnectionClose, draining=lambda: registry.draining),
-        Middleware(
-            ConcurrencyLimit,
-            limit=settings.concurrency_limit,
-            on_reject=count(
-                "http_requests_rejected_total",
-                "Requests rejected by a limit of the service.",
-                reason="concurrency_limit",
-            ),
-        ),
+        Middleware(ConcurrencyLimit, limit=settings.concurrency_limit, on_reject=rejects),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
-        Middleware(
-            Recovery,
-            on_error=count("http_unhandled_exceptions_total", "Requests whose handler failed."),
-            on_abort=count(
-                "http_responses_aborted_total", "Responses that failed after their start."
-            ),
-            on_background_error=count(
-                "background_task_failures_total", "Background tasks that failed."
-            ),
-        ),
-        Middleware(
-            Timeout,
-            seconds=settings.request_timeout,
-            on_timeout=count("http_request_timeouts_total", "Requests answered 504."),
-        ),
+        Middleware(Recovery, on_error=errors, on_abort=aborts, on_background_error=task_errors),
+        Middleware(Timeout, seconds=settings.request_timeout, on_timeout=timeouts),
     ]

@@ -7,37 +7,37 @@ from fastapi import FastAPI
 
 from ..resilience.problem import MEDIA_TYPE
 
-TEXT = {"type": "string"}
+
+def _text(example: str, **more: str) -> dict[str, Any]:
+    return {"type": "string", **more, "examples": [example]}
+
+
+FIELD_ERROR = {
+    "type": "object",
+    "required": ["pointer", "detail"],
+    "properties": {
+        "pointer": _text("#/name", description="A JSON pointer into the body, as a URI fragment."),
+        "detail": _text("String should have at least 1 character"),
+    },
+}
 PROBLEM = {
     "title": "Problem",
     "description": "An error, as RFC 9457 describes it.",
     "type": "object",
     "required": ["type", "title", "status", "detail"],
     "properties": {
-        "type": TEXT | {"examples": ["about:blank"]},
-        "title": TEXT | {"examples": ["Unprocessable Entity"]},
+        "type": _text("about:blank"),
+        "title": _text("Unprocessable Entity"),
         "status": {"type": "integer", "examples": [422]},
-        "detail": TEXT | {"examples": ["The request is not valid."]},
-        "request_id": TEXT
-        | {
-            "description": "The id of the request in the service's log.",
-            "examples": ["9f2c4be1d7a84c0f9f0e6d3b5a7c1e42"],
-        },
+        "detail": _text("The request is not valid."),
+        "request_id": _text(
+            "9f2c4be1d7a84c0f9f0e6d3b5a7c1e42",
+            description="The id of the request in the service's log.",
+        ),
         "errors": {
             "description": "Only with 422: every error of the request.",
             "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["pointer", "detail"],
-                "properties": {
-                    "pointer": TEXT
-                    | {
-                        "description": "A JSON pointer into the body, as a URI fragment.",
-                        "examples": ["#/name"],
-                    },
-                    "detail": TEXT | {"examples": ["String should have at least 1 character"]},
-                },
-            },
+            "items": FIELD_ERROR,
         },
     },
 }
@@ -90,12 +90,7 @@ def _common_errors(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, A
     if "422" in operation["responses"]:
         yield "422", {"description": "The request is not valid; `errors` lists every error."}
     yield "500", {"description": "The service failed to handle the request."}
-    yield (
-        "503",
-        {
-            "description": "A dependency is unavailable, or the service is at its limit.",
-            "headers": RETRY_AFTER,
-        },
-    )
+    unavailable = "A dependency is unavailable, or the service is at its limit."
+    yield "503", {"description": unavailable, "headers": RETRY_AFTER}
     yield "504", {"description": "The service did not start a response in time."}
     yield "default", {"description": "Any other error."}

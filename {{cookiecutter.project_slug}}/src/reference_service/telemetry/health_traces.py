@@ -86,9 +86,7 @@ class HealthTraces:
         return [(b"traceresponse", self._response)]
 
     def _start_span(self, scope: Scope, answer: Answer) -> Span:
-        headers = {
-            name.decode("latin-1"): str(value, "latin-1") for name, value in scope["headers"]
-        }
+        headers = {str(key, "latin-1"): str(value, "latin-1") for key, value in scope["headers"]}
         attributes = {
             "http.request.method": scope["method"],
             "http.response.status_code": answer.code,
@@ -121,7 +119,7 @@ class HealthTraces:
             failures = [f"{name}: {error}" for name, error in (failed | not_attempted).items()]
             span.set_attribute("health.status", self._registry.answer(Probe.READY).status)
             span.set_attribute("health.failures", failures)
-            _set_status(span, Status(StatusCode.ERROR, ", ".join(failures)) if failures else _OK)
+            _set_status(span, ", ".join(failures))
 
     @contextlib.contextmanager
     def _attempt(self, check: Check, parent: Context) -> Iterator[None]:
@@ -136,11 +134,10 @@ class HealthTraces:
             try:
                 yield
             except Exception as error:
-                name = type(error).__name__
-                span.set_attribute("error.type", name)
-                _set_status(span, Status(StatusCode.ERROR, name))
+                span.set_attribute("error.type", type(error).__name__)
+                _set_status(span, type(error).__name__)
                 raise
-            _set_status(span, _OK)
+            _set_status(span, "")
 
     def _with_legacy_names(
         self, attributes: Mapping[str, AttributeValue]
@@ -154,10 +151,8 @@ class HealthTraces:
         return {**attributes, **legacy}
 
 
-_OK = Status(StatusCode.OK)
-
-
-def _set_status(span: Span, status: Status) -> None:
+def _set_status(span: Span, error: str) -> None:
     """Set the status, and the attribute that systems without a span status read."""
+    status = Status(StatusCode.ERROR, error) if error else Status(StatusCode.OK)
     span.set_status(status)
     span.set_attribute("otel.status_code", status.status_code.name)

@@ -18,7 +18,9 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "colo
 
 def configure_logging(*, json_lines: bool, level: str) -> None:
     """Send every logger's records to stdout, once each."""
-    _skip_unused_record_fields()
+    # No caller, thread or process is looked up for each record (Logging HOWTO, Optimization).
+    logging._srcfile = None  # noqa: SLF001 - as the HOWTO says
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter() if json_lines else ConsoleFormatter())
     logging.basicConfig(handlers=[handler], level=level, force=True)
@@ -64,12 +66,6 @@ def timestamp(seconds: float) -> str:
 def _date(seconds: int) -> str:
     """Format whole seconds. The cache matters because every request writes a line."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-
-
-def _skip_unused_record_fields() -> None:
-    """Collect no caller, thread or process for each record (Logging HOWTO, Optimization)."""
-    logging._srcfile = None  # noqa: SLF001 - as the HOWTO says
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """What Prometheus scrapes: the checks, the requests, and what other parts of the service count."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import (
     REGISTRY,
@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp
 
-from ..health import Answer, Monitor, Probe, Registry, Status
+from ..health import Answer, Probe, Registry, Status
 from .counters import Counters, Metric
 from .instrumentation import ServiceInfo
 
@@ -68,73 +68,56 @@ class Metrics(Collector):
         return ()
 
     def collect(self) -> Iterator[Family]:
-        """Yield the values that other objects keep, as they are now."""
-        yield self._gauge("service_info", "1, with the version.", version={self._version: 1.0})
-        yield from self._families([*self._engine_metrics(), *self._counters.metrics])
-        answers = {probe.value: self._registry.answer(probe) for probe in Probe}
-        probes = {name: float(answer.code == Answer.PASS.code) for name, answer in answers.items()}
-        yield self._gauge("health_probe_status", "1 while a probe answers 200.", probe=probes)
-        yield from self._check_families()
+        """Yield the values that other objects keep, as they are now.
 
-    def _engine_metrics(self) -> Iterator[Metric]:
-        registry = self._registry
-        yield Metric(
-            "health_check_interval_seconds",
-            "Time between two attempts of a check that passes.",
-            lambda: registry.cadence.interval,
-        )
-        yield Metric(
-            "health_load_score", "Load from 0 (idle) to 1 (full).", lambda: registry.cadence.score
-        )
-        yield Metric(
-            "health_draining", "1 while the process shuts down.", lambda: registry.draining
-        )
-        yield Metric(
-            "http_requests_in_flight",
-            "Requests whose response has not ended.",
-            lambda: registry.load.in_flight,
-        )
-
-    def _families(self, metrics: Iterable[Metric]) -> Iterator[Family]:
-        """Group metrics by name: series that differ only in their labels are one family."""
-        series: dict[str, list[Metric]] = defaultdict(list)
-        for metric in metrics:
-            series[metric.name].append(metric)
-        for name, members in series.items():
+        Metrics of one name that differ only in their labels are one family.
+        """
+        families: dict[str, list[Metric]] = defaultdict(list)
+        for metric in (*self._service_metrics(), *self._check_metrics(), *self._counters.metrics):
+            families[metric.name].append(metric)
+        for name, metrics in families.items():
             kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-            labels = sorted(members[0].labels)
-            family = kind(name, members[0].description, labels=["service_id", *labels])
-            for metric in members:
+            labels = sorted(metrics[0].labels)
+            family = kind(name, metrics[0].description, labels=["service_id", *labels])
+            for metric in metrics:
                 values = [metric.labels[label] for label in labels]
                 family.add_metric([self.service_id, *values], float(metric.read()))
             yield family
 
-    def _check_families(self) -> Iterator[Family]:
-        now = self._registry.clock()
-        monitors = self._registry.monitors
-        gauges: dict[str, tuple[str, Callable[[Monitor], float]]] = {
-            "status": ("1 pass, 0.5 warn, 0 fail.", lambda m: STATUS_VALUES[m.status(now)]),
-            "stale": ("1 if the latest result has expired.", lambda m: m.stale(now)),
-            "duration_seconds": ("Of the latest attempt.", lambda m: m.state.duration),
-            "consecutive_failures": (
-                "Failures since the last pass.",
-                lambda m: m.state.consecutive_failures,
-            ),
-        }
-        for name, (description, value) in gauges.items():
-            values = {check: float(value(monitor)) for check, monitor in monitors.items()}
-            yield self._gauge(f"health_check_{name}", description, check=values)
-        attempts = CounterMetricFamily(
-            "health_check_attempts", "Attempts of a check.", labels=["service_id", "check"]
+    def _service_metrics(self) -> Iterator[Metric]:
+        registry, cadence = self._registry, self._registry.cadence
+        yield _metric("service_info", "1, with the version.", 1, version=self._version)
+        yield _metric(
+            "health_check_interval_seconds",
+            "Time between two attempts of a check that passes.",
+            cadence.interval,
         )
-        for check, monitor in monitors.items():
-            attempts.add_metric([self.service_id, check], monitor.state.attempts)
-        yield attempts
+        yield _metric("health_load_score", "Load from 0 (idle) to 1 (full).", cadence.score)
+        yield _metric("health_draining", "1 while the process shuts down.", registry.draining)
+        in_flight = registry.load.in_flight
+        yield _metric(
+            "http_requests_in_flight", "Requests whose response has not ended.", in_flight
+        )
+        for probe in Probe:
+            answers_200 = registry.answer(probe).code == Answer.PASS.code
+            yield _metric(
+                "health_probe_status", "1 while a probe answers 200.", answers_200, probe=probe
+            )
 
-    def _gauge(self, name: str, description: str, **values: dict[str, float]) -> Family:
-        """Create a gauge with one label in addition to `service_id`, from its values."""
-        [(label, value_of)] = values.items()
-        gauge = GaugeMetricFamily(name, description, labels=["service_id", label])
-        for key, value in value_of.items():
-            gauge.add_metric([self.service_id, key], value)
-        return gauge
+    def _check_metrics(self) -> Iterator[Metric]:
+        now = self._registry.clock()
+        for name, monitor in self._registry.monitors.items():
+            state = monitor.state
+            for metric, description, value in (
+                ("status", "1 pass, 0.5 warn, 0 fail.", STATUS_VALUES[monitor.status(now)]),
+                ("stale", "1 if the latest result has expired.", monitor.stale(now)),
+                ("duration_seconds", "Of the latest attempt.", state.duration),
+                ("consecutive_failures", "Since the last pass.", state.consecutive_failures),
+                ("attempts_total", "Attempts of a check.", state.attempts),
+            ):
+                yield _metric(f"health_check_{metric}", description, value, check=name)
+
+
+def _metric(name: str, description: str, value: float, **labels: str) -> Metric:
+    """Return a metric with the value that it has now."""
+    return Metric(name, description, lambda: value, labels)

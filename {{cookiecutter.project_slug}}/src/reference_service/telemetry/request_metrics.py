@@ -25,7 +25,7 @@ class RequestMetrics:
 
     def __init__(self, metrics: Metrics, *, traced: bool = False) -> None:
         self._metrics = metrics
-        self._exemplar = _trace_id if traced else _no_trace
+        self._exemplar = _trace_id if traced else lambda: None
         self._children: dict[tuple[str, str, str], Any] = {}
 
     def __call__(self, record: RequestRecord) -> None:
@@ -61,10 +61,6 @@ def route_of(scope: Scope) -> str:
     """
     context = scope.get("fastapi", {}).get("effective_route_context")
     return str(getattr(context or scope.get("route"), "path_format", OTHER))
-
-
-def _no_trace() -> None:
-    """Return no exemplar."""
 
 
 def _trace_id() -> dict[str, str] | None:

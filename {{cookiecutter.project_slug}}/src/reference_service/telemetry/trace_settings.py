@@ -8,8 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 def _is_url(text: str) -> str:
     if text and not text.startswith(("http://", "https://")):
-        message = "not the URL of a collector"
-        raise ValueError(message)
+        raise ValueError("not the URL of a collector")
     return text
 
 
