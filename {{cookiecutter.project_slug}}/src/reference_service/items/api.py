@@ -9,6 +9,11 @@ from .cursor import CURSOR, Cursor
 from .model import Item, ItemCreate, ItemPage, ItemPatch
 from .store import ItemStore
 
+LIMIT = Query(ge=1, le=100, description="Maximum number of items per page.")
+CURSOR_QUERY = Query(
+    pattern=CURSOR.pattern,
+    description="`next_cursor` of the previous page. Omit it for the first page.",
+)
 LOCATION = {"description": "The path of the new item.", "schema": {"type": "string"}}
 CREATED: dict[str, Any] = {"description": "The new item.", "headers": {"Location": LOCATION}}
 FOUND: dict[str, Any] = {"description": "The item in its current state."}
@@ -34,16 +39,7 @@ def items_router(store: ItemStore) -> APIRouter:
 
     @router.get("", response_description="One page of items.")
     async def list_items(
-        limit: Annotated[
-            int, Query(ge=1, le=100, description="Maximum number of items per page.")
-        ] = 20,
-        cursor: Annotated[
-            str | None,
-            Query(
-                pattern=CURSOR.pattern,
-                description="`next_cursor` of the previous page. Omit it for the first page.",
-            ),
-        ] = None,
+        limit: Annotated[int, LIMIT] = 20, cursor: Annotated[str | None, CURSOR_QUERY] = None
     ) -> ItemPage:
         """List items, the newest first.
 
@@ -51,10 +47,8 @@ def items_router(store: ItemStore) -> APIRouter:
         """
         after = Cursor.parse(cursor) if cursor is not None else None
         items = await store.page(limit + 1, after)  # one more shows whether there is a next page
-        has_more = len(items) > limit
-        items = items[:limit]
-        next_cursor = Cursor.of(items[-1]).encode() if has_more else None
-        return ItemPage(items=items, next_cursor=next_cursor)
+        next_cursor = Cursor.of(items[limit - 1]).encode() if len(items) > limit else None
+        return ItemPage(items=items[:limit], next_cursor=next_cursor)
 
     @router.patch("/{item_id}", responses={200: FOUND, 404: NOT_FOUND})
     async def change_item(item_id: UUID, patch: ItemPatch) -> Item:

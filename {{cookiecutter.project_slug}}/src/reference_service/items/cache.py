@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from .cursor import Cursor
-from .model import Item, ItemCreate, ItemPatch
+from ..health.tasks import result_within
+from .model import Item, ItemPatch
 from .store import ItemStore
 
 log = logging.getLogger(__name__)
@@ -21,16 +21,12 @@ T = TypeVar("T")
 
 TTL = 30
 """Seconds that an item is cached."""
-
 TOMBSTONE_TTL = 10
 """Seconds that a changed item is kept out of the cache: as long as a request may take."""
-
 TOMBSTONE = b""
 """The value that keeps a changed item out of the cache."""
-
 REDIS_TIMEOUT = 0.1
 """Maximum seconds to wait for Redis. A cache that is slower than the database is useless."""
-
 RETRY_INTERVAL = 1.0
 """Seconds between attempts to use a Redis that failed. One request makes each attempt."""
 
@@ -46,13 +42,10 @@ class CachedItems:
 
     def __init__(self, store: ItemStore, redis: Redis) -> None:
         self._store = store
+        self.create, self.page = store.create, store.page
         self._redis = redis
         self._unavailable = False
         self._retry_at = 0.0
-
-    async def create(self, new: ItemCreate) -> Item:
-        """Store a new item under a new id."""
-        return await self._store.create(new)
 
     async def get(self, item_id: UUID) -> Item | None:
         """Return the item, from the cache if possible, or None if it does not exist."""
@@ -67,10 +60,6 @@ class CachedItems:
             value = item.model_dump_json()
             await self._try(lambda: self._redis.set(_key(item_id), value, ex=TTL, nx=True))
         return item
-
-    async def page(self, limit: int, after: Cursor | None = None) -> list[Item]:
-        """Return up to `limit` items, the newest first, starting after a cursor."""
-        return await self._store.page(limit, after)
 
     async def update(self, item_id: UUID, patch: ItemPatch) -> Item | None:
         """Change the given fields and return the item, or None if it does not exist."""
@@ -116,7 +105,8 @@ class CachedItems:
     async def _try(self, command: Callable[[], Awaitable[T]]) -> T | None:
         """Return the reply of Redis, or None if it failed or did not arrive in time."""
         try:
-            reply = await _with_timeout(command())
+            # After the timeout it is not awaited: on a busy machine redis-py took 5 s to react.
+            reply = await result_within(REDIS_TIMEOUT, asyncio.ensure_future(command()))
         except (RedisError, OSError) as error:
             if not self._unavailable:
                 log.warning("cache unavailable", extra={"error": type(error).__name__})
@@ -127,22 +117,6 @@ class CachedItems:
             log.info("cache available again")
         self._unavailable = False
         return reply
-
-
-async def _with_timeout(command: Awaitable[T]) -> T:
-    """Return the reply to a command. Raises TimeoutError after `REDIS_TIMEOUT`.
-
-    The command is then cancelled but not awaited: on a busy machine redis-py took 5 s to react.
-    """
-    task = asyncio.ensure_future(command)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    try:
-        await asyncio.wait({task}, timeout=REDIS_TIMEOUT)
-        if task.done():
-            return task.result()
-    finally:
-        task.cancel()
-    raise TimeoutError
 
 
 def _key(item_id: UUID) -> str:

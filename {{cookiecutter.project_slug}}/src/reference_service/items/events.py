@@ -7,8 +7,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from .cursor import Cursor
-from .model import Item, ItemCreate, ItemPatch
+from .model import Item, ItemCreate
 from .store import ItemStore
 
 log = logging.getLogger(__name__)
@@ -40,30 +39,16 @@ class PublishingItemStore:
     """An `ItemStore` that publishes an event for each item that it creates in another store."""
 
     def __init__(self, store: ItemStore, publish: Publish) -> None:
-        self._store = store
+        self._create = store.create
         self._publish = publish
+        self.get, self.page = store.get, store.page
+        self.update, self.delete = store.update, store.delete
 
     async def create(self, new: ItemCreate) -> Item:
         """Store a new item, then publish its event."""
-        item = await self._store.create(new)
+        item = await self._create(new)
         self._publish(str(item.id).encode(), ItemCreated.of(item).model_dump_json().encode())
         return item
-
-    async def get(self, item_id: UUID) -> Item | None:
-        """Return the item, or None if it does not exist."""
-        return await self._store.get(item_id)
-
-    async def page(self, limit: int, after: Cursor | None = None) -> list[Item]:
-        """Return up to `limit` items, the newest first, starting after a cursor."""
-        return await self._store.page(limit, after)
-
-    async def update(self, item_id: UUID, patch: ItemPatch) -> Item | None:
-        """Change the given fields and return the item, or None if it does not exist."""
-        return await self._store.update(item_id, patch)
-
-    async def delete(self, item_id: UUID) -> None:
-        """Delete the item if it exists."""
-        await self._store.delete(item_id)
 
 
 async def parse_events(messages: AsyncIterable[bytes]) -> AsyncIterator[ItemCreated]:

@@ -4,18 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    Column,
-    DateTime,
-    Index,
-    Named,
-    Row,
-    Table,
-    Text,
-    TypedColumns,
-    func,
-    tuple_,
-)
+from sqlalchemy import Column, DateTime, Index, Named, Row, Table, Text, TypedColumns, func, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ..dependencies.postgres import METADATA
@@ -64,12 +53,9 @@ class PostgresItems:
 
     async def page(self, limit: int, after: Cursor | None = None) -> list[Item]:
         """Return up to `limit` items, the newest first, starting after a cursor."""
-        position = tuple_(ITEMS.c.created_at, ITEMS.c.id)
         statement = ITEMS.select().order_by(ITEMS.c.created_at.desc(), ITEMS.c.id.desc())
-        if after:
-            statement = statement.where(
-                position < after
-            )  # one comparison, which the index supports
+        if after:  # one comparison, which the index supports
+            statement = statement.where(tuple_(ITEMS.c.created_at, ITEMS.c.id) < after)
         async with self._autocommit.connect() as connection:
             return [_item(row) for row in await connection.execute(statement.limit(limit))]
 
