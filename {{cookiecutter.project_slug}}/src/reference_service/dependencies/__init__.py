@@ -18,17 +18,17 @@ FailureCallback = Callable[[str], None]
 
 
 class Dependency(Protocol):
-    """A dependency. Creating one opens nothing; it connects when it is first used."""
+    """A dependency derives from this class. Creating one opens nothing: it connects when used."""
 
-    @property
-    def unavailable_errors(self) -> tuple[type[Exception], ...]:
-        """What its client raises when the dependency is unavailable. The answer is 503."""
+    unavailable_errors: tuple[type[Exception], ...] = ()
+    """What its client raises when the dependency is unavailable. The answer is 503."""
 
     def checks(self) -> Iterable[Check]:
         """Return its health checks."""
 
     def metrics(self) -> Iterable[Metric]:
-        """Return the values that monitoring reads from it."""
+        """Return the values that monitoring reads from it. By default there are none."""
+        return ()
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` from now on whenever its client fails."""

@@ -5,8 +5,7 @@ from collections.abc import Iterable
 import grpc  # type: ignore[import-untyped]
 
 from ...health import Check
-from ...telemetry import Metric
-from .. import FailureCallback
+from .. import Dependency, FailureCallback
 from .checks import HealthClient
 from .failures import FailureReporter, ServiceUnavailableError
 from .settings import GrpcSettings, Target
@@ -31,7 +30,7 @@ CHECK_OPTIONS = (("grpc.enable_retries", 0),)  # the health engine retries
 CHECK_ATTRIBUTES = {"rpc.system.name": "grpc", "rpc.method": "grpc.health.v1.Health/Check"}
 
 
-class Grpc:
+class Grpc(Dependency):
     """The services that this service calls, with the stubs that the protocol compiler generated.
 
         stub = OrdersStub(grpc.channel("orders"))
@@ -72,10 +71,6 @@ class Grpc:
             Check(f"grpc.{name}", client.check, attributes=CHECK_ATTRIBUTES)
             for name, client in self._health_clients.items()
         ]
-
-    def metrics(self) -> Iterable[Metric]:
-        """Return no metrics."""
-        return ()
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` with the name of a check when a unary call does not reach its service."""

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 TARGET = re.compile(
@@ -35,21 +35,18 @@ def _parse_targets(text: str) -> tuple[Target, ...]:
             raise ValueError(message)
         name = match["name"]
         if name in targets:
-            message = f"two targets are named {name!r}"
-            raise ValueError(message)
+            raise ValueError(f"two targets are named {name!r}")
         targets[name] = Target(name, match["address"], match["service"] or "")
     if not targets:
-        message = "it names no target"
-        raise ValueError(message)
+        raise ValueError("it names no target")
     return tuple(targets.values())
 
 
 class GrpcSettings(BaseSettings):
     """The services to call with gRPC."""
 
-    model_config = SettingsConfigDict(env_prefix="GRPC_")
+    model_config = SettingsConfigDict(env_prefix="GRPC_", use_attribute_docstrings=True)
 
-    targets: Annotated[tuple[Target, ...], NoDecode, BeforeValidator(_parse_targets)] = Field(
-        description="Services to call, as name=host:port/service,…; `service` is the name under "
-        "which its health is registered and can be omitted."
-    )
+    targets: Annotated[tuple[Target, ...], NoDecode, BeforeValidator(_parse_targets)]
+    """Services to call, as name=host:port/service,…; `service` is the name under which its health
+    is registered and can be omitted."""

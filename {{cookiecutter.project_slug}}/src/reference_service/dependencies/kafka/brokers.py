@@ -1,21 +1,17 @@
 """Requests to whichever broker responds first, on connections that only the check uses."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from asyncio import FIRST_COMPLETED
+from collections.abc import Sequence
+from typing import Any
 
-from aiokafka.conn import (  # type: ignore[import-untyped]
-    AIOKafkaConnection,
-    collect_hosts,
-    create_conn,
-)
+from aiokafka import conn  # type: ignore[import-untyped]
 from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-untyped]
 
-T = TypeVar("T")
+from ...health.tasks import ignore_exception
 
 NEXT_BROKER_DELAY = 0.1
 """Seconds before the next broker is asked too, so that an unresponsive one delays no attempt."""
-
 CONNECT_TIMEOUT = 5.0
 """Maximum seconds to open a connection, and again to negotiate the protocol on it."""
 
@@ -28,7 +24,7 @@ class Brokers:
     """
 
     def __init__(self, servers: Sequence[str], **options: Any) -> None:
-        hosts = collect_hosts(servers, randomize=False)
+        hosts = conn.collect_hosts(servers, randomize=False)
         self._brokers = [_Broker(host, port, options) for host, port, _ in hosts]
 
     async def fetch_metadata(self, request: MetadataRequest) -> dict[str, Any]:
@@ -44,12 +40,9 @@ class Brokers:
             while remaining or pending:
                 if remaining:
                     broker = remaining.pop(0)
-                    pending[_start(broker.fetch_metadata(request))] = broker
-                done, _ = await asyncio.wait(
-                    pending,
-                    timeout=NEXT_BROKER_DELAY if remaining else None,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
+                    pending[asyncio.create_task(broker.fetch_metadata(request))] = broker
+                delay = NEXT_BROKER_DELAY if remaining else None
+                done, _ = await asyncio.wait(pending, timeout=delay, return_when=FIRST_COMPLETED)
                 for task in done:
                     broker = pending.pop(task)
                     if not (error := task.exception()):
@@ -58,6 +51,7 @@ class Brokers:
                     errors.append(error)
         finally:
             for task in pending:
+                ignore_exception(task)
                 task.cancel()
         raise errors[0]
 
@@ -77,11 +71,11 @@ class _Broker:
     def __init__(self, host: str, port: int, options: dict[str, Any]) -> None:
         self._address = (host, port)
         self._options = {"request_timeout_ms": int(CONNECT_TIMEOUT * 1000), **options}
-        self._connecting: asyncio.Task[AIOKafkaConnection] | None = None
+        self._connecting: asyncio.Task[conn.AIOKafkaConnection] | None = None
         self._unanswered = 0
 
     @property
-    def connection(self) -> AIOKafkaConnection | None:
+    def connection(self) -> conn.AIOKafkaConnection | None:
         """The connection, if it is open."""
         task = self._connecting
         if task is None or not task.done() or task.cancelled() or task.exception():
@@ -105,12 +99,14 @@ class _Broker:
         self._unanswered = 0
         return dict(response.to_object())
 
-    async def _connect(self) -> AIOKafkaConnection:
+    async def _connect(self) -> conn.AIOKafkaConnection:
         """Return the connection. When this is cancelled, opening continues for the next attempt."""
         task = self._connecting
         if task is None or (task.done() and self.connection is None):
             self._unanswered = 0
-            task = self._connecting = _start(create_conn(*self._address, **self._options))
+            task = asyncio.create_task(conn.create_conn(*self._address, **self._options))
+            ignore_exception(task)
+            self._connecting = task
         await asyncio.wait({task})
         return task.result()
 
@@ -121,10 +117,3 @@ class _Broker:
         elif self._connecting is not None:
             self._connecting.cancel()
         self._connecting = None
-
-
-def _start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Start a task. asyncio does not warn if nothing retrieves its exception."""
-    task = asyncio.create_task(work)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return task

@@ -8,22 +8,19 @@ from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]
 
 from ...health import Check
 from ...telemetry import Metric
-from .. import FailureCallback
+from .. import Dependency, FailureCallback
 from .brokers import Brokers
 from .checks import topics_check
 from .publisher import Publisher
 from .settings import KafkaSettings, split_list
 
 
-class Kafka:
-    """The brokers of one cluster.
+class Kafka(Dependency):
+    """The brokers of one cluster. No request waits for them.
 
     options: further options of every connection, in aiokafka's names, for example
         `security_protocol`, `ssl_context` and `sasl_mechanism`.
     """
-
-    unavailable_errors: tuple[type[Exception], ...] = ()
-    """Empty: no request waits for Kafka."""
 
     def __init__(self, settings: KafkaSettings, **options: Any) -> None:
         # While brokers are unavailable aiokafka logs the same error again and again. This module
@@ -38,11 +35,6 @@ class Kafka:
     def publish(self, key: bytes, value: bytes) -> None:
         """Queue a message for the first topic. This neither waits nor raises."""
         self._publisher.publish(key, value)
-
-    @property
-    def dropped(self) -> int:
-        """The number of messages that will never be sent."""
-        return self._publisher.drops.total
 
     async def consume(self, *, from_start: bool = False) -> AsyncGenerator[bytes, None]:
         """Yield each message of the first topic as it arrives, without end and through outages.
@@ -67,9 +59,9 @@ class Kafka:
 
     def metrics(self) -> Iterable[Metric]:
         """Return the number of messages that were dropped."""
-        yield Metric(
-            "item_events_dropped_total", "Item events that were never sent.", lambda: self.dropped
-        )
+        drops = self._publisher.drops
+        description = "Item events that were never sent."
+        yield Metric("item_events_dropped_total", description, lambda: drops.total)
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` when the brokers do not accept a message in time."""

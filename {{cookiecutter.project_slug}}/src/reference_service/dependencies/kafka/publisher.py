@@ -20,25 +20,19 @@ Message = tuple[bytes, bytes, contextvars.Context]
 
 QUEUE_SIZE = 1000
 """Maximum number of messages that wait while Kafka is unavailable. More replace the oldest."""
-
 BATCH_SIZE = 100
 """Maximum number of queued messages that are sent before the first one is acknowledged."""
-
 REQUEST_TIMEOUT = 3.0
 """Seconds without a broker's response after which a request is sent again."""
-
 UNAVAILABLE_AFTER = 2.0
 """Seconds without a response after which Kafka is reported as unavailable."""
-
 RESTART_DELAY = 1.0
 """Seconds between the failure of a producer and the start of the next one."""
-
 FLUSH_TIMEOUT = 1.5
 """Maximum seconds to send queued messages on close.
 
 This is less than the `CLOSE_TIMEOUT` of all dependencies, so that drops are still logged.
 """
-
 STOP_TIMEOUT = 0.3
 """Maximum seconds for the producer to stop."""
 

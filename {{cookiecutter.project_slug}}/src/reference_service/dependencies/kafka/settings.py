@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ADDRESS = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})", re.ASCII)
@@ -20,27 +20,22 @@ def _require_addresses(text: str) -> str:
     for part in split_list(text):
         address = ADDRESS.fullmatch(part)
         if not address or not 0 < int(address[2]) < 1 << 16:
-            message = "not the addresses of brokers"
-            raise ValueError(message)
+            raise ValueError("not the addresses of brokers")
     return text
 
 
 def _require_topics(text: str) -> str:
     if not all(TOPIC.fullmatch(part) for part in split_list(text)):
-        message = "not the names of topics"
-        raise ValueError(message)
+        raise ValueError("not the names of topics")
     return text
 
 
 class KafkaSettings(BaseSettings):
     """The brokers to connect to and the topics to use."""
 
-    model_config = SettingsConfigDict(env_prefix="KAFKA_")
+    model_config = SettingsConfigDict(env_prefix="KAFKA_", use_attribute_docstrings=True)
 
-    bootstrap_servers: Annotated[str, AfterValidator(_require_addresses)] = Field(
-        description="Some brokers of the cluster, as host:port,host:port; they name the others."
-    )
-    topics: Annotated[str, AfterValidator(_require_topics)] = Field(
-        "items",
-        description="Topics that must exist, as a,b; item events are published to the first.",
-    )
+    bootstrap_servers: Annotated[str, AfterValidator(_require_addresses)]
+    """Some brokers of the cluster, as host:port,host:port; they name the others."""
+    topics: Annotated[str, AfterValidator(_require_topics)] = "items"
+    """Topics that must exist, as a,b; item events are published to the first."""

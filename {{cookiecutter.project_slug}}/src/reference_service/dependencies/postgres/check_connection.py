@@ -7,12 +7,12 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 from opentelemetry import trace
 
+from ...health.tasks import ignore_exception
+
 MAX_AGE = 60.0
 """Seconds after which the connection is replaced: an old one still works with an old password."""
-
 CONNECT_TIMEOUT = 2.0
 """Maximum seconds to open a connection, which takes several round trips. A query takes one."""
-
 
 Connect = Callable[[float], Coroutine[Any, Any, asyncpg.Connection]]
 """Opens a connection within the given number of seconds."""
@@ -50,7 +50,7 @@ class CheckConnection:
         expired = self._connection is None or now - self._opened_at > MAX_AGE
         if expired and self._opening is None:
             self._opening = asyncio.create_task(self._connect(CONNECT_TIMEOUT))
-            self._opening.add_done_callback(_retrieve_exception)
+            ignore_exception(self._opening)
         if self._opening is not None and (self._connection is None or self._opening.done()):
             await asyncio.wait({self._opening})  # cancelling this does not cancel the task
             opened, self._opening = self._opening, None
@@ -80,9 +80,3 @@ def _trace_comment() -> str:
     if not span.is_valid:
         return ""
     return f" /*traceparent='00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}'*/"
-
-
-def _retrieve_exception(opening: asyncio.Task[asyncpg.Connection]) -> None:
-    """Retrieve the exception, so that asyncio does not warn that nothing did."""
-    if not opening.cancelled():
-        opening.exception()

@@ -1,6 +1,7 @@
 """The check of the PostgreSQL server: it has the role that the service needs."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import asyncpg  # type: ignore[import-untyped]
 
@@ -9,12 +10,16 @@ from ...health import Check, CheckFailed, CheckResult
 FetchRow = Callable[[str], Awaitable[asyncpg.Record | None]]
 """Sends a query and returns the first row of the result."""
 
-CHECK_ATTRIBUTES = {"db.system.name": "postgresql", "db.operation.name": "SELECT"}
-PERMANENT_ERRORS = (
-    asyncpg.InvalidAuthorizationSpecificationError,  # includes a wrong password
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.InsufficientPrivilegeError,
+PostgresCheck = partial(
+    Check,
+    permanent=(
+        asyncpg.InvalidAuthorizationSpecificationError,  # includes a wrong password
+        asyncpg.InvalidCatalogNameError,
+        asyncpg.InsufficientPrivilegeError,
+    ),
+    attributes={"db.system.name": "postgresql", "db.operation.name": "SELECT"},
 )
+"""Creates a check that sends a query."""
 
 QUERY = """
     SELECT pg_is_in_recovery() AS in_recovery,
@@ -49,4 +54,4 @@ def server_check(fetch_row: FetchRow, role: str) -> Check:
             raise ReadOnly("transactions are read-only", **data)
         return CheckResult(data=data)
 
-    return Check("postgres", check, permanent=PERMANENT_ERRORS, attributes=CHECK_ATTRIBUTES)
+    return PostgresCheck("postgres", check)

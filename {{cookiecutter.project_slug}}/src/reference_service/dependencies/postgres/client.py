@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from ...health import Check
 from ...telemetry import Metric
-from .. import FailureCallback
+from .. import Dependency, FailureCallback
 from .check_connection import CheckConnection
 from .checks import FetchRow, server_check
 from .pool import PoolUsage, pool_check
@@ -29,7 +29,7 @@ class WriteRefusedError(Exception):
     """A request wrote to a server that rejects writes, for example after a failover."""
 
 
-class Postgres:
+class Postgres(Dependency):
     """The database. asyncpg reads the URL, so libpq's `sslmode` and several hosts work."""
 
     unavailable_errors = (exc.TimeoutError, ConnectionError, WriteRefusedError)
@@ -72,16 +72,9 @@ class Postgres:
     def metrics(self) -> Iterable[Metric]:
         """Return the number of connections in use, and its maximum."""
         usage = self.pool_usage
-        yield Metric(
-            "postgres_pool_connections_in_use",
-            "Connections of the pool in use.",
-            lambda: usage.in_use,
-        )
-        yield Metric(
-            "postgres_pool_connections_max",
-            "Maximum connections of the pool.",
-            lambda: usage.max_size,
-        )
+        in_use, maximum = "Connections of the pool in use.", "Maximum connections of the pool."
+        yield Metric("postgres_pool_connections_in_use", in_use, lambda: usage.in_use)
+        yield Metric("postgres_pool_connections_max", maximum, lambda: usage.max_size)
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` when a request shows that the database fails.

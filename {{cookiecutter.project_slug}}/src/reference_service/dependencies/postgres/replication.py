@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...health import Check, CheckFailed, CheckResult, PermanentFailure
-from .checks import CHECK_ATTRIBUTES, PERMANENT_ERRORS, FetchRow, NotInRecovery
+from .checks import FetchRow, NotInRecovery, PostgresCheck
 from .replay import Replay
 
 INTERVAL = 1.0
@@ -68,13 +68,7 @@ def replication_check(fetch_row: FetchRow, max_lag: float) -> Check:
         row = await fetch_row(QUERY)
         return replication.evaluate(time.monotonic(), dict(row or {}))
 
-    return Check(
-        "postgres.replication",
-        check,
-        interval=INTERVAL,
-        permanent=PERMANENT_ERRORS,
-        attributes=CHECK_ATTRIBUTES,
-    )
+    return PostgresCheck("postgres.replication", check, interval=INTERVAL)
 
 
 class Replication:
@@ -127,10 +121,8 @@ def _require_statistics(row: Mapping[str, Any]) -> None:
         raise NotInRecovery("the server is a primary, not a standby")
     if row["connected"] and row["status"] is None:
         grant = f"GRANT pg_read_all_stats TO {row['reader']}"
-        raise MissingGrant(
-            f"the role may not read the replication statistics; on the primary run: {grant}"
-        )
+        sentence = "the role may not read the replication statistics; on the primary run"
+        raise MissingGrant(f"{sentence}: {grant}")
     if not row["timeout"]:
-        raise WalReceiverTimeoutDisabled(
-            "wal_receiver_timeout is 0, so a lost primary is not noticed"
-        )
+        sentence = "wal_receiver_timeout is 0, so a lost primary is not noticed"
+        raise WalReceiverTimeoutDisabled(sentence)

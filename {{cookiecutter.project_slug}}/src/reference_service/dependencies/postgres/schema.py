@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg  # type: ignore[import-untyped]
 
 from ...health import Check, CheckFailed, CheckResult
-from .checks import CHECK_ATTRIBUTES, PERMANENT_ERRORS, FetchRow
+from .checks import FetchRow, PostgresCheck
 
 PACKAGE = Path(__file__).parents[2]
 
@@ -34,7 +34,7 @@ def schema_check(fetch_row: FetchRow, migrations: Path) -> Check:
             raise SchemaBehind("migrations are missing", **data)
         return CheckResult(data=data)
 
-    return Check("postgres.schema", check, permanent=PERMANENT_ERRORS, attributes=CHECK_ATTRIBUTES)
+    return PostgresCheck("postgres.schema", check)
 
 
 def find_migrations(package: Path = PACKAGE) -> Path:

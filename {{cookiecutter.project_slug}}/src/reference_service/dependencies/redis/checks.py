@@ -23,13 +23,10 @@ MAX_IO_AGE = 15
 The primary counts those seconds in its own ticks, which are late when it is busy. On an idle
 primary 11 s were measured.
 """
-
 MAX_CONNECTION_AGE = 60.0
 """Seconds after which the check reconnects: an old connection still works with an old password."""
-
 WRITE_KEY = "reference-service:health"
 """The key that the check writes."""
-
 WRITE_KEY_TTL = 60
 """Seconds after which the key expires."""
 

@@ -8,8 +8,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from ...health import Check
-from ...telemetry import Metric
-from .. import FailureCallback
+from .. import Dependency, FailureCallback
 from .checks import server_check
 from .settings import RedisSettings
 
@@ -17,7 +16,7 @@ SOCKET_TIMEOUT = 1.0
 """Seconds without data after which a command of a request fails."""
 
 
-class Redis:
+class Redis(Dependency):
     """A Redis-compatible server.
 
     client: for requests.
@@ -30,9 +29,8 @@ class Redis:
     def __init__(self, settings: RedisSettings) -> None:
         self.settings = settings
         url = settings.url.get_secret_value()
-        self.client = Client.from_url(
-            url, socket_timeout=SOCKET_TIMEOUT, retry=Retry(NoBackoff(), 1)
-        )
+        retry_once = Retry(NoBackoff(), 1)
+        self.client = Client.from_url(url, socket_timeout=SOCKET_TIMEOUT, retry=retry_once)
         # No retries, because the health engine retries.
         self.check_client = Client.from_url(url, max_connections=1, retry=Retry(NoBackoff(), 0))
         self.allow_replica = True
@@ -40,10 +38,6 @@ class Redis:
     def checks(self) -> Iterable[Check]:
         """Return the check of the server, which depends on the role that it reports."""
         yield server_check(self.check_client, allow_replica=self.allow_replica)
-
-    def metrics(self) -> Iterable[Metric]:
-        """Return no metrics."""
-        return ()
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Do nothing: a request that Redis fails gets a 503 response, which is evidence already."""

@@ -8,8 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 def _require_redis_url(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-        message = "not the URL of a Redis server"
-        raise ValueError(message)
+        raise ValueError("not the URL of a Redis server")
     return url
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from redis.exceptions import RedisError
 
-from ...health import Check, CheckResult, Status
+from ...health import CheckResult, Status
 from .failures import MasterUnknown, SentinelDown, primary_failure, quorum_failure
 from .nodes import Node, NodeDown, NodeReport
 from .settings import Address
@@ -17,8 +17,6 @@ log = logging.getLogger(__name__)
 ATTEMPT_TIMEOUT = 0.4
 """Maximum seconds of an attempt, with the primary's response: less than the engine's timeout."""
 
-CHECK_ATTRIBUTES = {"db.system.name": "redis", "db.operation.name": "SENTINEL"}
-
 
 class SentinelGroup:
     """The sentinels and the primary that they name, all checked in one attempt.
@@ -26,6 +24,7 @@ class SentinelGroup:
     ping: sends a PING to the primary itself. A sentinel calls an unresponsive primary healthy for
         `down-after-milliseconds`.
     on_failover: called when the sentinels name another primary than before.
+    strict: whether the check fails, and does not only warn, if one sentinel is down.
     """
 
     def __init__(
@@ -35,24 +34,18 @@ class SentinelGroup:
         *,
         ping: Callable[[Address], Awaitable[None]],
         on_failover: Callable[[], Awaitable[None]],
+        strict: bool,
     ) -> None:
         self._nodes = nodes
         self._master = master
         self._ping = ping
         self._on_failover = on_failover
+        self._strict = strict
         self._primary: Address | None = None
         self._failovers = 0
         self._states = dict.fromkeys(nodes, "ok")
 
-    def check(self, *, strict: bool) -> Check:
-        """Return the check. strict: whether it fails, and does not only warn, if one is down."""
-
-        async def check() -> CheckResult:
-            return await self._check_group(strict=strict)
-
-        return Check("redis.sentinel", check, attributes=CHECK_ATTRIBUTES)
-
-    async def _check_group(self, *, strict: bool) -> CheckResult:
+    async def check(self) -> CheckResult:
         """Pass if all sentinels are healthy and the primary responds. Warn if a sentinel is not."""
         deadline = asyncio.get_running_loop().time() + ATTEMPT_TIMEOUT
         results = await asyncio.gather(*(node.fetch_report(self._master) for node in self._nodes))
@@ -80,7 +73,7 @@ class SentinelGroup:
 
         if healthy < len(results):
             detail = f"{len(results) - healthy} of {len(results)} sentinels are down"
-            if strict:
+            if self._strict:
                 raise SentinelDown(detail, **data)
             return CheckResult(Status.WARN, detail, data)
         if failing_over:

@@ -12,25 +12,22 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 
 from ...health import Check
-from ...telemetry import Metric
-from .. import FailureCallback
+from .. import Dependency, FailureCallback
 from .checks import SentinelGroup
 from .discovery import find_primary
 from .nodes import Node, send_command
 from .settings import Address, SentinelSettings, parse_addresses
 
+CHECK_ATTRIBUTES = {"db.system.name": "redis", "db.operation.name": "SENTINEL"}
 SOCKET_TIMEOUT = 1.0
 """Seconds without data after which a command of a request fails."""
 
 
-class Sentinel:
+class Sentinel(Dependency):
     """The sentinels that monitor one primary.
 
     url: the credentials and the database of that primary. The host in it is ignored.
     """
-
-    unavailable_errors: tuple[type[Exception], ...] = ()
-    """Empty: a client that cannot be routed raises the errors of any Redis client."""
 
     def __init__(self, settings: SentinelSettings, url: str) -> None:
         secret = settings.sentinel_password
@@ -45,7 +42,7 @@ class Sentinel:
         for name in ("host", "port", "path", "connection_class"):
             self._options.pop(name, None)
         self._pools: list[Any] = []  # redis-py has no types for them
-        self._ping_pool = self._create_pool()
+        self._ping_pool = self._create_pool(retries=0)
         self._on_failure: FailureCallback = lambda _: None
         self._search: asyncio.Task[Address] | None = None
 
@@ -53,20 +50,16 @@ class Sentinel:
         """Make a Redis client, and the client of its check, connect to the current primary.
 
         Neither may have connected before. A failover closes their connections, and the next
-        connection leads to the new primary.
+        connection leads to the new primary. A client that cannot be routed raises the errors of
+        any Redis client.
         """
-        client.connection_pool = self._create_pool(
-            socket_timeout=SOCKET_TIMEOUT, retry=Retry(NoBackoff(), 1)
-        )
+        client.connection_pool = self._create_pool(retries=1, socket_timeout=SOCKET_TIMEOUT)
         # No retries, because the health engine retries.
-        check_client.connection_pool = self._create_pool(
-            max_connections=1, retry=Retry(NoBackoff(), 0)
-        )
+        check_client.connection_pool = self._create_pool(retries=0, max_connections=1)
 
-    def _create_pool(self, **options: Any) -> Any:
-        pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
-            self._master, self, **options | self._options
-        )
+    def _create_pool(self, *, retries: int, **options: Any) -> Any:
+        options |= {"retry": Retry(NoBackoff(), retries), **self._options}
+        pool = SentinelConnectionPool(self._master, self, **options)  # type: ignore[no-untyped-call]
         self._pools.append(pool)
         return pool
 
@@ -82,13 +75,13 @@ class Sentinel:
     def checks(self) -> Iterable[Check]:
         """Return the check of the sentinels and of the primary that they name."""
         group = SentinelGroup(
-            self._nodes, self._master, ping=self._ping, on_failover=self._disconnect
+            self._nodes,
+            self._master,
+            ping=self._ping,
+            on_failover=self._disconnect,
+            strict=self._strict,
         )
-        yield group.check(strict=self._strict)
-
-    def metrics(self) -> Iterable[Metric]:
-        """Return no metrics."""
-        return ()
+        yield Check("redis.sentinel", group.check, attributes=CHECK_ATTRIBUTES)
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` with the name of the check of Redis after a failover."""

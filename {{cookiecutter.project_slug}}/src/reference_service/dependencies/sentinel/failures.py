@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from redis.exceptions import AuthenticationError
+
 from ...health import CheckFailed, PermanentFailure
 from .nodes import NodeDown, NodeReport
 
@@ -42,9 +44,10 @@ def quorum_failure(
     results: Sequence[NodeReport | NodeDown], data: Mapping[str, object]
 ) -> CheckFailed:
     """Return why there is no quorum."""
-    if all(isinstance(node, NodeDown) and node.rejects_password for node in results):
-        return AuthenticationFailed("every sentinel rejects the password", **data)
     errors = [node.error for node in results if isinstance(node, NodeDown)]
+    rejections = [error for error in errors if isinstance(error, AuthenticationError)]
+    if len(rejections) == len(results):
+        return AuthenticationFailed("every sentinel rejects the password", **data)
     timed_out = errors and all(isinstance(error, TimeoutError) for error in errors)
     failure = QuorumTimeout if timed_out else QuorumLost
     return failure("too few sentinels are left to replace a lost primary", **data)

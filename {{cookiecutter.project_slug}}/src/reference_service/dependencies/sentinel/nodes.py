@@ -2,8 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from redis.asyncio import Connection
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
@@ -14,25 +13,12 @@ TIMEOUT = 0.25
 """Seconds after which a sentinel that did not respond is down: half of an attempt's timeout."""
 
 
-class Stage(StrEnum):
-    """The stage of the connection at which a sentinel failed."""
-
-    TCP = "TCP"
-    AUTH = "AUTH"
-    PING = "PING"
-
-
 @dataclass(frozen=True)
 class NodeDown:
-    """A sentinel that did not respond, or rejected the password."""
+    """A sentinel that did not respond, or rejected the password. stage: at which it failed."""
 
-    stage: Stage
+    stage: Literal["TCP", "AUTH", "PING"]
     error: Exception
-
-    @property
-    def rejects_password(self) -> bool:
-        """Whether the sentinel responded and rejected the password."""
-        return isinstance(self.error, AuthenticationError)
 
     def __str__(self) -> str:
         return f"{self.stage}: {type(self.error).__name__}"
@@ -91,23 +77,17 @@ class Node:
 
     async def _send(self, *commands: str) -> list[Any] | NodeDown:
         """Connect, log in, PING, and return the replies. A failed command's reply is its error."""
-        stage = Stage.TCP
+        stage: Literal["TCP", "AUTH", "PING"] = "TCP"
 
         async def log_in(connection: Connection) -> None:
             nonlocal stage
-            stage = Stage.AUTH
+            stage = "AUTH"
             await connection.on_connect()
-            stage = Stage.PING
+            stage = "PING"
 
         host, port = self.address
-        connection = Connection(
-            host=host,
-            port=port,
-            password=self.password,
-            protocol=2,
-            driver_info=None,
-            redis_connect_func=log_in,
-        )
+        options: dict[str, Any] = {"password": self.password, "redis_connect_func": log_in}
+        connection = Connection(host=host, port=port, protocol=2, driver_info=None, **options)
         try:
             async with asyncio.timeout(TIMEOUT):
                 await connection.connect()  # type: ignore[no-untyped-call]
@@ -115,7 +95,7 @@ class Node:
                 return [await _reply_or_error(connection, command) for command in commands]
         except AuthenticationError as error:
             # Without a password there is no AUTH, so a sentinel that needs one rejects PING.
-            return NodeDown(Stage.AUTH, error)
+            return NodeDown("AUTH", error)
         except (RedisError, OSError) as error:
             return NodeDown(stage, error)
         finally:

@@ -21,8 +21,7 @@ def parse_addresses(text: str) -> list[Address]:
         match = ADDRESS.fullmatch(part.strip())
         port = int(match[2] or DEFAULT_PORT) if match else 0
         if not match or not 0 < port < 1 << 16:
-            message = "not the addresses of sentinels"
-            raise ValueError(message)
+            raise ValueError("not the addresses of sentinels")
         addresses.append((match[1].strip("[]"), port))
     return list(dict.fromkeys(addresses))
 
@@ -36,20 +35,14 @@ def _require_addresses(text: str) -> str:
 class SentinelSettings(BaseSettings):
     """The sentinels that know the address of the Redis primary."""
 
-    model_config = SettingsConfigDict(env_prefix="REDIS_")
+    model_config = SettingsConfigDict(env_prefix="REDIS_", use_attribute_docstrings=True)
 
-    sentinels: Annotated[str, AfterValidator(_require_addresses)] = Field(
-        "",
-        description="Addresses of all sentinels, as host:port,host:port; they provide the address "
-        "of Redis, so REDIS_URL sets only the credentials and can be omitted.",
-    )
-    sentinel_master: str = Field(
-        "mymaster",
-        pattern=r"^[\w.-]+$",
-        description="Name under which the sentinels monitor the primary.",
-    )
-    sentinel_password: SecretStr | None = Field(None, description="Password of the sentinels.")
-    sentinel_strict: bool = Field(
-        False,
-        description="Whether the check fails, and does not only warn, if one sentinel is down.",
-    )
+    sentinels: Annotated[str, AfterValidator(_require_addresses)] = ""
+    """Addresses of all sentinels, as host:port,host:port; they provide the address of Redis, so
+    REDIS_URL sets only the credentials and can be omitted."""
+    sentinel_master: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "mymaster"
+    """Name under which the sentinels monitor the primary."""
+    sentinel_password: SecretStr | None = None
+    """Password of the sentinels."""
+    sentinel_strict: bool = False
+    """Whether the check fails, and does not only warn, if one sentinel is down."""
