@@ -93,14 +93,10 @@ class Check:
             message = f"check name {self.name!r}: use lower-case letters, digits, '.', '_' and '-'"
             raise ValueError(message)
         if self.impact is Status.PASS:
-            message = f"check {self.name}: impact must be 'fail' or 'warn'"
-            raise ValueError(message)
+            raise ValueError(f"check {self.name}: impact must be 'fail' or 'warn'")
         if _is_plain_function(self.run):
-            message = (
-                f"check {self.name}: define its function with 'async def', "
-                "and await asyncio.to_thread(...) for blocking calls"
-            )
-            raise TypeError(message)
+            advice = "and await asyncio.to_thread(...) for blocking calls"
+            raise TypeError(f"check {self.name}: define its function with 'async def', {advice}")
 
 
 def _is_plain_function(run: object) -> bool:

@@ -159,8 +159,7 @@ async def _run_check(check: Check) -> CheckResult:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise  # abandoned
-        message = f"the check raised {type(error).__name__}"
-        raise CheckFailed(message) from error
+        raise CheckFailed(f"the check raised {type(error).__name__}") from error
     if result.status is Status.FAIL:
         raise CheckFailed(result.detail, **result.data)
     return result

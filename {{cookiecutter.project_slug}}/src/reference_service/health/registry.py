@@ -49,8 +49,7 @@ class Registry:
         self.monitors: dict[str, Monitor] = {}
         for check in checks:
             if check.name in self.monitors:
-                message = f"two checks are named {check.name!r}"
-                raise ValueError(message)
+                raise ValueError(f"two checks are named {check.name!r}")
             self.monitors[check.name] = Monitor(
                 check, self.cadence, self._after_attempt, clock, attempt_context
             )

@@ -9,7 +9,6 @@ from .registry import Registry
 
 RECHECK_STATUS_CODES = frozenset({500, 503, 504})
 """Responses that are evidence: a check may have to be repeated."""
-
 CLIENT_CLOSED_REQUEST = 499
 """The status code of a request without a response, as nginx records it."""
 

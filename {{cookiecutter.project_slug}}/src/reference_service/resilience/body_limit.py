@@ -34,10 +34,12 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if _content_length(scope) > self.max_bytes:
+        length = _header(scope, b"content-length")
+        if length.isdigit() and int(length) > self.max_bytes:
             await self.send_rejection(scope, send)
             # A client that waits for 100 (Continue) sends no body after a final response.
-            await _end_response(send, None if _expects_continue(scope) else receive)
+            waits = _header(scope, b"expect").lower() == b"100-continue"
+            await _end_response(send, None if waits else receive)
             return
         exchange = _Exchange(self, scope, receive, send)
         try:
@@ -106,14 +108,5 @@ async def _end_response(send: Send, receive: Receive | None) -> None:
     await send({"type": "http.response.body"})
 
 
-def _content_length(scope: Scope) -> int:
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            return int(value)
-    return 0
-
-
-def _expects_continue(scope: Scope) -> bool:
-    return any(
-        name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"]
-    )
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    return next((value for name, value in scope["headers"] if name == wanted), b"")

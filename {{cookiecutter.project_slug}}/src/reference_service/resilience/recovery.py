@@ -12,10 +12,6 @@ from .problem import send_problem
 log = logging.getLogger(__name__)
 
 
-def _ignore() -> None:
-    """Count nothing."""
-
-
 class Recovery:
     """Catch everything that a handler, dependency or middleware raises, and log it once.
 
@@ -37,9 +33,9 @@ class Recovery:
         self,
         app: ASGIApp,
         *,
-        on_error: Callable[[], None] = _ignore,
-        on_abort: Callable[[], None] = _ignore,
-        on_background_error: Callable[[], None] = _ignore,
+        on_error: Callable[[], None] = lambda: None,
+        on_abort: Callable[[], None] = lambda: None,
+        on_background_error: Callable[[], None] = lambda: None,
     ) -> None:
         self.app = app
         self.on_error = on_error

@@ -9,7 +9,7 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Literal, NoReturn
 
@@ -45,14 +45,17 @@ def run(
     """
     _raise_fd_limit()
     _freeze_gc()
-    public = listen("SERVICE_PORT", settings.bind_host, settings.port)
-    private = listen(
-        "SERVICE_MANAGEMENT_PORT", settings.management_bind_host, settings.management_port
-    )
-    with public, private:
+    configure = partial(_config, settings, on_slow_client)
+    server = DrainingServer(configure(app, "on"), app.registry, delay=settings.drain_delay)
+    management_server = uvicorn.Server(configure(management, "off"))
+    host, port = settings.management_bind_host, settings.management_port
+    with (
+        listen("SERVICE_PORT", settings.bind_host, settings.port) as public,
+        listen("SERVICE_MANAGEMENT_PORT", host, port) as private,
+    ):
         # The runner is never closed: that would wait for tasks that hang in a broken dependency.
         runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        runner.run(_serve(app, management, settings, (public, private), on_slow_client))
+        runner.run(_serve(server, management_server, public, private))
 
 
 def _raise_fd_limit() -> None:
@@ -87,9 +90,8 @@ def listen(variable: str, host: str, port: int) -> socket.socket:
         listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise SettingsError(
-            [f"{variable}: cannot listen on {host} port {port}: {reason}"]
-        ) from error
+        sentence = f"{variable}: cannot listen on {host} port {port}: {reason}"
+        raise SettingsError([sentence]) from error
     # Connections inherit it. By default the kernel takes megabytes at once, then nothing for as
     # long as a slow client needs for them: it would look as if the client took nothing.
     with contextlib.suppress(OSError):  # some sandboxes do not support it
@@ -98,22 +100,16 @@ def listen(variable: str, host: str, port: int) -> socket.socket:
 
 
 async def _serve(
-    app: Probes,
-    management: ManagementApp,
-    settings: ServiceSettings,
-    sockets: tuple[socket.socket, socket.socket],
-    on_slow_client: Callable[[], None],
+    server: uvicorn.Server,
+    management_server: uvicorn.Server,
+    public: socket.socket,
+    private: socket.socket,
 ) -> None:
-    public, private = sockets
-    config = _config(app, settings, on_slow_client, lifespan="on")
-    server = DrainingServer(config, app.registry, delay=settings.drain_delay)
-    management_server = _ManagementServer(
-        _config(management, settings, on_slow_client, lifespan="off")
-    )
-    managing = asyncio.create_task(management_server.serve(sockets=[private]))
+    # Without signal handlers: it ends when the server of the service port does.
+    managing = asyncio.create_task(management_server._serve([private]))  # noqa: SLF001
     log.info("serving", extra={"address": _address(public), "management": _address(private)})
     try:
-        await server.serve(sockets=[public])
+        await server.serve([public])
     finally:
         management_server.should_exit = management_server.force_exit = True
         await managing
@@ -121,10 +117,9 @@ async def _serve(
 
 
 def _config(
-    app: ASGIApp,
     settings: ServiceSettings,
     on_slow_client: Callable[[], None],
-    *,
+    app: ASGIApp,
     lifespan: Literal["on", "off"],
 ) -> uvicorn.Config:
     """Configure uvicorn to add nothing of its own to requests, responses and logs."""
@@ -146,14 +141,6 @@ def _config(
         proxy_headers=False,
         server_header=False,
     )
-
-
-class _ManagementServer(uvicorn.Server):
-    """uvicorn without signal handlers: it ends when the server of the service port does."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _address(listener: socket.socket) -> str:
