@@ -34,10 +34,11 @@ RETRY_INTERVAL = 1.0
 class CachedItems:
     """An `ItemStore` that caches `get` in Redis and never fails because of Redis.
 
-    A change replaces the cached item with a tombstone, and readers cache an item only under a free
-    key. So a slow reader that still holds the previous item cannot put it back. Two gaps remain:
-    between a change and its tombstone, readers get the previous item. If Redis was unavailable and
-    the tombstone failed, they get it until it expires, `TTL` seconds after it was cached.
+    A change replaces the cached item with a tombstone, and readers cache an item only under a
+    free key. So a slow reader that still holds the previous item cannot put it back. Two gaps
+    remain: between a change and its tombstone, readers get the previous item. If Redis was
+    unavailable and the tombstone failed, they get it until it expires, `TTL` seconds after it was
+    cached.
     """
 
     def __init__(self, store: ItemStore, redis: Redis) -> None:
