@@ -12,7 +12,7 @@ from hooks.post_gen_project import FEATURES
 from tools.generate import ROOT
 
 from . import markdown
-from .walkthrough import NewFile, steps
+from .walkthrough import Command, Edit, NewFile, steps
 
 NOTHING: dict[str, object] = dict.fromkeys(FEATURES, False)
 COMBINATIONS: dict[str, dict[str, object]] = {
@@ -71,6 +71,16 @@ def missing_files(documents: Iterable[Path], root: Path) -> list[str]:
     return missing
 
 
+def created_files(document: Path) -> Iterable[str]:
+    """Return the files that exist after a reader has followed the document."""
+    for step in steps(document.read_text("utf-8")):
+        match step:
+            case NewFile(path=path) | Edit(path=path):
+                yield path
+            case Command(line=line) if line.startswith("mv ") and line.endswith(".py"):
+                yield line.split()[-1]
+
+
 def test_links_of_a_service_work(service: Path) -> None:
     assert dead_links(service.rglob("*.md")) == []
 
@@ -78,10 +88,10 @@ def test_links_of_a_service_work(service: Path) -> None:
 def test_files_that_a_service_names_exist(service: Path) -> None:
     documents = list(service.rglob("*.md"))
     for document in [service / "docs/tutorial.md", *(service / "docs/how-to").glob("*.md")]:
-        for step in steps(document.read_text("utf-8")):
-            if isinstance(step, NewFile):
-                file = service / step.path
-                file.parent.mkdir(parents=True, exist_ok=True)
+        for path in created_files(document):
+            file = service / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if not file.is_dir():
                 file.touch()
     assert missing_files(documents, service) == []
 
