@@ -132,6 +132,12 @@ FEATURES: dict[str, list[str]] = {
         "tests/tools.py",
     ],
     "patterns": [
+        "docs/decisions/*access-lines*.md",
+        "docs/decisions/*collect-metrics*.md",
+        "docs/decisions/*freeze-startup*.md",
+        "docs/decisions/*one-connection*.md",
+        "docs/decisions/*one-record*.md",
+        "docs/decisions/*traced-probes*.md",
         "docs/patterns",
     ],
 }
