@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> Probes:
 
 
 def create_service(settings: Settings) -> Service:
-    """Compose the service. Nothing is opened before the server starts it.
+    """Compose the service. No connection is opened before the server starts it.
 
     Raises SettingsError if the settings cannot be used.
     """
@@ -79,7 +79,7 @@ def create_service(settings: Settings) -> Service:
     items = CachedItems(items, redis.client)  # feature: redis
     items = PublishingItemStore(items, kafka.publish)  # feature: kafka
 
-    # A check of your own stands beside those of the dependencies.
+    # Add checks of your own here: [*dependencies.checks(), Check("name", run)].
     checks = configure_checks(dependencies.checks())
     registry = Registry(checks, settings.health.options(), attempt_context=suppress_tracing)
     dependencies.on_failure(registry.recheck)
@@ -96,7 +96,7 @@ def create_service(settings: Settings) -> Service:
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan(dependencies, counters, monitoring),
         middleware=_middleware(settings.service, registry, counters, monitoring),
-        redirect_slashes=False,  # a redirect would repeat the host that the client sent
+        redirect_slashes=False,  # a redirect would go to whatever host the client sent
         telemetry=monitoring.fastapi,
     )
     app.include_router(items_router(items))
@@ -113,15 +113,19 @@ def _lifespan(
     dependencies: Dependencies, counters: Counters, monitoring: Instrumentation
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """Return what runs around the service's life: start-up before it, shutdown after it."""
-    on_stall = counters.add("event_loop_stalls_total", "Stalls of the event loop of over a second.")
+    on_stall = counters.add(
+        "event_loop_stalls_total", "Times that the event loop was blocked for over a second."
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         monitoring.on_startup(app)
         async with watch_loop(on_stall=on_stall, on_lag=monitoring.on_loop_lag):
-            yield
-            await dependencies.close()
-            await monitoring.close()
+            try:
+                yield
+                await dependencies.close()
+            finally:
+                await monitoring.close()  # last, because closing can be traced too
 
     return lifespan
 

@@ -1,9 +1,9 @@
-"""Read settings from environment variables, once, and report every error in one sentence."""
+"""Read settings from environment variables, and report all errors together, one per line."""
 
 import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -17,7 +17,7 @@ D = TypeVar("D", bound="DataclassInstance")
 
 
 class SettingsError(ValueError):
-    """Settings that cannot be used. `errors` has one sentence each, without secret values."""
+    """Settings that cannot be used. `errors` has one line per setting, without secret values."""
 
     def __init__(self, errors: list[str]) -> None:
         super().__init__("\n".join(errors))
@@ -69,7 +69,7 @@ def variables(
 
 
 def find_misspelled(known: set[str], environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each variable whose name is almost the name of a setting."""
+    """Yield a sentence for each variable with a known prefix that is almost a setting."""
     prefixes = tuple({name.partition("_")[0] + "_" for name in known})
     for name in sorted(environment):
         if name not in known and name.startswith(prefixes):
@@ -80,16 +80,20 @@ def find_misspelled(known: set[str], environment: Mapping[str, str]) -> Iterator
 def _describe(
     section: type[BaseSettings], error: ValidationError, prefix: str | None
 ) -> Iterator[str]:
-    """Yield one sentence per error: the variable, what is wrong, what is expected. No secrets."""
+    """Yield one line per error: the variable, what is wrong, what is expected. No secrets."""
     for each in error.errors(include_url=False, include_context=False):
         name = str(each["loc"][0])
         field = section.model_fields[name]
         wrong = each["msg"].removeprefix("Value error, ")
         if each["type"] == "missing":
             wrong = "not set"
-        elif field.annotation is not SecretStr:
+        elif not _is_secret(field):
             wrong += f" (it is {each['input']!r})"
         yield f"{_variable(section, name, prefix)}: {wrong}. {_description(field)}"
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return SecretStr in (field.annotation, *get_args(field.annotation))
 
 
 def _description(field: FieldInfo) -> str:

@@ -26,11 +26,11 @@ ENGINE = Options()
     0.2,  # feature: core
     1.0,  # feature: edge
 ]
-"""The objective: 99 % of requests are answered within this time."""
+"""Default of `slow_request_seconds`: 99 % of requests are to be answered within this time."""
 
 
 class ServiceSettings(BaseSettings):
-    """How the service serves. The docstring of each setting is its description in `--help`."""
+    """Settings of the server. The docstring of each setting is its description in `--help`."""
 
     model_config = SettingsConfigDict(env_prefix="SERVICE_", use_attribute_docstrings=True)
 
@@ -48,7 +48,7 @@ class ServiceSettings(BaseSettings):
     cors_origins: str = ""
     """Origins whose browser scripts may call the API, separated by commas."""
     request_timeout: Seconds = 10.0
-    """Maximum seconds to the first byte of a response; then 504."""
+    """Maximum seconds to the first byte of a response. Later requests are answered 504."""
     concurrency_limit: Count = 5000
     """Maximum requests in flight; further ones are answered 503."""
     max_body_bytes: Count = 1_048_576
@@ -56,25 +56,26 @@ class ServiceSettings(BaseSettings):
     max_header_bytes: Count = 65_536
     """Maximum bytes of request headers; larger ones are answered 431."""
     header_timeout: Seconds = 10.0
-    """Maximum seconds to receive request headers; then disconnect."""
+    """Maximum seconds to receive request headers. Slower clients are disconnected."""
     # Less than `request_timeout`: a client that stalls is disconnected, and not answered 504 as if
     # the service had failed.
     io_timeout: Seconds = 5.0
-    """Maximum seconds in which a client sends none of a body, or takes none of a response; then
-    disconnect."""
-    # More than the 60 of most proxies: the side that closes first loses no request.
+    """Maximum seconds without progress of a request body or a response. Slower clients are
+    disconnected."""
+    # Longer than the 60 s of most proxies. The proxy must close first: a request that is sent while
+    # the service closes is lost.
     keep_alive_timeout: Count = 75
-    """Seconds that an idle connection stays open: longer than the proxy in front keeps it."""
+    """Seconds that an idle connection stays open. Must exceed the proxy's keep-alive timeout."""
     slow_request_seconds: Seconds = SLOW_REQUEST_SECONDS
     """Seconds after which a request is logged as a warning."""
     drain_delay: Annotated[float, Field(ge=0)] = 5.0
     """Seconds between `ready` turning 503 and the listener closing."""
     shutdown_timeout: Seconds = 20.0
-    """Maximum seconds for running requests to finish after that."""
+    """Maximum seconds to finish requests in flight after the listener has closed."""
 
     @property
     def json_lines(self) -> bool:
-        """Whether log lines are for programs."""
+        """Whether log lines are JSON."""
         return self.environment == "production"
 
     @property
@@ -89,23 +90,23 @@ class ServiceSettings(BaseSettings):
 
 
 class HealthSettings(BaseSettings):
-    """How the health engine checks."""
+    """Settings that all health checks share."""
 
     model_config = SettingsConfigDict(env_prefix="HEALTH_", use_attribute_docstrings=True)
 
     check_interval: Seconds = ENGINE.interval
-    """Seconds between attempts of a check while idle."""
+    """Seconds between attempts of a check while the service is idle."""
     check_max_interval: Seconds = ENGINE.max_interval
     """Seconds between attempts under full load."""
     check_timeout: Seconds = ENGINE.timeout
-    """Maximum seconds of an attempt; then it is abandoned."""
+    """Maximum seconds of an attempt. A longer one is abandoned."""
     failure_threshold: Count = ENGINE.failure_threshold
     """Consecutive failures that turn a check to `fail`; up to two more under load."""
     live_fails_on_shutdown: bool = ENGINE.live_fails_on_shutdown
     """Whether `live` answers 503 while draining."""
 
     def options(self) -> Options:
-        """Return the engine's options."""
+        """Return the same as options of the registry."""
         return Options(
             interval=self.check_interval,
             max_interval=self.check_max_interval,
@@ -116,11 +117,11 @@ class HealthSettings(BaseSettings):
 
 
 class CheckSettings(BaseSettings):
-    """Settings of one check, as HEALTH_<CHECK>_IMPACT. Dots in its name become underscores."""
+    """Settings of one check, as HEALTH_<CHECK>_IMPACT. Dots and hyphens become underscores."""
 
     model_config = SettingsConfigDict(use_attribute_docstrings=True)
 
-    impact: Literal[Status.FAIL, Status.WARN] | None = None
+    impact: Literal["fail", "warn"] | None = None
     """What a failure of the check does to readiness: fail or warn."""
     timeout: Seconds | None = None
     """Maximum seconds of an attempt."""
@@ -160,7 +161,10 @@ def configure_checks(checks: list[Check]) -> list[Check]:
     Raises SettingsError with every error.
     """
     settings = read_all((CheckSettings, check_prefix(check.name)) for check in checks)
-    return [
-        dataclasses.replace(check, **changes.model_dump(exclude_none=True))
-        for check, changes in zip(checks, settings, strict=True)
-    ]
+    configured = []
+    for check, section in zip(checks, settings, strict=True):
+        changes = section.model_dump(exclude_none=True)
+        if section.impact:
+            changes["impact"] = Status(section.impact)
+        configured.append(dataclasses.replace(check, **changes))
+    return configured

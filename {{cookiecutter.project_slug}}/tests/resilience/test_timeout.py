@@ -73,6 +73,24 @@ async def test_client_does_not_wait_for_a_handler_that_swallows_cancellation() -
     assert (answer.status, task.cancelling()) == (504, 0)
 
 
+async def test_cancellation_that_becomes_another_exception_is_still_answered_504(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise LookupError from None
+
+    task = asyncio.create_task(call(Timeout(app, seconds=SHORT)))
+    answer = await task
+    assert (answer.status, answer.complete, task.cancelling()) == (504, True, 0)
+    assert [record.message for record in caplog.records] == [
+        "request timed out",
+        "request failed after its timeout",
+    ]
+
+
 async def test_stream_that_has_started_continues() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, b"first ", more=True)

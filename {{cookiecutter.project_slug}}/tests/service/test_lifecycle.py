@@ -111,7 +111,7 @@ def test_invalid_settings_exit_2_with_one_line_per_error(environment: dict[str, 
         ),
         (
             "HEALTH_CHECK_TIMEOUT: Input should be greater than 0 (it is '-1'). "
-            "Maximum seconds of an attempt; then it is abandoned."
+            "Maximum seconds of an attempt. A longer one is abandoned."
         ),
     ]
 

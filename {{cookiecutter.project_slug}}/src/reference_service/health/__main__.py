@@ -21,8 +21,8 @@ SUCCESS = re.compile(r"HTTP/1\.[01] 2\d\d ")
 
 def main(arguments: list[str]) -> int:
     """Request one probe, by default `live`, on SERVICE_PORT. Return the exit status."""
-    port = int(os.environ.get("SERVICE_PORT", "8000"))
     try:
+        port = int(os.environ.get("SERVICE_PORT", "8000"))
         status_line = fetch_status_line(Probe(*arguments or (Probe.LIVE,)), port)
         result = status_line or "no response: the connection was closed"
     except (TypeError, ValueError):

@@ -8,7 +8,7 @@ from .monitor import Monitor
 
 
 class Probe(StrEnum):
-    """A question of the orchestrator about this process."""
+    """A probe that an orchestrator sends."""
 
     STARTUP = "startup"
     READY = "ready"
@@ -23,7 +23,7 @@ class Answer(Enum):
     FAIL = (Status.FAIL, 503)
     TIMEOUT = (Status.FAIL, 504)
 
-    # By identity: Enum's own hash runs Python code, and each probe looks up its response.
+    # By identity, because `Enum.__hash__` is slow and every probe looks up its response.
     __hash__ = object.__hash__
 
     @property

@@ -49,7 +49,7 @@ class CheckFailed(Exception):  # noqa: N818 - `raise CheckFailed(…)` reads as 
 class PermanentFailure(CheckFailed):
     """A failure that an immediate retry cannot fix, such as a missing role.
 
-    It needs no further failure: the check has the status `fail` at once.
+    The check fails at once, without waiting for the failure threshold.
     """
 
     permanent: ClassVar[bool] = True
@@ -61,7 +61,7 @@ AttemptContext = Callable[["Check"], AbstractContextManager[object]]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question to one dependency.
+    """A health check of one dependency.
 
     name: unique; lower-case letters, digits, `.`, `_` and `-`.
     run: an async callable without parameters. Returning is a pass, raising is a failure.

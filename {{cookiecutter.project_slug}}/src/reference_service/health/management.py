@@ -58,6 +58,7 @@ class ManagementApp:
             (b"cache-control", b"no-store"),
             (b"vary", b"accept"),
             *(PAGE_HEADERS if media_type is HTML else ()),
+            *([(b"allow", b"GET, HEAD")] if code == HTTPStatus.METHOD_NOT_ALLOWED else ()),
         ]
         await send({"type": "http.response.start", "status": code, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -16,7 +16,7 @@ class Options:
     failure_threshold: int = 3
     """Consecutive failures that make a check fail; up to two more under load."""
     live_fails_on_shutdown: bool = False
-    """Whether `live` responds 503 while draining, for platforms that expect it."""
+    """Whether `live` answers 503 while draining, for platforms that expect it."""
 
 
 INITIAL_RETRY_DELAY = 0.1

@@ -88,8 +88,9 @@ class Probes:
 
     def _log_change(self, path: str, answer: Answer) -> None:
         """Log the new answer of a probe. One line per probe request would hide everything else."""
-        turned_red = path in self._logged and answer.code != HTTPStatus.OK
-        level = logging.WARNING if turned_red else logging.INFO
+        is_failing = path in self._logged and answer.code != HTTPStatus.OK
+        # A first answer of 503 is normal: the process is starting.
+        level = logging.WARNING if is_failing else logging.INFO
         log.log(level, "probe status changed", extra={"path": path, "status": answer.code})
         self._logged[path] = answer
 

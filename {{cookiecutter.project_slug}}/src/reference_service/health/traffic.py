@@ -37,7 +37,7 @@ RequestObserver = Callable[[RequestRecord], None]
 class Traffic:
     """Measure requests for the load score, and recheck everything after an error response.
 
-    Checks run often where traffic is scarce. Where traffic is plentiful, its errors are evidence.
+    Checks run often when the load is low. When it is high, error responses are evidence.
 
     observers: called with each request's record, in the request's own context.
     """

@@ -55,7 +55,7 @@ def items_router(store: ItemStore) -> APIRouter:
         """Change the given fields of an item. The other fields keep their values."""
         return _require(await store.update(item_id, patch))
 
-    @router.delete("/{item_id}", status_code=204, response_description="The item does not exist.")
+    @router.delete("/{item_id}", status_code=204, response_description="The item no longer exists.")
     async def delete_item(item_id: UUID) -> None:
         """Delete an item if it exists.
 

@@ -1,4 +1,4 @@
-"""Keep one request's failure from becoming the service's: one pure-ASGI middleware per file.
+"""Middleware that isolates the failure of one request: one pure-ASGI class per file.
 
 Each file stands alone beside `problem.py`, which writes every error body:
 
@@ -7,7 +7,7 @@ Each file stands alone beside `problem.py`, which writes every error body:
     app.add_middleware(BodyLimit, max_bytes=1_048_576)
     app.add_middleware(ConcurrencyLimit, limit=5000)
 
-(Starlette runs the middleware that was added last first.)
+(The middleware that is added last runs first.)
 """
 
 from .body_limit import BodyLimit

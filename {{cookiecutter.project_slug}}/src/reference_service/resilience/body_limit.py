@@ -16,8 +16,8 @@ LINGER_BYTES = 256 * 1024 * 1024
 class BodyLimit:
     """Answer 413 to a body larger than `max_bytes`, by its declared or its actual length.
 
-    A body without a declared length is counted as it arrives. Beyond the limit the client is
-    answered at once, and the application sees a disconnected client.
+    A body without a declared length is counted as it arrives. Beyond the limit the client receives
+    413 at once, or an aborted response if that has started. The application sees a disconnect.
 
     The connection closes after the response, because the rest of the body is of no use. A server
     that closes a connection while its client still sends resets it, and a reset can destroy a
@@ -50,7 +50,7 @@ class BodyLimit:
         await exchange.close()
 
     async def send_rejection(self, scope: Scope, send: Send) -> None:
-        """Send a complete 413 response whose end is still to come."""
+        """Send the headers and the body of the 413 response, but do not end it yet."""
         detail = f"The request body is larger than {self.max_bytes} bytes."
         headers = [(b"connection", b"close")]
         await send_problem(scope, send, 413, detail, headers, more_body=True)

@@ -10,7 +10,7 @@ from .problem import send_problem
 class ConcurrencyLimit:
     """Answer 503 with `Retry-After` while `limit` requests are in flight.
 
-    A rejection takes a fraction of a millisecond, so accepted requests are still answered in time.
+    A rejection takes a fraction of a millisecond, so it hardly delays accepted requests.
 
     on_reject: called for each rejected request.
     """

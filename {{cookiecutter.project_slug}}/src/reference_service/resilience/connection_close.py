@@ -1,4 +1,4 @@
-"""Close connections behind their responses while the process shuts down."""
+"""Close connections after their responses while the process shuts down."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Answer 500 with a body to whatever the application raises."""
+"""Answer 500 with a body if the application raises an exception."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class Recovery:
-    """Catch everything that a handler, dependency or middleware raises, and log it once.
+    """Catch everything that the application inside it raises, and log it once.
 
     This includes `ExceptionGroup`, `SystemExit` and a stray `CancelledError`, any of which would
     otherwise end the connection without a response, or end the process. A cancellation of this

@@ -66,9 +66,10 @@ class Timeout:
         timer = loop.call_later(self.seconds, expire)
         try:
             await self.app(scope, receive_watched, send_unless_expired)
-        except asyncio.CancelledError:
+        except BaseException as error:
             if answer is None:
                 raise
+            _log_error_after_timeout(error, scope)
         finally:
             timer.cancel()
         if answer is not None:
@@ -85,3 +86,10 @@ class Timeout:
     async def _answer_late_body(self, scope: Scope, send: Send) -> None:
         detail = f"The request body did not arrive within {self.seconds:g} s."
         await send_problem(scope, send, 408, detail, [(b"connection", b"close")])
+
+
+def _log_error_after_timeout(error: BaseException, scope: Scope) -> None:
+    """Log what the application raised instead of the cancellation. The client has its 504."""
+    if not isinstance(error, asyncio.CancelledError):
+        extra = {"path": scope["path"]}
+        log.warning("request failed after its timeout", extra=extra, exc_info=error)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 
-SEPARATORS = len(": \r\n")
+SEPARATOR_BYTES = len(": \r\n")
 
 
 class HeaderLimit:
     """Count the bytes that arrived since the parser last completed something.
 
-    max_bytes: of a request's URL and headers, or of trailers.
+    max_bytes: the limit for the URL and the headers of a request, or for its trailers.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -21,8 +21,8 @@ class HeaderLimit:
         return self._unparsed > self.max_bytes
 
     @property
-    def pending(self) -> bool:
-        """Whether a request has started to arrive."""
+    def has_unparsed_bytes(self) -> bool:
+        """Whether part of a request has arrived."""
         return self._unparsed > 0
 
     def received(self, count: int) -> None:
@@ -36,6 +36,6 @@ class HeaderLimit:
     def check(self, url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Raise ValueError if complete headers are too large. Part of a body may follow them."""
         if self.exceeded:
-            size = sum(len(name) + len(value) + SEPARATORS for name, value in headers)
+            size = sum(len(name) + len(value) + SEPARATOR_BYTES for name, value in headers)
             if len(url) + size > self.max_bytes:
                 raise ValueError("the request headers are too large")

@@ -11,7 +11,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .header_limit import HeaderLimit
-from .malformed_request import rejection
+from .malformed_request import log_rejection
 from .progress import PendingIO, StallDetector
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 MIN_PROGRESS_BYTES = 1024
 """Bytes of a body that count as progress: fewer could hold a connection forever."""
 MAX_PIPELINED = 32
-"""Requests that may wait on a connection: each takes a hundred times its own bytes."""
+"""Requests that may wait on a connection. Each takes about 100 times its size in memory."""
 LINGER_TIMEOUT = 2.0
 """Maximum seconds in which the rest of a malformed request is discarded."""
 LINGER_BYTES = 1024 * 1024
@@ -59,9 +59,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_timeout = header_timeout
         self._io_timeout = io_timeout
         self._on_slow_client = on_slow_client
-        self._headers_read = HeaderLimit(max_header_bytes)
+        self._header_limit = HeaderLimit(max_header_bytes)
         self._requests = 0
-        self._last_complete: Any = None  # the scope of the last completely received request
+        self._last_complete_scope: Any = None
         self._body_bytes = 0
         self._lingering = False
         self._discarded_bytes = 0
@@ -76,7 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stalls.start()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop watching."""
+        """Stop watching the client's progress."""
         self._stalls.stop()
         super().connection_lost(exc)
 
@@ -102,7 +102,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         unread = select.poll()
         unread.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return self._headers_read.pending or bool(unread.poll(0))
+        return self._header_limit.has_unparsed_bytes or bool(unread.poll(0))
 
     # ---- The request
 
@@ -113,14 +113,14 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._discarded_bytes > LINGER_BYTES:
                 self.transport.close()
             return
-        self._headers_read.received(len(data))
+        self._header_limit.received(len(data))
         super().data_received(data)
-        if self._headers_read.exceeded and not self.transport.is_closing():
+        if self._header_limit.exceeded and not self.transport.is_closing():
             self.send_400_response("")
 
     def on_headers_complete(self) -> None:
         """Start the request. An exception here makes the parser stop, and uvicorn reject it."""
-        self._headers_read.check(self.url, self.headers)
+        self._header_limit.check(self.url, self.headers)
         if len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError("too many pipelined requests")
         super().on_headers_complete()
@@ -128,20 +128,21 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Count the body as progress."""
         super().on_body(body)
-        self._headers_read.reset()
+        self._header_limit.reset()
         self._body_bytes += len(body)
 
     def on_message_complete(self) -> None:
         """Note that the request has been received completely."""
         super().on_message_complete()
-        self._headers_read.reset()
+        self._header_limit.reset()
         self._requests += 1
-        self._last_complete = self.scope
+        self._last_complete_scope = self.scope
 
     def on_response_complete(self) -> None:
         """Start the next pipelined request, and no keep-alive timer as uvicorn does.
 
-        The stall detector watches idle connections: a timer per request costs a tenth of a probe.
+        The stall detector watches idle connections. A timer for each request would cost a tenth of
+        the CPU time of a probe request.
         """
         self.server_state.total_requests += 1
         if self.transport.is_closing():
@@ -163,10 +164,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         status, detail = 400, msg
-        if self._headers_read.exceeded:
-            limit = self._headers_read.max_bytes
+        if self._header_limit.exceeded:
+            limit = self._header_limit.max_bytes
             status, detail = 431, f"The request headers are larger than {limit} bytes."
-        response = rejection(status, detail, self.server_state.default_headers)
+        response = log_rejection(status, detail, self.server_state.default_headers)
         self.transport.write(response)
         if cycle is not None:  # what the application still sends is dropped
             cycle.disconnected = True
@@ -189,7 +190,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return None
         if cycle is None or cycle.scope is not self.scope:
             return PendingIO("headers", self._header_timeout, (self._requests,))
-        if self._last_complete is self.scope:
+        if self._last_complete_scope is self.scope:
             idle = PendingIO("next request", self.timeout_keep_alive, (self._requests,))
             return idle if answered else None
         if cycle.waiting_for_100_continue:

@@ -1,4 +1,4 @@
-"""Notice that a client neither sends nor takes what it has to."""
+"""Detect clients that make no progress in sending a request or taking a response."""
 
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable

@@ -23,7 +23,7 @@ async def watch_loop(
     on_stall: Callable[[], None] = lambda: None,
     on_lag: Callable[[float], None] = lambda _: None,
 ) -> AsyncIterator[None]:
-    """Log every stall of the running loop that is longer than `STALL` seconds.
+    """Log every time that the running loop is blocked for longer than `STALL` seconds.
 
     When the heartbeat stops, a thread writes the stack of the blocked code to stderr. When the loop
     runs again, a log line gives the length of the stall. The thread has to wait for code that holds
@@ -52,7 +52,7 @@ class _Watchdog(threading.Thread):
         super().__init__(name="event loop watchdog", daemon=True)
         self.last_heartbeat = time.monotonic()
         self.ended = threading.Event()
-        self._watched = threading.get_ident()
+        self._thread_id = threading.get_ident()
 
     def run(self) -> None:
         """Write the stack once per stall."""
@@ -61,7 +61,7 @@ class _Watchdog(threading.Thread):
             last = self.last_heartbeat
             if time.monotonic() - last > STALL and last != reported:
                 reported = last
-                frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - documented
+                frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - documented
                 stack = "".join(traceback.format_stack(frame))
                 print(f"The event loop is blocked:\n{stack}", file=sys.stderr, flush=True)  # noqa: T201
 
@@ -70,9 +70,9 @@ async def _send_heartbeats(
     watchdog: _Watchdog, on_stall: Callable[[], None], on_lag: Callable[[float], None]
 ) -> None:
     while True:
-        slept = watchdog.last_heartbeat = time.monotonic()
+        started = watchdog.last_heartbeat = time.monotonic()
         await asyncio.sleep(HEARTBEAT)
-        lag = time.monotonic() - slept - HEARTBEAT
+        lag = time.monotonic() - started - HEARTBEAT
         on_lag(max(lag, 0.0))
         if lag > STALL - HEARTBEAT:
             on_stall()

@@ -18,7 +18,7 @@ from ..health import Answer, Check, Probe, Registry
 
 TRACER = "health-probe"
 MIN_RUN_INTERVAL = 1.0
-"""Seconds between the starts of two traced runs, however many probes ask."""
+"""Seconds between the starts of two traced runs, regardless of the number of requests."""
 RUN_TIMEOUT = 10.0
 """Seconds after which a run is abandoned, for example because the checks no longer run."""
 LEGACY_ATTRIBUTES = {
@@ -35,7 +35,7 @@ class HealthTraceSampler(Sampler):
     """Sample every span, and mark its trace with `health=light` in the W3C tracestate.
 
     A collector can separate these traces by the mark. The caller's sampling decision has no effect,
-    because a header of its own asks for a health trace.
+    because only requests with `X-Trace-Health` are traced.
     """
 
     def should_sample(  # noqa: D102, PLR0913, PLR0917 - as the SDK calls it

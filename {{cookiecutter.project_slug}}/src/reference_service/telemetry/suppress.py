@@ -11,7 +11,7 @@ from ..health import Check
 
 @contextlib.contextmanager
 def suppress_tracing(_: Check) -> Iterator[None]:
-    """Run one attempt of a check without a trace: otherwise every attempt of every check is one."""
+    """Run one attempt of a check without a trace. Otherwise each attempt would create one."""
     token = context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
     try:
         yield

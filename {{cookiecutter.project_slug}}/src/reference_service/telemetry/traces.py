@@ -24,8 +24,8 @@ LOG_INTERVAL = 60.0
 class Tracing:
     """Providers that send to one collector, each in the background, with an exporter of its own.
 
-    A slow or dead collector costs requests nothing: spans that do not fit into the queue are
-    dropped. (Providers that share an exporter are all silenced when the first one shuts down.)
+    A slow or dead collector does not delay requests: spans that do not fit into the queue are
+    dropped. (Providers that share an exporter all stop exporting when the first one shuts down.)
     """
 
     def __init__(self, settings: TraceSettings, info: ServiceInfo) -> None:
