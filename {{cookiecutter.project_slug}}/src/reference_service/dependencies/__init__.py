@@ -18,20 +18,26 @@ FailureCallback = Callable[[str], None]
 
 
 class Dependency(Protocol):
-    """A dependency derives from this class. Creating one opens nothing: it connects when used."""
+    """A dependency. Derive from this class to get the defaults of what does not apply.
 
-    unavailable_errors: tuple[type[Exception], ...] = ()
-    """What its client raises when the dependency is unavailable. The answer is 503."""
+    Creating a dependency opens nothing: it connects when it is first used.
+    """
+
+    @property
+    def unavailable_errors(self) -> tuple[type[Exception], ...]:
+        """What its client raises when the dependency is unavailable. The answer is 503."""
+        return ()
 
     def checks(self) -> Iterable[Check]:
         """Return its health checks."""
 
     def metrics(self) -> Iterable[Metric]:
-        """Return the values that monitoring reads from it. By default there are none."""
+        """Return the values that monitoring reads from it."""
         return ()
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` from now on whenever its client fails."""
+        del callback  # by default, error responses are all the evidence of a failure
 
     async def close(self) -> None:
         """Close what it has opened."""

@@ -1,6 +1,7 @@
 """The client of gRPC services: one channel to each for calls, and one for its health check."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import grpc  # type: ignore[import-untyped]
 
@@ -44,7 +45,12 @@ class Grpc(Dependency):
     def __init__(self, settings: GrpcSettings) -> None:
         self._targets = {target.name: target for target in settings.targets}
         self._health_clients = {
-            target.name: self._create_health_client(target) for target in settings.targets
+            target.name: HealthClient(
+                partial(_open_channel, target, CHECK_OPTIONS),
+                partial(self._replace_channel, target.name),
+                target.service,
+            )
+            for target in settings.targets
         }
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._previous: dict[str, grpc.aio.Channel] = {}
@@ -58,11 +64,7 @@ class Grpc(Dependency):
         """
         if name not in self._channels:
             reporter = FailureReporter(lambda: self._on_failure(f"grpc.{name}"))
-            self._channels[name] = grpc.aio.insecure_channel(
-                self._targets[name].address,
-                options=CHANNEL_OPTIONS + KEEPALIVE_OPTIONS,
-                interceptors=[reporter],
-            )
+            self._channels[name] = _open_channel(self._targets[name], KEEPALIVE_OPTIONS, reporter)
         return self._channels[name]
 
     def checks(self) -> Iterable[Check]:
@@ -82,16 +84,6 @@ class Grpc(Dependency):
         for resource in (*self._health_clients.values(), *channels):
             await resource.close()
 
-    def _create_health_client(self, target: Target) -> HealthClient:
-        def connect() -> grpc.aio.Channel:
-            options = CHANNEL_OPTIONS + CHECK_OPTIONS
-            return grpc.aio.insecure_channel(target.address, options=options)
-
-        def on_connect() -> None:
-            self._replace_channel(target.name)
-
-        return HealthClient(connect, on_connect, target.service)
-
     def _replace_channel(self, name: str) -> None:
         """Make later calls open a new connection, because the check had to open one.
 
@@ -100,3 +92,10 @@ class Grpc(Dependency):
         """
         if name in self._channels:
             self._previous[name] = self._channels.pop(name)
+
+
+def _open_channel(
+    target: Target, options: tuple[tuple[str, int], ...], *interceptors: FailureReporter
+) -> grpc.aio.Channel:
+    options = CHANNEL_OPTIONS + options
+    return grpc.aio.insecure_channel(target.address, options=options, interceptors=interceptors)

@@ -8,7 +8,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from ...health import Check
-from .. import Dependency, FailureCallback
+from .. import Dependency
 from .checks import server_check
 from .settings import RedisSettings
 
@@ -38,9 +38,6 @@ class Redis(Dependency):
     def checks(self) -> Iterable[Check]:
         """Return the check of the server, which depends on the role that it reports."""
         yield server_check(self.check_client, allow_replica=self.allow_replica)
-
-    def on_failure(self, callback: FailureCallback) -> None:
-        """Do nothing: a request that Redis fails gets a 503 response, which is evidence already."""
 
     async def close(self) -> None:
         """Close every connection."""

@@ -5,8 +5,7 @@
 The clients of `redis` then connect to the current primary.
 """
 
-from .client import Sentinel
-from .routing import route_through_sentinel
+from .client import Sentinel, route_through_sentinel
 from .settings import SentinelSettings
 
 __all__ = ["Sentinel", "SentinelSettings", "route_through_sentinel"]

@@ -11,16 +11,34 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 
+from ...environment import SettingsError
 from ...health import Check
 from .. import Dependency, FailureCallback
+from ..redis import Redis
 from .checks import SentinelGroup
-from .discovery import find_primary
-from .nodes import Node, send_command
+from .nodes import Node, find_primary, send_command
 from .settings import Address, SentinelSettings, parse_addresses
 
 CHECK_ATTRIBUTES = {"db.system.name": "redis", "db.operation.name": "SENTINEL"}
 SOCKET_TIMEOUT = 1.0
 """Seconds without data after which a command of a request fails."""
+
+
+def route_through_sentinel(redis: Redis, settings: SentinelSettings) -> "list[Sentinel]":
+    """Route the clients of `redis` to the primary, and return the sentinels that report it.
+
+    The list is empty if the settings name no sentinels. Raises SettingsError if neither
+    REDIS_SENTINELS nor REDIS_URL is set.
+    """
+    if settings.sentinels:
+        sentinel = Sentinel(settings, redis.settings.url.get_secret_value())
+        sentinel.route_clients(redis.client, redis.check_client)
+        redis.allow_replica = False
+        return [sentinel]
+    if "url" not in redis.settings.model_fields_set:
+        sentence = "REDIS_SENTINELS: not set, and neither is REDIS_URL. Set one of them."
+        raise SettingsError([sentence])
+    return []
 
 
 class Sentinel(Dependency):

@@ -1,10 +1,13 @@
-"""One sentinel, asked on a connection of its own within a bounded time."""
+"""The sentinels, each asked on a connection of its own within a bounded time."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from redis.asyncio import Connection
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from .settings import Address
@@ -100,6 +103,30 @@ class Node:
             return NodeDown(stage, error)
         finally:
             await connection.disconnect(nowait=True)
+
+
+async def find_primary(nodes: Sequence[Node], master: str) -> Address:
+    """Ask all sentinels at once and return the majority's answer as soon as it is certain.
+
+    So a frozen sentinel delays no client, and an isolated one misleads no client.
+    Raises MasterNotFoundError if no sentinel knows the primary.
+    """
+    tasks = [asyncio.create_task(node.fetch_primary(master)) for node in nodes]
+    votes: Counter[Address] = Counter()
+    try:
+        for task in asyncio.as_completed(tasks):
+            primary = await task
+            if isinstance(primary, tuple):
+                votes[primary] += 1
+                if 2 * votes[primary] > len(nodes):
+                    return primary
+    finally:
+        for pending in tasks:
+            pending.cancel()
+    if not votes:
+        raise MasterNotFoundError("no sentinel knows the primary")
+    [(primary, _)] = votes.most_common(1)
+    return primary
 
 
 async def send_command(connection: Connection, command: str) -> Any:
