@@ -1,6 +1,5 @@
 """Describe the error responses that every route can give."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -75,22 +74,18 @@ def add_error_responses(app: FastAPI) -> None:
 
 
 def _add_problems(operation: dict[str, Any]) -> None:
+    """Add the errors that an operation can answer like any other, each with a problem body."""
     responses = operation["responses"]
-    for status, response in _common_errors(operation):
-        responses[status] = response
+    if "requestBody" in operation:
+        responses["413"] = {"description": "The body is larger than the service accepts."}
+    if "422" in responses:
+        description = "The request is not valid; `errors` lists every error."
+        responses["422"] = {"description": description}
+    responses["500"] = {"description": "The service failed to handle the request."}
+    description = "A dependency is unavailable, or the service is at its limit."
+    responses["503"] = {"description": description, "headers": RETRY_AFTER}
+    responses["504"] = {"description": "The service did not start a response in time."}
+    responses["default"] = {"description": "Any other error."}
     for status, response in responses.items():
         if status == "default" or status >= "400":
             response["content"] = BODY
-
-
-def _common_errors(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the errors that an operation can answer like any other, by status code."""
-    if "requestBody" in operation:
-        yield "413", {"description": "The body is larger than the service accepts."}
-    if "422" in operation["responses"]:
-        yield "422", {"description": "The request is not valid; `errors` lists every error."}
-    yield "500", {"description": "The service failed to handle the request."}
-    unavailable = "A dependency is unavailable, or the service is at its limit."
-    yield "503", {"description": unavailable, "headers": RETRY_AFTER}
-    yield "504", {"description": "The service did not start a response in time."}
-    yield "default", {"description": "Any other error."}

@@ -51,6 +51,7 @@ def next_state(
     if isinstance(outcome, CheckResult):
         return CheckState(outcome.status, attempts, detail=outcome.detail, data=outcome.data)
     failures = previous.consecutive_failures + 1
+    # Of any other exception only the type is kept: its message can hold secrets.
     reported = outcome if isinstance(outcome, CheckFailed) else CheckFailed("")
     permanent = reported.permanent or isinstance(outcome, check.permanent)
     return CheckState(

@@ -36,15 +36,7 @@ async def send_problem(  # noqa: PLR0913 - the parts of a response
 ) -> None:
     """Send an error response. more_body: whether the caller ends it, with an empty message."""
     body = problem_body(scope, status, detail)
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [
-                (b"content-type", MEDIA_TYPE.encode()),
-                (b"content-length", str(len(body)).encode()),
-                *headers,
-            ],
-        }
-    )
+    length = (b"content-length", str(len(body)).encode())
+    headers = [(b"content-type", MEDIA_TYPE.encode()), length, *headers]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": more_body})

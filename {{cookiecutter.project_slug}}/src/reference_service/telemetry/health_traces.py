@@ -139,16 +139,13 @@ class HealthTraces:
                 raise
             _set_status(span, "")
 
-    def _with_legacy_names(
-        self, attributes: Mapping[str, AttributeValue]
-    ) -> dict[str, AttributeValue]:
+    def _with_legacy_names(self, attributes: Mapping[str, AttributeValue]) -> Attributes:
         """Add the legacy names that the environment asks for."""
-        legacy = {
-            LEGACY_ATTRIBUTES[name][1]: value
-            for name, value in attributes.items()
-            if name in LEGACY_ATTRIBUTES and LEGACY_ATTRIBUTES[name][0] in self._opted_in
-        }
-        return {**attributes, **legacy}
+        named = dict(attributes)
+        for name, (word, legacy) in LEGACY_ATTRIBUTES.items():
+            if name in attributes and word in self._opted_in:
+                named[legacy] = attributes[name]
+        return named
 
 
 def _set_status(span: Span, error: str) -> None:

@@ -107,12 +107,12 @@ class Metrics(Collector):
     def _check_metrics(self) -> Iterator[Metric]:
         now = self._registry.clock()
         for name, monitor in self._registry.monitors.items():
-            state = monitor.state
+            state, failures = monitor.state, monitor.state.consecutive_failures
             for metric, description, value in (
                 ("status", "1 pass, 0.5 warn, 0 fail.", STATUS_VALUES[monitor.status(now)]),
                 ("stale", "1 if the latest result has expired.", monitor.stale(now)),
                 ("duration_seconds", "Of the latest attempt.", state.duration),
-                ("consecutive_failures", "Since the last pass.", state.consecutive_failures),
+                ("consecutive_failures", "Failures since the last pass.", failures),
                 ("attempts_total", "Attempts of a check.", state.attempts),
             ):
                 yield _metric(f"health_check_{metric}", description, value, check=name)
