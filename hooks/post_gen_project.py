@@ -137,7 +137,9 @@ FEATURES: dict[str, list[str]] = {
         "docs/decisions/*freeze-startup*.md",
         "docs/decisions/*one-connection*.md",
         "docs/decisions/*one-record*.md",
+        "docs/decisions/*saturated-pool*.md",
         "docs/decisions/*traced-probes*.md",
+        "docs/decisions/*warn-checks*.md",
         "docs/patterns",
     ],
 }

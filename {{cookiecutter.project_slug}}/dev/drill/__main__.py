@@ -18,10 +18,10 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from dev.drill import STEPS
 from dev.drill.environment import ignored_variables, running_environment
 from dev.drill.runner import run_step
 from dev.drill.step import Step
-from dev.drill.steps import STEPS
 from dev.drill.ui import Console
 from dev.process import StartError
 from dev.servers import SERVERS

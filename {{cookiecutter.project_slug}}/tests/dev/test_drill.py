@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from dev import supervisor
+from dev.drill import STEPS
 from dev.drill.__main__ import drill
 from dev.drill.environment import Environment
 from dev.drill.snapshot import HEALTHY
 from dev.drill.step import Step
-from dev.drill.steps import STEPS
 from dev.drill.ui import Console
 from dev.servers import SERVERS
 

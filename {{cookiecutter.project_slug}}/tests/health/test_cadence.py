@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from reference_service.health import Check, Options, Status
-from reference_service.health.cadence import Cadence
 from reference_service.health.load import (
+    Cadence,
     Load,
     available_cores,
     weighted_score,

@@ -1,9 +1,11 @@
-"""How busy this process is, as one score from 0 to 1."""
+"""How busy this process is, as one score from 0 to 1, and how often checks run for it."""
 
 import os
 import time
 from collections import deque
 from pathlib import Path
+
+from .options import Options
 
 FULL_CPU = 0.9
 """CPU use that counts as full load, as a share of the cores this process may use."""
@@ -66,3 +68,27 @@ def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> float:
         return min(int(quota) / int(period), machine)
     except (OSError, ValueError):
         return machine
+
+
+class Cadence:
+    """The interval and the failure threshold that all monitors share.
+
+    score: the load, from 0 (idle) to 1 (full).
+    all_passing: whether every check passes. Otherwise the interval stays short.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.score = 0.0
+        self.all_passing = False
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two attempts of a passing check."""
+        idle, full = self.options.interval, max(self.options.interval, self.options.max_interval)
+        return idle + (full - idle) * self.score if self.all_passing else idle
+
+    @property
+    def failure_threshold(self) -> int:
+        """Consecutive failures that make a check fail. Load adds one from 0.5 on, two at 1."""
+        return self.options.failure_threshold + int(2 * self.score)

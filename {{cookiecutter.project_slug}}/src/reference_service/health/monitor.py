@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from .cadence import Cadence
 from .check import AttemptContext, Check, CheckFailed, CheckResult, Status
+from .load import Cadence
 from .options import HISTORY_SIZE, MIN_RECHECK_INTERVAL, STALE_MARGIN
 from .state import Attempt, CheckState, next_delay, next_state
 from .tasks import result_within

@@ -7,9 +7,8 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext
 
 from .answer import Answer, Probe
-from .cadence import Cadence
 from .check import AttemptContext, Check, Status
-from .load import Load
+from .load import Cadence, Load
 from .monitor import Monitor
 from .options import LOAD_PERIOD, SUPERVISION_PERIOD, SUPERVISOR_TIMEOUT, Options
 from .state import CheckState
