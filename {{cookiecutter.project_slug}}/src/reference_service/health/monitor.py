@@ -46,7 +46,7 @@ class Monitor:
         self._attempt_context = attempt_context
         self._recheck_requested = asyncio.Event()
         self._run_now_request: tuple[AttemptContext, asyncio.Future[None]] | None = None
-        self._latest: asyncio.Task[CheckResult] | None = None
+        self._abandoned: asyncio.Task[CheckResult] | None = None
 
     def stale(self, now: float) -> bool:
         """Tell whether the result is overdue: the next attempt should have replaced it."""
@@ -131,12 +131,17 @@ class Monitor:
         Until an abandoned attempt has ended no second one starts: the next attempt waits for it
         instead, and times out too if it does not end.
         """
-        if self._latest and not self._latest.done():
-            await asyncio.wait({self._latest}, timeout=self.timeout)
-            if not self._latest.done():
+        if self._abandoned is not None:
+            await asyncio.wait({self._abandoned}, timeout=self.timeout)
+            if not self._abandoned.done():
                 raise TimeoutError
-        self._latest = asyncio.create_task(_run_check(self.check), name=f"health check {self.name}")
-        return await result_within(self.timeout, self._latest)
+            self._abandoned = None
+        task = asyncio.create_task(_run_check(self.check), name=f"health check {self.name}")
+        try:
+            return await result_within(self.timeout, task)
+        finally:
+            # A task that has ended is not kept: it refers to the frames of its exception.
+            self._abandoned = None if task.done() else task
 
     def _log_change(self, previous: CheckState, outcome: CheckResult | Exception) -> None:
         """Log each new status or error once. Only the log has the message of an exception."""
