@@ -19,7 +19,7 @@ def test_generated_alerts_use_limit_of_tier_and_pass_their_tests(
     generate: Generate, tier: str
 ) -> None:
     names = {"project_slug": "orders", "project_name": "Orders", "package_name": "orders_api"}
-    made = generate(**names, slo_tier=tier)
+    made = generate(**names, slo_tier=tier, part_tests=True)
     rules = (made / "deploy" / "prometheus" / "rules" / "objectives.yaml").read_text("utf-8")
     assert set(re.findall(r'le="([^"]+)"', rules)) == {LIMITS[tier]}
     ended = subprocess.run(

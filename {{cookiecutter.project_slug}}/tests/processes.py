@@ -1,12 +1,13 @@
-"""Runs the service as its users do: as a process, on ports, controlled by signals."""
+"""Run the service as its users do: as a process, on ports, controlled by signals."""
 
+import asyncio
 import json
 import os
 import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +29,16 @@ def wait_until(condition: Callable[[], object], within: float = 30.0) -> float:
         took = time.monotonic() - started
         assert took < within, f"the condition did not hold within {took:.1f} s"
         time.sleep(0.02)
+
+
+async def eventually(condition: Callable[[], Awaitable[object]], within: float = 30.0) -> float:
+    """Wait for an asynchronous condition, and return the seconds that it took."""
+    started = time.monotonic()
+    while not await condition():
+        elapsed = time.monotonic() - started
+        assert elapsed < within, f"the condition was still false after {elapsed:.1f} s"
+        await asyncio.sleep(0.02)
+    return time.monotonic() - started
 
 
 class Service:

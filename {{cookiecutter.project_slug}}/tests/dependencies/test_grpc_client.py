@@ -18,7 +18,7 @@ from reference_service.dependencies.grpc.failures import (
     ServiceUnavailableError,
 )
 
-from ..waiting import eventually
+from ..processes import eventually
 
 RECOVERY = 2.0
 SLACK = 1.5

@@ -14,7 +14,7 @@ import pytest
 from dev.postgres import Postgres
 
 from ..domain import TABLE
-from ..waiting import eventually
+from ..processes import eventually
 
 PROJECT = Path(__file__).parents[2]
 REVISIONS = len(list((PROJECT / "migrations" / "versions").glob("*.py")))

@@ -182,10 +182,11 @@ def test_a_second_run_prints_the_address_of_the_first(
         assert second.returncode == 1
 
 
+@pytest.mark.skipif(not SERVERS, reason="this service has no embedded server")
 def test_delete_data_deletes_the_data_unless_it_is_in_use(
     project: Path, environment: dict[str, str]
 ) -> None:
-    data = project / ".data" / SERVERS[0].name if SERVERS else project / ".data"
+    data = project / ".data" / SERVERS[0].name
     data.mkdir(parents=True)
     with Dev(project, **environment) as dev:
         dev.prints(UP)

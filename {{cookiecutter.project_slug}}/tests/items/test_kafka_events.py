@@ -32,7 +32,7 @@ from reference_service.items.events import (
     parse_events,
 )
 
-from ..waiting import eventually
+from ..processes import eventually
 from .contract import StoreContract
 
 QUICK = 2.0

@@ -23,7 +23,7 @@ from reference_service.items import Cursor, Item, ItemCreate
 from reference_service.items.postgres import PostgresItems
 from reference_service.resilience import Timeout
 
-from ..waiting import eventually
+from ..processes import eventually
 from .client import client_of, items_app
 from .contract import StoreContract, walk
 

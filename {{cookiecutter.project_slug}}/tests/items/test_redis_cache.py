@@ -15,7 +15,7 @@ from reference_service.items import Item, ItemCreate, ItemPatch, cache
 from reference_service.items.cache import CachedItems
 from reference_service.items.memory import MemoryItems
 
-from ..waiting import eventually
+from ..processes import eventually
 from .contract import StoreContract
 
 QUICK = 1.0

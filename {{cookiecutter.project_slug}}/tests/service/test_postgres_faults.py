@@ -18,8 +18,7 @@ from dev.postgres import Postgres
 
 from ..conftest import StartService
 from ..domain import PATH, TABLE
-from ..processes import Service, wait_until
-from ..waiting import eventually
+from ..processes import Service, eventually, wait_until
 
 DETECTION = 5 + 3 * 0.5 + 0.3
 """Maximum seconds until an idle service detects a failure: interval, timeouts, back-off."""

@@ -22,8 +22,7 @@ from reference_service.health import CheckFailed
 
 from ..conftest import StartService
 from ..domain import CHANGE, NEW, PATH
-from ..processes import Service, wait_until
-from ..waiting import eventually
+from ..processes import Service, eventually, wait_until
 
 
 def poll_often(group: dev.sentinel.Sentinels) -> None:
