@@ -225,9 +225,10 @@ def test_silent_stream_is_not_a_slow_reader(service: Service) -> None:
         GET[:-2] + b"x: " + b"y" * 65536 + b"\r\n\r\n",
         GET[:-2] + b"x: " + b"y" * 65536,
         GET[:-2] + b"x: y\r\n" * 12000,
+        GET[:-2] + b"x: y\r\n" * 160_000,
         b"GET /" + b"x" * 65536,
     ],
-    ids=["complete", "endless field", "endless fields", "endless target"],
+    ids=["complete", "endless field", "endless fields", "fields until 960 kB", "endless target"],
 )
 def test_headers_beyond_the_limit_are_answered_431(service: Service, head: bytes) -> None:
     with Client(service) as client:

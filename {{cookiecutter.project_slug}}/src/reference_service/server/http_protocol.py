@@ -11,7 +11,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .header_limit import HeaderLimit
-from .malformed_request import log_rejection
+from .malformed_request import LingeringClose, log_rejection
 from .progress import PendingIO, StallDetector
 
 log = logging.getLogger(__name__)
@@ -20,10 +20,6 @@ MIN_PROGRESS_BYTES = 1024
 """Bytes of a body that count as progress: fewer could hold a connection forever."""
 MAX_PIPELINED = 32
 """Requests that may wait on a connection. Each takes about 100 times its size in memory."""
-LINGER_TIMEOUT = 2.0
-"""Maximum seconds in which the rest of a malformed request is discarded."""
-LINGER_BYTES = 1024 * 1024
-"""Maximum bytes of a malformed request that are discarded."""
 LINGER_RESET = struct.pack("ii", 1, 0)
 """The socket option of a connection that is reset when it is closed."""
 SHUTDOWN_POLL_INTERVAL = 0.02
@@ -63,8 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._requests = 0
         self._last_complete_scope: Any = None
         self._body_bytes = 0
-        self._lingering = False
-        self._discarded_bytes = 0
+        self._lingering: LingeringClose | None = None
         shortest = min(header_timeout, io_timeout, self.timeout_keep_alive)
         self._stalls = StallDetector(self.loop, shortest, self._pending_io, self._disconnect)
 
@@ -109,9 +104,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse data, and reject headers that are too large before they are complete."""
         if self._lingering:
-            self._discarded_bytes += len(data)
-            if self._discarded_bytes > LINGER_BYTES:
-                self.transport.close()
+            self._lingering.discard(data)
             return
         self._header_limit.received(len(data))
         super().data_received(data)
@@ -152,12 +145,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
 
     def send_400_response(self, msg: str) -> None:
-        """Reject a malformed request; abort if the answer would end up within another one.
-
-        The client may still be sending. Closing the connection then resets it, and the reset can
-        destroy the answer. So only the writing half is closed, and the rest of the request is
-        discarded (RFC 9112, section 9.6).
-        """
+        """Reject a malformed request; abort if the answer would end up within another one."""
         cycle = self.cycle
         is_answering = cycle is not None and not cycle.response_complete
         if is_answering and (cycle.response_started or self.pipeline):
@@ -172,10 +160,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if cycle is not None:  # what the application still sends is dropped
             cycle.disconnected = True
             cycle.message_event.set()
-        self._lingering = True
         self._stalls.stop()
-        self.transport.write_eof()
-        self.loop.call_later(LINGER_TIMEOUT, self.transport.close)
+        self._lingering = LingeringClose(self.loop, self.transport)
 
     # ---- The client's progress
 

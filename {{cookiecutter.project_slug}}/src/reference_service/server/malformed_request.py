@@ -2,6 +2,7 @@
 
 import logging
 import os
+from asyncio import AbstractEventLoop, Transport
 from collections.abc import Iterable
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -9,6 +10,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from ..resilience.problem import MEDIA_TYPE, problem_body
 
 log = logging.getLogger(__name__)
+
+LINGER_TIMEOUT = 2.0
+"""Maximum seconds in which the rest of a rejected request is discarded."""
+LINGER_BYTES = 1024 * 1024
+"""Maximum bytes of a rejected request that are discarded."""
 
 
 def log_rejection(
@@ -27,3 +33,23 @@ def log_rejection(
     ]
     lines = [b"%s: %s\r\n" % header for header in headers]
     return b"".join([STATUS_LINE[status], *lines, b"\r\n", body])
+
+
+class LingeringClose:
+    """Close a connection whose client may still be sending, so that it can read the response.
+
+    Closing it at once would reset it, and the reset can destroy the response. So only the writing
+    half is closed, and the rest of the request is discarded (RFC 9112, section 9.6).
+    """
+
+    def __init__(self, loop: AbstractEventLoop, transport: Transport) -> None:
+        self._transport = transport
+        self._discarded_bytes = 0
+        transport.write_eof()
+        loop.call_later(LINGER_TIMEOUT, transport.close)
+
+    def discard(self, data: bytes) -> None:
+        """Count discarded data, and close the connection when it was too much."""
+        self._discarded_bytes += len(data)
+        if self._discarded_bytes > LINGER_BYTES:
+            self._transport.close()
