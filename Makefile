@@ -25,7 +25,7 @@ demo: $(READY) ## Generate a service and serve it on a real PostgreSQL and Valke
 check: ## Run the reference service's tests that start no server: under a minute
 	@$(MAKE) --no-print-directory -C '$(SERVICE)' check
 
-test: $(READY) $(SCANNER)/.ready ## Run the reference service's tests, then the template's
+test: $(READY) $(SCANNER)/.ready ## Run the reference service's tests (8 minutes), then the template's (10 minutes)
 	@status=0; \
 	$(MAKE) --no-print-directory -C '$(SERVICE)' test ARGS= || status=1; \
 	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS) || status=1; \
