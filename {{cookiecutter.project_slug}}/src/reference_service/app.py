@@ -112,7 +112,7 @@ def create_service(settings: Settings) -> Service:
 def _lifespan(
     dependencies: Dependencies, counters: Counters, monitoring: Instrumentation
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Return what runs around the service's life: start-up before it, shutdown after it."""
+    """Return the lifespan: it starts monitoring, and closes the dependencies on shutdown."""
     on_stall = counters.add(
         "event_loop_stalls_total", "Times that the event loop was blocked for over a second."
     )

@@ -117,7 +117,7 @@ class HealthSettings(BaseSettings):
 
 
 class CheckSettings(BaseSettings):
-    """Settings of one check, as HEALTH_<CHECK>_IMPACT. Dots and hyphens become underscores."""
+    """Settings of one check, for example HEALTH_<CHECK>_IMPACT. Dots and hyphens become "_"."""
 
     model_config = SettingsConfigDict(use_attribute_docstrings=True)
 

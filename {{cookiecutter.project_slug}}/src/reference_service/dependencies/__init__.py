@@ -18,7 +18,7 @@ FailureCallback = Callable[[str], None]
 
 
 class Dependency(Protocol):
-    """A dependency. Derive from this class to get the defaults of what does not apply.
+    """A dependency. Subclass it, and override only the members that apply.
 
     Creating a dependency opens nothing: it connects when it is first used.
     """
@@ -37,7 +37,7 @@ class Dependency(Protocol):
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` from now on whenever its client fails."""
-        del callback  # by default, error responses are all the evidence of a failure
+        del callback  # by default, only error responses reveal a failure
 
     async def close(self) -> None:
         """Close what it has opened."""

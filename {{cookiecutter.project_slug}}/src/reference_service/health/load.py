@@ -18,8 +18,8 @@ FULL_IN_FLIGHT = 5000
 class Load:
     """Measures the load of this process from its CPU use and its requests. Probes do not count.
 
-    cores: the cores that this process may use. CPU use is relative to them: half of a quota of half
-        a core counts as much as half a machine.
+    cores: number of cores that this process may use. CPU use is relative to it: a process that
+        uses 0.25 cores of a quota of 0.5 cores has a CPU use of 0.5.
     """
 
     def __init__(self, cores: float | None = None) -> None:

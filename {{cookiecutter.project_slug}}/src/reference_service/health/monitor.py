@@ -98,8 +98,8 @@ class Monitor:
             with attempt_context(self.check):
                 outcome = await self._run_within_timeout()
         except Exception as error:
-            # Without its frames: this frame refers to the error, a cycle that would keep alive
-            # everything the driver has left in them.
+            # Drop the traceback: this frame refers to the error, and the reference cycle would
+            # keep every object in the driver's frames alive.
             outcome = error.with_traceback(None)
         finally:
             if finished and not finished.done():

@@ -21,7 +21,7 @@ PAGE = (
 
 
 def _hash_source(text: str) -> str:
-    """Allow one inline style or script (Content Security Policy Level 3, section 8.3)."""
+    """Return the CSP source that allows one inline style or script (CSP Level 3, section 8.3)."""
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 

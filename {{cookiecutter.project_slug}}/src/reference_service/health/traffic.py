@@ -8,7 +8,7 @@ from .asgi import ASGIApp, Message, Receive, Scope, Send
 from .registry import Registry
 
 RECHECK_STATUS_CODES = frozenset({500, 503, 504})
-"""Responses that are evidence: a check may have to be repeated."""
+"""Status codes of responses after which every check runs again."""
 CLIENT_CLOSED_REQUEST = 499
 """The status code of a request without a response, as nginx records it."""
 
@@ -37,7 +37,7 @@ RequestObserver = Callable[[RequestRecord], None]
 class Traffic:
     """Measure requests for the load score, and recheck everything after an error response.
 
-    Checks run often when the load is low. When it is high, error responses are evidence.
+    Checks run often at low load. At high load they run rarely, and an error triggers a recheck.
 
     observers: called with each request's record, in the request's own context.
     """

@@ -32,7 +32,7 @@ class Cursor(NamedTuple):
     def parse(cls, text: str) -> Self:
         """Return the position that a string represents. Raises ValueError if it is not a cursor.
 
-        An invented cursor can be outside the calendar. It represents the end of the calendar.
+        A forged cursor can hold a date that `datetime` cannot. The nearest valid date replaces it.
         """
         if not CURSOR.fullmatch(text):
             raise ValueError("this is not a cursor")

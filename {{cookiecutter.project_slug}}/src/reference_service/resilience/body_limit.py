@@ -45,7 +45,7 @@ class BodyLimit:
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except Exception:
-            if not exchange.rejected:  # else it only reports the disconnect that it was given
+            if not exchange.rejected:  # otherwise the rejection caused the exception
                 raise
         await exchange.close()
 

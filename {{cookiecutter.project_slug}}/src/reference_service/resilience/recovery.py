@@ -77,7 +77,7 @@ class Recovery:
 
 
 def _is_cancellation(error: BaseException) -> bool:
-    """Tell a cancellation of this task from a stray one: only `Task.cancel()` counts as one."""
+    """Return whether this task is cancelled. A stray `CancelledError` does not count."""
     if isinstance(error, GeneratorExit):
         return True
     task = asyncio.current_task()

@@ -132,7 +132,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._last_complete_scope = self.scope
 
     def on_response_complete(self) -> None:
-        """Start the next pipelined request, and no keep-alive timer as uvicorn does.
+        """Start the next pipelined request. Unlike uvicorn, start no keep-alive timer.
 
         The stall detector watches idle connections. A timer for each request would cost a tenth of
         the CPU time of a probe request.
@@ -145,7 +145,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
 
     def send_400_response(self, msg: str) -> None:
-        """Reject a malformed request; abort if the answer would end up within another one."""
+        """Reject a malformed request; abort if the rejection could corrupt another response."""
         cycle = self.cycle
         is_answering = cycle is not None and not cycle.response_complete
         if is_answering and (cycle.response_started or self.pipeline):
@@ -170,7 +170,7 @@ class BoundedProtocol(HttpToolsProtocol):
         answered = cycle is None or cycle.response_complete
         unsent = self.transport.get_write_buffer_size()
         if unsent and (answered or closing or self.flow.write_paused):
-            # Nothing is added to it now. While it stays the same, the client takes nothing.
+            # The service adds nothing now. If the size stays the same, the client reads nothing.
             return PendingIO("response", self._io_timeout, (self._requests, unsent))
         if unsent or closing or self.flow.read_paused:
             return None
@@ -191,10 +191,10 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._on_slow_client()
         client = self.client[0] if self.client else None
-        # No more lines than requests cause, which are logged too and cost a client less.
+        # Not rate-limited: requests are logged too, and a client can cause them more cheaply.
         log.info("disconnected slow client", extra={"pending": pending.kind, "client": client})
         if pending.kind == "response":
-            # Otherwise the kernel goes on sending what it has taken, for minutes.
+            # Otherwise the kernel keeps sending the buffered response for minutes.
             endpoint = self.transport.get_extra_info("socket")
             endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
         self.transport.abort()

@@ -92,8 +92,8 @@ def listen(variable: str, host: str, port: int) -> socket.socket:
         reason = os.strerror(error.errno) if error.errno else str(error)
         sentence = f"{variable}: cannot listen on {host} port {port}: {reason}"
         raise SettingsError([sentence]) from error
-    # Connections inherit it. By default the kernel takes megabytes at once, then nothing for as
-    # long as a slow client needs for them: it would look as if the client took nothing.
+    # Connections inherit this option. By default, the kernel buffers megabytes, then accepts no
+    # more until a slow client has read them. That client would appear to make no progress.
     with contextlib.suppress(OSError):  # some sandboxes do not support it
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
     return listener

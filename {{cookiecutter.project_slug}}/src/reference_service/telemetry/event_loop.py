@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Callable
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT = 0.1
+HEARTBEAT_INTERVAL = 0.1
 """Seconds between two measurements of the loop's lag."""
-STALL = 1.0
+STALL_THRESHOLD = 1.0
 """Seconds without a heartbeat after which the loop counts as blocked."""
 
 
@@ -23,7 +23,7 @@ async def watch_loop(
     on_stall: Callable[[], None] = lambda: None,
     on_lag: Callable[[float], None] = lambda _: None,
 ) -> AsyncIterator[None]:
-    """Log every time that the running loop is blocked for longer than `STALL` seconds.
+    """Log every time that the running loop is blocked for longer than `STALL_THRESHOLD` seconds.
 
     When the heartbeat stops, a thread writes the stack of the blocked code to stderr. When the loop
     runs again, a log line gives the length of the stall. The thread has to wait for code that holds
@@ -57,9 +57,9 @@ class _Watchdog(threading.Thread):
     def run(self) -> None:
         """Write the stack once per stall."""
         reported = 0.0
-        while not self.ended.wait(HEARTBEAT):
+        while not self.ended.wait(HEARTBEAT_INTERVAL):
             last = self.last_heartbeat
-            if time.monotonic() - last > STALL and last != reported:
+            if time.monotonic() - last > STALL_THRESHOLD and last != reported:
                 reported = last
                 frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - documented
                 stack = "".join(traceback.format_stack(frame))
@@ -71,9 +71,9 @@ async def _send_heartbeats(
 ) -> None:
     while True:
         started = watchdog.last_heartbeat = time.monotonic()
-        await asyncio.sleep(HEARTBEAT)
-        lag = time.monotonic() - started - HEARTBEAT
+        await asyncio.sleep(HEARTBEAT_INTERVAL)
+        lag = time.monotonic() - started - HEARTBEAT_INTERVAL
         on_lag(max(lag, 0.0))
-        if lag > STALL - HEARTBEAT:
+        if lag > STALL_THRESHOLD - HEARTBEAT_INTERVAL:
             on_stall()
             log.warning("the event loop was blocked", extra={"seconds": round(lag, 3)})

@@ -13,7 +13,7 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that the running task serves."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+_BUILT_IN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 
 def configure_logging(*, json_lines: bool, level: str) -> None:
@@ -74,7 +74,7 @@ def _extras(record: logging.LogRecord) -> dict[str, object]:
     if request_id := REQUEST_ID.get():
         extras["request_id"] = request_id
     extras.update(span_ids())
-    extras.update((key, value) for key, value in vars(record).items() if key not in _OWN)
+    extras.update((key, value) for key, value in vars(record).items() if key not in _BUILT_IN)
     return extras
 
 

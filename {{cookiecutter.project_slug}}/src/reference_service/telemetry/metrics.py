@@ -111,7 +111,7 @@ class Metrics(Collector):
             for metric, description, value in (
                 ("status", "1 pass, 0.5 warn, 0 fail.", STATUS_VALUES[monitor.status(now)]),
                 ("stale", "1 if the latest result has expired.", monitor.stale(now)),
-                ("duration_seconds", "Of the latest attempt.", state.duration),
+                ("duration_seconds", "Duration of the latest attempt.", state.duration),
                 ("consecutive_failures", "Failures since the last pass.", failures),
                 ("attempts_total", "Attempts of a check.", state.attempts),
             ):

@@ -36,7 +36,7 @@ class RequestMetrics:
         child.observe(record.duration, self._exemplar())
 
     def _child(self, method: str, route: str, status: str) -> Any:
-        """Return the series. Finding it by its labels each time would cost as much again."""
+        """Return the cached series. A lookup by labels would double the cost of an observation."""
         key = (method, route, status)
         if key not in self._children:
             labels = (self._metrics.service_id, *key)

@@ -48,7 +48,7 @@ class Tracing:
     async def close(self) -> None:
         """Send what is buffered, within `CLOSE_TIMEOUT`.
 
-        Threads do it, and may be left behind: the SDK ignores its own limits if the collector is
+        It uses threads and abandons slow ones: the SDK ignores its timeouts if the collector is
         dead.
         """
         closing = [asyncio.create_task(asyncio.to_thread(p.shutdown)) for p in self._providers]

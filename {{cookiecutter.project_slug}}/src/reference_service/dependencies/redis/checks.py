@@ -95,7 +95,7 @@ async def _check_server(client: Client, *, allow_replica: bool) -> CheckResult:
 def _check_replica(info: Mapping[str, Any]) -> CheckResult:
     """Pass if a replica follows its primary.
 
-    After the primary froze, `master_link_status` stays up for a minute. The last I/O shows it.
+    After the primary hangs, `master_link_status` stays `up` for a minute, but `last_io` grows.
     """
     data = {
         "role": "replica",
