@@ -76,8 +76,9 @@ class Registry:
 
         With `Options.live_fails_on_shutdown` it is `FAIL` while draining too.
         """
-        failing = self.draining and self.options.live_fails_on_shutdown
-        return Answer.PASS if self.is_supervised() and not failing else Answer.FAIL
+        if self.draining and self.options.live_fails_on_shutdown:
+            return Answer.FAIL
+        return Answer.PASS if self.is_supervised() else Answer.FAIL
 
     def answer(self, probe: Probe, exclude: Collection[str] = ()) -> Answer:
         """Answer a probe as if the checks named in `exclude` did not exist."""

@@ -97,7 +97,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         unread = select.poll()
         unread.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return self._header_limit.has_unparsed_bytes or bool(unread.poll(0))
+        return self._header_limit.unparsed > 0 or bool(unread.poll(0))
 
     # ---- The request
 
@@ -106,14 +106,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._lingering:
             self._lingering.discard(data)
             return
-        self._header_limit.received(len(data))
+        limit = self._header_limit
+        limit.unparsed += len(data)
         super().data_received(data)
-        if self._header_limit.exceeded and not self.transport.is_closing():
+        if limit.unparsed > limit.max_bytes and not self.transport.is_closing():
             self.send_400_response("")
 
     def on_headers_complete(self) -> None:
         """Start the request. An exception here makes the parser stop, and uvicorn reject it."""
-        self._header_limit.check(self.url, self.headers)
+        limit = self._header_limit
+        if limit.unparsed > limit.max_bytes:
+            limit.check(self.url, self.headers)
         if len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError("too many pipelined requests")
         super().on_headers_complete()
@@ -121,13 +124,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Count the body as progress."""
         super().on_body(body)
-        self._header_limit.reset()
+        self._header_limit.unparsed = 0
         self._body_bytes += len(body)
 
     def on_message_complete(self) -> None:
         """Note that the request has been received completely."""
         super().on_message_complete()
-        self._header_limit.reset()
+        self._header_limit.unparsed = 0
         self._requests += 1
         self._last_complete_scope = self.scope
 
@@ -152,9 +155,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         status, detail = 400, msg
-        if self._header_limit.exceeded:
-            limit = self._header_limit.max_bytes
-            status, detail = 431, f"The request headers are larger than {limit} bytes."
+        limit = self._header_limit
+        if limit.unparsed > limit.max_bytes:
+            status, detail = 431, f"The request headers are larger than {limit.max_bytes} bytes."
         response = log_rejection(status, detail, self.server_state.default_headers)
         self.transport.write(response)
         if cycle is not None:  # what the application still sends is dropped
