@@ -9,8 +9,8 @@ class HeaderLimit:
     """Count the bytes that arrived since the parser last completed something.
 
     max_bytes: the limit for the URL and the headers of a request, or for its trailers.
-    unparsed: the bytes so far. Whoever parses adds to it and resets it, without a call, because
-        every request does so several times.
+    unparsed: the bytes so far. The protocol changes it directly, because a call would cost time and
+        every request changes it several times.
     """
 
     def __init__(self, max_bytes: int) -> None:

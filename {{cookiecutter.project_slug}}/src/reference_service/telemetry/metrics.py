@@ -27,7 +27,7 @@ STATUS_VALUES = {Status.PASS: 1.0, Status.WARN: 0.5, Status.FAIL: 0.0}
 
 
 class Metrics(Collector):
-    """All metrics of one service, each with its `service_id`; `page` serves them.
+    """The metrics of one service, each with its `service_id`; `page` serves them.
 
     Values that other objects keep are read when Prometheus scrapes. Only requests and the event
     loop's lag are recorded as they happen. Clients that accept OpenMetrics also get exemplars.
