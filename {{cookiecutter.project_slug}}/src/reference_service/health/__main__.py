@@ -11,9 +11,7 @@ import sys
 
 from .answer import Probe
 
-TIMEOUT = 1.0
-"""Seconds for the connection, and for each read. Give the command itself a little longer."""
-
+TIMEOUT = 1.0  # seconds for the connection and each read; give the command a little longer
 HOST = "127.0.0.1"
 REQUEST = f"GET /health/%s HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
 SUCCESS = re.compile(r"HTTP/1\.[01] 2\d\d ")

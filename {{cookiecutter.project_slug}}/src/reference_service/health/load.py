@@ -7,12 +7,10 @@ from pathlib import Path
 
 from .options import Options
 
-FULL_CPU = 0.9
-"""CPU use that counts as full load, as a share of the cores this process may use."""
-FULL_P95 = 2.0
-"""Time to the first byte that counts as full load: seconds, 95th percentile of requests."""
-FULL_IN_FLIGHT = 5000
-"""Concurrent requests that count as full load."""
+# What counts as full load:
+FULL_CPU = 0.9  # CPU use, as a share of the cores that this process may use
+FULL_P95 = 2.0  # seconds to the first byte, 95th percentile of requests
+FULL_IN_FLIGHT = 5000  # concurrent requests
 
 
 class Load:

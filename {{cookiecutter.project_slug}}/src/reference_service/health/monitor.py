@@ -34,12 +34,10 @@ class Monitor:
         self.check = check
         self.name = check.name
         self.state = CheckState(since=clock(), error="Pending", detail="not checked yet")
+        # Whether the check has passed once. For impact `warn`: whether it has been tried once.
         self.startup_satisfied = False
-        """Whether the check has passed once. For impact `warn`: whether it has been tried once."""
-        self.history: deque[Attempt] = deque(maxlen=HISTORY_SIZE)
-        """The latest attempts, newest last."""
+        self.history: deque[Attempt] = deque(maxlen=HISTORY_SIZE)  # newest last
         self.timeout = check.timeout or cadence.options.timeout
-        """Seconds an attempt may take."""
         self._cadence = cadence
         self._after_attempt = after_attempt
         self._clock = clock

@@ -7,31 +7,18 @@ from dataclasses import dataclass
 class Options:
     """The settings that all checks share. Durations are in seconds."""
 
-    interval: float = 5.0
-    """Time between two attempts of a check while the service is idle."""
-    max_interval: float = 60.0
-    """Time between two attempts under full load, while every check passes."""
-    timeout: float = 0.5
-    """Time after which an attempt is abandoned."""
-    failure_threshold: int = 3
-    """Consecutive failures that make a check fail; up to two more under load."""
-    live_fails_on_shutdown: bool = False
-    """Whether `live` answers 503 while draining, for platforms that expect it."""
+    interval: float = 5.0  # between two attempts of a check while the service is idle
+    max_interval: float = 60.0  # the same under full load, while every check passes
+    timeout: float = 0.5  # after which an attempt is abandoned
+    failure_threshold: int = 3  # consecutive failures that fail a check; up to two more under load
+    live_fails_on_shutdown: bool = False  # for platforms that expect `live` to be 503 then
 
 
-INITIAL_RETRY_DELAY = 0.1
-"""Delay after a transient failure. Each further failure doubles it, up to `MAX_RETRY_DELAY`."""
-MAX_RETRY_DELAY = 1.0
-"""Delay between attempts of a check that has failed. It bounds how late a recovery is seen."""
-MIN_RECHECK_INTERVAL = 1.0
-"""Time between attempts that `recheck()` requests. It bounds the cost of a flood of errors."""
-STALE_MARGIN = 1.0
-"""How late a busy machine may be before a result is stale."""
-SUPERVISOR_TIMEOUT = 30.0
-"""Time without a heartbeat of the supervisor after which `live` fails: only a restart helps."""
-LOAD_PERIOD = 30.0
-"""Time between two readings of the load score."""
-SUPERVISION_PERIOD = 1.0
-"""Time between two heartbeats of the supervisor, which restarts monitors that have stopped."""
-HISTORY_SIZE = 60
-"""Attempts kept for each check: five minutes of an idle one, one minute of a failed one."""
+INITIAL_RETRY_DELAY = 0.1  # after a transient failure; each further failure doubles it
+MAX_RETRY_DELAY = 1.0  # between attempts of a failed check: bounds how late a recovery is seen
+MIN_RECHECK_INTERVAL = 1.0  # between attempts that `recheck()` requests: bounds a flood of errors
+STALE_MARGIN = 1.0  # how late a busy machine may be before a result is stale
+SUPERVISOR_TIMEOUT = 30.0  # without a heartbeat for so long `live` fails: only a restart helps
+LOAD_PERIOD = 30.0  # between two readings of the load score
+SUPERVISION_PERIOD = 1.0  # between two heartbeats of the supervisor
+HISTORY_SIZE = 60  # attempts kept: five minutes of an idle check, one minute of a failed one

@@ -38,8 +38,7 @@ class Registry:
         self.load = load or Load()
         self.clock = clock
         self.cadence = Cadence(self.options)
-        self.started_up = False
-        """Whether the application's own start-up work is done."""
+        self.started_up = False  # whether the application's own start-up work is done
         self.draining = False
         self._startup_passed = False
         self._ready, self._ready_until = Answer.FAIL, 0.0

@@ -23,20 +23,15 @@ class CheckState:
     status: Status = Status.FAIL
     attempts: int = 0
     consecutive_failures: int = 0
-    error: str | None = None
-    """The name of the exception type, if the latest attempt failed."""
+    error: str | None = None  # the name of the exception type, if the latest attempt failed
     timed_out: bool = False
     permanent: bool = False
     detail: str = ""
     data: Mapping[str, object] = field(default_factory=dict)
-    since: float = 0.0
-    """When the check last changed its status."""
-    checked_at: float = 0.0
-    """When the latest attempt ended."""
-    duration: float = 0.0
-    """Seconds that the latest attempt took."""
-    expires_at: float = float("inf")
-    """When the result becomes stale."""
+    since: float = 0.0  # when the check last changed its status
+    checked_at: float = 0.0  # when the latest attempt ended
+    duration: float = 0.0  # seconds that the latest attempt took
+    expires_at: float = float("inf")  # when the result becomes stale
 
 
 def next_state(

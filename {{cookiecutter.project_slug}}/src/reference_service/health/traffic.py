@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from .asgi import ASGIApp, Message, Receive, Scope, Send
 from .registry import Registry
 
-RECHECK_STATUS_CODES = frozenset({500, 503, 504})
-"""Status codes of responses after which every check runs again."""
-CLIENT_CLOSED_REQUEST = 499
-"""The status code of a request without a response, as nginx records it."""
+RECHECK_STATUS_CODES = frozenset({500, 503, 504})  # after which every check runs again
+CLIENT_CLOSED_REQUEST = 499  # of a request without a response, as nginx records it
 
 
 @dataclass(slots=True)
@@ -23,10 +21,8 @@ class RequestRecord:
     scope: Scope
     started: float
     status: int = CLIENT_CLOSED_REQUEST
-    first_byte: float | None = None
-    """When the response started; None before that."""
-    duration: float = 0.0
-    """From the request's headers to the end of the response."""
+    first_byte: float | None = None  # when the response started
+    duration: float = 0.0  # from the request's headers to the end of the response
     ended: bool = False
 
 
