@@ -1,6 +1,6 @@
 """The composition root: the one module that knows all others. Read it from top to bottom."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import metadata
 from typing import NamedTuple
@@ -16,10 +16,10 @@ from .dependencies.kafka import Kafka  # feature: kafka
 from .dependencies.postgres import Postgres  # feature: postgres
 from .dependencies.redis import Redis  # feature: redis
 from .dependencies.sentinel import route_through_sentinel  # feature: sentinel
-from .health import ManagementApp, Probes, Registry, Traffic
+from .health import ManagementApp, Probes, Registry, RequestObserver, RequestOutcomes, Traffic
 from .items import ItemStore, MemoryItems, items_router
-from .items.cache import CachedItems  # feature: redis
-from .items.events import PublishingItemStore  # feature: kafka
+from .items.cache import WITHOUT_REDIS, CachedItems  # feature: redis
+from .items.events import WITHOUT_KAFKA, PublishingItemStore  # feature: kafka
 from .items.postgres import PostgresItems  # feature: postgres
 from .resilience import BodyLimit, ConcurrencyLimit, ConnectionClose, Recovery, Timeout
 from .settings import ServiceSettings, Settings, configure_checks, read_settings
@@ -69,9 +69,9 @@ def create_service(settings: Settings) -> Service:
 
     dependencies = Dependencies()
     postgres = dependencies.add(Postgres(settings.postgres))  # feature: postgres
-    redis = dependencies.add(Redis(settings.redis))  # feature: redis
+    redis = dependencies.add(Redis(settings.redis), optional=WITHOUT_REDIS)  # feature: redis
     dependencies += route_through_sentinel(redis, settings.sentinel)  # feature: sentinel
-    kafka = dependencies.add(Kafka(settings.kafka))  # feature: kafka
+    kafka = dependencies.add(Kafka(settings.kafka), optional=WITHOUT_KAFKA)  # feature: kafka
     dependencies.add(Grpc(settings.grpc))  # feature: grpc
 
     items: ItemStore = MemoryItems()
@@ -79,8 +79,9 @@ def create_service(settings: Settings) -> Service:
     items = CachedItems(items, redis.client)  # feature: redis
     items = PublishingItemStore(items, kafka.publish)  # feature: kafka
 
-    # Add checks of your own here: [*dependencies.checks(), Check("name", run)].
-    checks = configure_checks(dependencies.checks())
+    # Add checks of your own here: [..., Check("name", run)].
+    outcomes = RequestOutcomes()
+    checks = configure_checks([*dependencies.checks(), outcomes.check()])
     registry = Registry(checks, settings.health.options(), attempt_context=suppress_tracing)
     dependencies.on_failure(registry.recheck)
 
@@ -88,6 +89,7 @@ def create_service(settings: Settings) -> Service:
     monitoring = Instrumentation()
     monitoring = instrument(info, registry, counters, settings.traces)  # feature: observability
 
+    observers: list[RequestObserver] = [outcomes, *monitoring.observers]
     app = FastAPI(
         title=TITLE,
         summary=distribution["Summary"],
@@ -95,7 +97,7 @@ def create_service(settings: Settings) -> Service:
         version=info.version,
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan(dependencies, counters, monitoring),
-        middleware=_middleware(settings.service, registry, counters, monitoring),
+        middleware=_middleware(settings.service, registry, observers, counters),
         redirect_slashes=False,  # a redirect would go to whatever host the client sent
         telemetry=monitoring.fastapi,
     )
@@ -131,7 +133,10 @@ def _lifespan(
 
 
 def _middleware(
-    settings: ServiceSettings, registry: Registry, counters: Counters, monitoring: Instrumentation
+    settings: ServiceSettings,
+    registry: Registry,
+    observers: Iterable[RequestObserver],
+    counters: Counters,
 ) -> list[Middleware]:
     """Return the layers between the probes and the routes, outermost first."""
     slow_request, json_lines = settings.slow_request_seconds, settings.json_lines
@@ -147,7 +152,7 @@ def _middleware(
     task_errors = count("background_task_failures_total", "Background tasks that failed.")
     timeouts = count("http_request_timeouts_total", "Requests answered 504.")
     return [
-        Middleware(Traffic, registry=registry, observers=[access_log, *monitoring.observers]),
+        Middleware(Traffic, registry=registry, observers=[access_log, *observers]),
         Middleware(RequestId),
         *([cors] if origins else []),
         Middleware(ConnectionClose, draining=lambda: registry.draining),

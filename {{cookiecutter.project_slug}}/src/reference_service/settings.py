@@ -102,6 +102,8 @@ class HealthSettings(BaseSettings):
     """Maximum seconds of an attempt. A longer one is abandoned."""
     failure_threshold: Count = ENGINE.failure_threshold
     """Consecutive failures that turn a check to `fail`; up to two more under load."""
+    startup_needs_checks: bool = ENGINE.startup_needs_checks
+    """Whether `startup` waits until every check with impact `fail` has passed once."""
     live_fails_on_shutdown: bool = ENGINE.live_fails_on_shutdown
     """Whether `live` answers 503 while draining."""
 
@@ -112,6 +114,7 @@ class HealthSettings(BaseSettings):
             max_interval=self.check_max_interval,
             timeout=self.check_timeout,
             failure_threshold=self.failure_threshold,
+            startup_needs_checks=self.startup_needs_checks,
             live_fails_on_shutdown=self.live_fails_on_shutdown,
         )
 
@@ -122,7 +125,8 @@ class CheckSettings(BaseSettings):
     model_config = SettingsConfigDict(use_attribute_docstrings=True)
 
     impact: Literal["fail", "warn"] | None = None
-    """What a failure of the check does to readiness: fail or warn."""
+    """What a failure of the check does to readiness: fail or warn. It applies to the parts of the
+    check too: HEALTH_POSTGRES_IMPACT also to `postgres.pool`."""
     timeout: Seconds | None = None
     """Maximum seconds of an attempt."""
     interval: Seconds | None = None
@@ -160,11 +164,17 @@ def configure_checks(checks: list[Check]) -> list[Check]:
 
     Raises SettingsError with every error.
     """
-    settings = read_all((CheckSettings, check_prefix(check.name)) for check in checks)
+    names = [check.name for check in checks]
+    settings = dict(
+        zip(names, read_all((CheckSettings, check_prefix(n)) for n in names), strict=True)
+    )
     configured = []
-    for check, section in zip(checks, settings, strict=True):
-        changes = section.model_dump(exclude_none=True)
-        if section.impact:
-            changes["impact"] = Status(section.impact)
+    for check in checks:
+        changes = settings[check.name].model_dump(exclude_none=True)
+        wholes = [name for name in names if name != check.name and check.belongs_to(name)]
+        for name in (*wholes, check.name):  # the check's own setting decides
+            if impact := settings[name].impact:
+                changes["impact"] = Status(impact)
+                changes["impact_reason"] = f"set by {check_prefix(name)}IMPACT"
         configured.append(dataclasses.replace(check, **changes))
     return configured

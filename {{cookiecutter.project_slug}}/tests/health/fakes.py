@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from reference_service.health import Check, CheckResult, Options, Registry
 
@@ -57,9 +58,11 @@ class Dependency:
 
 
 @asynccontextmanager
-async def running(*checks: Check, options: Options | None = None) -> AsyncIterator[Registry]:
+async def running(
+    *checks: Check, options: Options | None = None, jitter: float = 0.0
+) -> AsyncIterator[Registry]:
     """Run a registry of these checks on virtual time."""
-    registry = Registry(checks, options, clock=now)
+    registry = Registry(checks, replace(options or Options(), jitter=jitter), clock=now)
     registry.started_up = True
     await registry.start()
     try:

@@ -81,6 +81,7 @@ def test_health_reports_every_check() -> None:
         {
             "status": "fail",
             "impact": "fail",
+            "impactReason": "the service needs it",
             "stale": False,
             "age": 0.7,
             "since": 2.7,

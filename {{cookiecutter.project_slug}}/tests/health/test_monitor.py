@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
+from dataclasses import replace
 
 import pytest
 
@@ -143,7 +144,7 @@ def test_rechecks_run_at_once_and_at_most_once_per_second() -> None:
         dependency = Dependency()
         async with running(Check("db", dependency.check)) as registry:
             await asyncio.sleep(2.3)
-            for _ in range(20):
+            for _ in range(21):
                 registry.recheck()
                 await asyncio.sleep(0.1)
         return [round(at, 2) for at in dependency.attempted_at]
@@ -243,6 +244,7 @@ def test_run_all_now_makes_one_attempt_at_once_within_the_given_context() -> Non
                 yield
             except TimeoutError:
                 entered.append(f"{check.name} timed out")
+                raise
             else:
                 entered.append(f"{check.name} passed")
 
@@ -256,6 +258,51 @@ def test_run_all_now_makes_one_attempt_at_once_within_the_given_context() -> Non
     attempted_at, entered = run(scenario())
     assert attempted_at == [0, 2.5, 2.5]
     assert entered == ["db passed", "db timed out"]
+
+
+def test_run_all_now_does_not_wait_for_a_recheck_that_is_due_later() -> None:
+    async def scenario() -> list[float]:
+        dependency = Dependency()
+        async with running(Check("db", dependency.check)) as registry:
+            await asyncio.sleep(2.5)
+            registry.recheck()
+            await asyncio.sleep(0.25)
+            registry.recheck()  # the next attempt is due at 3.5 s
+            await asyncio.sleep(0.25)
+            await registry.run_all_now(lambda _: contextlib.nullcontext())
+        return dependency.attempted_at
+
+    assert run(scenario()) == [0, 2.5, 3.0]
+
+
+def test_expired_result_is_restored_only_by_a_pass() -> None:
+    async def scenario() -> tuple[Status, Status]:
+        dependency = Dependency()
+        check = Check("db", dependency.check, failure_threshold=3)
+        async with running(check) as registry:
+            await asyncio.sleep(0.1)
+            # As after SIGSTOP: the clock goes on, and nothing runs.
+            registry.monitors["db"].state = replace(registry.monitors["db"].state, expires_at=1.0)
+            dependency.error = ConnectionError()
+            await asyncio.sleep(4.95)  # one attempt has failed
+            after_failure = registry.monitors["db"].status(now())
+            dependency.error = None
+            await asyncio.sleep(1.1)
+            return after_failure, registry.monitors["db"].status(now())
+
+    assert run(scenario()) == (Status.FAIL, Status.PASS)
+
+
+def test_intervals_are_shortened_at_random_so_that_replicas_do_not_fall_into_step() -> None:
+    async def scenario() -> list[float]:
+        dependency = Dependency()
+        check = Check("db", dependency.check, interval=5.0)
+        async with running(check, jitter=0.1):
+            await asyncio.sleep(200)
+        return dependency.intervals()
+
+    intervals = run(scenario())
+    assert 4.5 <= min(intervals) < max(intervals) <= 5
 
 
 def test_every_attempt_is_made_within_the_attempt_context_of_the_registry() -> None:

@@ -25,12 +25,34 @@ def cancel_task(name: str) -> None:
     task.cancel()
 
 
-def test_startup_passes_for_good_after_every_check_has_passed() -> None:
+def test_startup_passes_for_good_after_every_check_was_tried() -> None:
     async def scenario() -> list[Answer]:
-        slow, quick = Dependency(), Dependency()
-        slow.error = ConnectionError()
+        hanging, failing = Dependency(), Dependency()
+        hanging.hangs = True
+        failing.error = ConnectionError()
         answers = []
-        async with running(Check("a", slow.check), Check("b", quick.check)) as registry:
+        async with running(Check("a", hanging.check), Check("b", failing.check)) as registry:
+            await asyncio.sleep(0.4)
+            answers.append(registry.answer(Probe.STARTUP))
+            await asyncio.sleep(20)
+            answers.append(registry.answer(Probe.STARTUP))
+            answers.append(registry.answer(Probe.READY))
+        return answers
+
+    assert run(scenario()) == [FAIL, PASS, FAIL]
+
+
+def test_startup_passes_for_good_after_every_check_has_passed_if_it_needs_checks() -> None:
+    async def scenario() -> list[Answer]:
+        slow, quick, optional = Dependency(), Dependency(), Dependency()
+        slow.error = optional.error = ConnectionError()
+        checks = [
+            Check("a", slow.check),
+            Check("b", quick.check),
+            Check("c", optional.check, impact=Status.WARN),
+        ]
+        answers = []
+        async with running(*checks, options=Options(startup_needs_checks=True)) as registry:
             await asyncio.sleep(3.5)
             answers.append(registry.answer(Probe.STARTUP))
             slow.error = None
@@ -45,7 +67,7 @@ def test_startup_passes_for_good_after_every_check_has_passed() -> None:
     assert run(scenario()) == [FAIL, PASS, PASS, FAIL]
 
 
-def test_dependency_that_hangs_at_start_fails_all_probes_but_live() -> None:
+def test_dependency_that_hangs_at_start_fails_ready_alone() -> None:
     async def scenario() -> dict[Probe, Answer]:
         dependency = Dependency()
         dependency.hangs = True
@@ -53,7 +75,7 @@ def test_dependency_that_hangs_at_start_fails_all_probes_but_live() -> None:
             await asyncio.sleep(30)
             return {probe: registry.answer(probe) for probe in Probe}
 
-    assert run(scenario()) == {Probe.STARTUP: FAIL, Probe.READY: FAIL, Probe.LIVE: PASS}
+    assert run(scenario()) == {Probe.STARTUP: PASS, Probe.READY: TIMEOUT, Probe.LIVE: PASS}
 
 
 def test_failing_check_with_impact_warn_does_not_delay_startup() -> None:

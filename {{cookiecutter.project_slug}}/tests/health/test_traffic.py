@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from reference_service.health import Registry
+from reference_service.health import Check, Registry
+from reference_service.health.load import Load
 from reference_service.health.traffic import (
     CLIENT_CLOSED_REQUEST,
     RequestRecord,
@@ -13,6 +14,8 @@ from reference_service.health.traffic import (
 )
 
 from ..resilience.client import call
+from .clock import run
+from .fakes import Dependency, running
 
 
 async def test_record_has_the_status_and_the_times_of_the_response() -> None:
@@ -64,3 +67,86 @@ async def test_request_that_fails_without_a_response_is_recorded_once() -> None:
     [record] = records
     assert (record.status, record.first_byte) == (CLIENT_CLOSED_REQUEST, None)
     assert registry.load.in_flight == 0
+
+
+async def respond(status: int, registry: Registry, *, rejected: bool = False) -> None:
+    """Serve one request with this status."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if rejected:
+            scope["state"]["rejected"] = "concurrency_limit"
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    await call(Traffic(app, registry))
+
+
+@pytest.mark.parametrize(
+    ("status", "rejected", "attempts"), [(200, False, 1), (503, False, 2), (503, True, 1)]
+)
+def test_error_response_is_evidence_unless_the_service_rejected_the_request(
+    status: int, rejected: bool, attempts: int
+) -> None:
+    async def scenario() -> int:
+        dependency = Dependency()
+        async with running(Check("db", dependency.check)) as registry:
+            await asyncio.sleep(2)
+            await respond(status, registry, rejected=rejected)
+            await asyncio.sleep(1)
+        return len(dependency.attempted_at)
+
+    assert run(scenario()) == attempts
+
+
+def test_rejected_request_is_no_latency_sample() -> None:
+    class Observed(Load):
+        samples = 0
+
+        def observe(self, seconds: float) -> None:
+            self.samples += 1
+
+    load = Observed()
+    run(respond(503, Registry(load=load), rejected=True))
+    assert load.samples == 0
+    run(respond(503, Registry(load=load)))
+    assert load.samples == 1
+
+
+def test_request_that_waits_for_longer_than_an_attempt_may_take_is_evidence_once() -> None:
+    async def scenario() -> tuple[list[float], int]:
+        dependency = Dependency()
+        async with running(Check("db", dependency.check)) as registry:
+            await asyncio.sleep(0.9)
+
+            async def app(scope: Scope, receive: Receive, send: Send) -> None:
+                await asyncio.sleep(60)
+
+            request = asyncio.create_task(call(Traffic(app, registry)))
+            await asyncio.sleep(5)
+            attempts = dependency.attempted_at.copy()
+            request.cancel()
+            await asyncio.wait({request})
+        return attempts, len(registry.waiting)
+
+    attempts, waiting = run(scenario())
+    first, evidence = attempts
+    assert first == 0
+    assert 0.9 + 0.5 < evidence <= 0.9 + 0.5 + 0.25 + 0.01
+    assert waiting == 0
+
+
+def test_requests_that_are_answered_in_time_are_no_evidence() -> None:
+    async def scenario() -> int:
+        dependency = Dependency()
+        async with running(Check("db", dependency.check)) as registry:
+
+            async def app(scope: Scope, receive: Receive, send: Send) -> None:
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await asyncio.sleep(3)  # a long download
+                await send({"type": "http.response.body", "body": b""})
+
+            await call(Traffic(app, registry))
+            assert not registry.waiting
+        return len(dependency.attempted_at)
+
+    assert run(scenario()) == 1

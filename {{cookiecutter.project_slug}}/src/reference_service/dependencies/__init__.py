@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from ..health import Check
+from ..health import Check, Status
 from ..telemetry import Metric
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,9 @@ class Dependency(Protocol):
 
     Creating a dependency opens nothing: it connects when it is first used.
     """
+
+    optional: str = ""
+    """What requests do without it, if they can. A failure of its checks then is only a warning."""
 
     @property
     def unavailable_errors(self) -> tuple[type[Exception], ...]:
@@ -49,9 +53,13 @@ D = TypeVar("D", bound=Dependency)
 class Dependencies(list[Dependency]):
     """All dependencies of one service. Their order has no effect."""
 
-    def add(self, dependency: D) -> D:
-        """Add a dependency, and return it for use."""
+    def add(self, dependency: D, *, optional: str = "") -> D:
+        """Add a dependency, and return it for use.
+
+        optional: what requests do without it. A failure of its checks then is only a warning.
+        """
         self.append(dependency)
+        dependency.optional = optional
         return dependency
 
     def unavailable_errors(self) -> set[type[Exception]]:
@@ -59,8 +67,14 @@ class Dependencies(list[Dependency]):
         return {error for dependency in self for error in dependency.unavailable_errors}
 
     def checks(self) -> list[Check]:
-        """Return the checks of all."""
-        return [check for dependency in self for check in dependency.checks()]
+        """Return the checks of all. Those of an optional dependency only warn."""
+        return [
+            replace(check, impact=Status.WARN, impact_reason=dependency.optional)
+            if dependency.optional
+            else check
+            for dependency in self
+            for check in dependency.checks()
+        ]
 
     def metrics(self) -> list[Metric]:
         """Return the metrics of all."""

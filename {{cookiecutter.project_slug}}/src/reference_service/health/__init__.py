@@ -15,6 +15,7 @@ from .check import AttemptContext, Check, CheckFailed, CheckResult, PermanentFai
 from .management import ManagementApp
 from .monitor import Monitor
 from .options import Options
+from .outcomes import RequestOutcomes
 from .probes import Probes
 from .registry import Registry
 from .state import CheckState
@@ -35,6 +36,7 @@ __all__ = [
     "Probes",
     "Registry",
     "RequestObserver",
+    "RequestOutcomes",
     "RequestRecord",
     "Status",
     "Traffic",

@@ -67,6 +67,9 @@ class Check:
     run: an async callable without parameters. Returning is a pass, raising is a failure.
     impact: what its failure does to readiness. `Status.FAIL` takes the service out of rotation,
         `Status.WARN` only warns.
+    impact_reason: why it has this impact, for those who read the report.
+    part_of: the check that this one is a part of, if its name does not say so: `db.pool` is a part
+        of `db`. A part has the impact of the whole, and evidence against the whole rechecks it.
     timeout: seconds an attempt may take. None: `Options.timeout`.
     interval: seconds between attempts, whatever the load. None: the adaptive interval.
     failure_threshold: consecutive failures that make it fail. None: the adaptive threshold.
@@ -81,6 +84,8 @@ class Check:
     name: str
     run: Callable[[], Awaitable[CheckResult | None]]
     impact: Status = Status.FAIL
+    impact_reason: str = ""
+    part_of: str = ""
     timeout: float | None = None
     interval: float | None = None
     failure_threshold: int | None = None
@@ -97,6 +102,10 @@ class Check:
         if _is_plain_function(self.run):
             advice = "and await asyncio.to_thread(...) for blocking calls"
             raise TypeError(f"check {self.name}: define its function with 'async def', {advice}")
+
+    def belongs_to(self, name: str) -> bool:
+        """Tell whether this is the check of that name, or a part of it."""
+        return name in {self.name, self.part_of} or self.name.startswith(f"{name}.")
 
 
 def _is_plain_function(run: object) -> bool:

@@ -1,7 +1,9 @@
 """Runs one check in the background and holds its state."""
 
 import asyncio
+import contextlib
 import logging
+import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,15 +36,14 @@ class Monitor:
         self.check = check
         self.name = check.name
         self.state = CheckState(since=clock(), error="Pending", detail="not checked yet")
-        # Whether the check has passed once. For impact `warn`: whether it has been tried once.
-        self.startup_satisfied = False
+        self.has_passed = False  # once, or only warned
         self.history: deque[Attempt] = deque(maxlen=HISTORY_SIZE)  # newest last
         self.timeout = check.timeout or cadence.options.timeout
         self._cadence = cadence
         self._after_attempt = after_attempt
         self._clock = clock
         self._attempt_context = attempt_context
-        self._recheck_requested = asyncio.Event()
+        self._wake = asyncio.Event()
         self._run_now_request: tuple[AttemptContext, asyncio.Future[None]] | None = None
         self._abandoned: asyncio.Task[CheckResult] | None = None
 
@@ -57,7 +58,7 @@ class Monitor:
 
     def recheck(self) -> None:
         """Bring the next attempt forward, to at most one per second."""
-        self._recheck_requested.set()
+        self._wake.set()
 
     async def run_now(self, attempt_context: AttemptContext) -> None:
         """Make the next attempt at once, within `attempt_context`; return after it.
@@ -75,16 +76,14 @@ class Monitor:
         """Run the check until cancelled. Cancelling abandons the current attempt."""
         while True:
             started = self._clock()
-            self._recheck_requested.clear()
-            delay = await self._attempt()
-            try:
-                async with asyncio.timeout(delay):
-                    await self._recheck_requested.wait()
-            except TimeoutError:
-                continue
-            if self._run_now_request is None:
-                due = min(self._clock() + delay, started + MIN_RECHECK_INTERVAL)
-                await asyncio.sleep(due - self._clock())
+            self._wake.clear()
+            due = await self._attempt() + self._clock()
+            while self._run_now_request is None and (seconds := due - self._clock()) > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await self._wake.wait()
+                        self._wake.clear()
+                        due = min(due, started + MIN_RECHECK_INTERVAL)
 
     async def _attempt(self) -> float:
         """Make one attempt, update the state, and return the seconds until the next attempt."""
@@ -104,6 +103,8 @@ class Monitor:
                 finished.set_result(None)
         previous, now = self.state, self._clock()
         threshold = self.check.failure_threshold or self._cadence.failure_threshold
+        if self.stale(now):
+            threshold = 1  # a result that has expired is restored only by a pass
         state = next_state(self.check, previous, outcome, threshold)
         delay = next_delay(
             state,
@@ -118,10 +119,12 @@ class Monitor:
             expires_at=now + delay + 2 * self.timeout + STALE_MARGIN,
         )
         self.history.append(Attempt(now, now - started, passed=not state.consecutive_failures))
-        self.startup_satisfied |= self.status(now) is not Status.FAIL
+        self.has_passed |= not state.consecutive_failures
         self._log_change(previous, outcome)
         self._after_attempt(self, previous)
-        return delay
+        # The checks of different replicas must not fall into step.
+        jitter = 0.0 if state.consecutive_failures else self._cadence.options.jitter
+        return delay * (1 - jitter * random.random())  # noqa: S311 - no secret
 
     async def _run_within_timeout(self) -> CheckResult:
         """Run the check, and abandon it after its timeout.

@@ -11,6 +11,8 @@ class Options:
     max_interval: float = 60.0  # the same under full load, while every check passes
     timeout: float = 0.5  # after which an attempt is abandoned
     failure_threshold: int = 3  # consecutive failures that fail a check; up to two more under load
+    jitter: float = 0.1  # largest share by which an interval is shortened at random
+    startup_needs_checks: bool = False  # `startup` waits until each check with impact `fail` passed
     live_fails_on_shutdown: bool = False  # for platforms that expect `live` to be 503 then
 
 
@@ -20,5 +22,5 @@ MIN_RECHECK_INTERVAL = 1.0  # between attempts that `recheck()` requests: bounds
 STALE_MARGIN = 1.0  # how late a busy machine may be before a result is stale
 SUPERVISOR_TIMEOUT = 30.0  # without a heartbeat for so long `live` fails: only a restart helps
 LOAD_PERIOD = 30.0  # between two readings of the load score
-SUPERVISION_PERIOD = 1.0  # between two heartbeats of the supervisor
+SUPERVISION_PERIOD = 0.25  # between two heartbeats of the supervisor
 HISTORY_SIZE = 60  # attempts kept: five minutes of an idle check, one minute of a failed one

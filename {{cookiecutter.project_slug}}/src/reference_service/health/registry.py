@@ -1,6 +1,7 @@
 """The checks of one service: runs their monitors and answers the three probes."""
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -40,6 +41,7 @@ class Registry:
         self.cadence = Cadence(self.options)
         self.started_up = False  # whether the application's own start-up work is done
         self.draining = False
+        self.waiting: dict[object, float] = {}  # when each request without a response started
         self._startup_passed = False
         self._ready, self._ready_until = Answer.FAIL, 0.0
         self._last_heartbeat = clock()
@@ -55,8 +57,9 @@ class Registry:
     def startup(self) -> Answer:
         """Answer `startup`: `PASS` for good as soon as start-up is over, `FAIL` before.
 
-        Start-up is over when the application's own work is done and each check with impact `fail`
-        has passed once. A check with impact `warn` must only have been tried once.
+        Start-up is over when the application's own work is done and each check has been tried once.
+        It asks about the process: a restart does not fix a dependency. With
+        `Options.startup_needs_checks` each check with impact `fail` must have passed once.
         """
         self._startup_passed = self._startup_passed or self._startup_satisfied(())
         return Answer.PASS if self._startup_passed else Answer.FAIL
@@ -99,7 +102,13 @@ class Registry:
 
     def _startup_satisfied(self, exclude: Collection[str]) -> bool:
         monitors = self._monitors_without(exclude)
-        return self.started_up and all(monitor.startup_satisfied for monitor in monitors)
+        return self.started_up and all(map(self.startup_satisfied, monitors))
+
+    def startup_satisfied(self, monitor: Monitor) -> bool:
+        """Tell whether a check no longer delays `startup`."""
+        if self.options.startup_needs_checks and monitor.check.impact is Status.FAIL:
+            return monitor.has_passed
+        return monitor.state.attempts > 0
 
     def _monitors_without(self, exclude: Collection[str]) -> Iterable[Monitor]:
         monitors = self.monitors.values()
@@ -109,11 +118,23 @@ class Registry:
         """Bring the next attempt forward, to at most one per second for each check.
 
         Call it when something suggests that a result is out of date: an error response, a lost
-        connection. With a name, only that check and those below it (`name.…`) run.
+        connection. With a name, only that check and its parts run.
         """
         for monitor in self.monitors.values():
-            if name is None or monitor.name == name or monitor.name.startswith(f"{name}."):
+            if name is None or monitor.check.belongs_to(name):
                 monitor.recheck()
+
+    def _recheck_if_requests_wait(self) -> None:
+        """Recheck everything if a request has waited for longer than an attempt may take.
+
+        A request is evidence once. Otherwise one that never ends would keep every check busy.
+        """
+        latest = self.clock() - self.options.timeout
+        late = list(itertools.takewhile(lambda each: each[1] < latest, self.waiting.items()))
+        for request, _ in late:
+            del self.waiting[request]
+        if late:
+            self.recheck()
 
     async def run_all_now(self, attempt_context: AttemptContext) -> None:
         """Run every check at once, each within `attempt_context`; return when all have run.
@@ -154,6 +175,7 @@ class Registry:
                     if name in tasks:
                         log.error("monitor stopped unexpectedly; restarting", extra={"check": name})
                     tasks[name] = asyncio.create_task(monitor.run(), name=f"monitor {name}")
+                self._recheck_if_requests_wait()
                 if self._last_heartbeat >= next_reading:
                     next_reading += LOAD_PERIOD
                     self.cadence.score = self.load.score()

@@ -7,6 +7,8 @@ from .check import Status
 from .monitor import Monitor
 from .registry import Registry
 
+REASONS = {Status.FAIL: "the service needs it", Status.WARN: "the service can do without it"}
+
 
 def check_report(monitor: Monitor, now: float) -> dict[str, object]:
     """Return everything that is known of one check. Durations and ages are in seconds.
@@ -18,6 +20,7 @@ def check_report(monitor: Monitor, now: float) -> dict[str, object]:
     return {
         "status": monitor.status(now),
         "impact": monitor.check.impact,
+        "impactReason": monitor.check.impact_reason or REASONS[monitor.check.impact],
         "stale": monitor.stale(now),
         "age": round(now - state.checked_at, 3) if state.attempts else None,
         "since": round(now - state.since, 3),
@@ -59,7 +62,8 @@ def verbose_lines(registry: Registry, probe: Probe, exclude: Collection[str]) ->
             if name in exclude:
                 yield f"[+]{name} excluded: ok"
             else:
-                yield _verbose_line(monitor, now, startup=probe is Probe.STARTUP)
+                started = probe is Probe.STARTUP and registry.startup_satisfied(monitor)
+                yield _verbose_line(monitor, now, started=started)
         if not registry.started_up:
             yield "[-]startup failed: Starting"
     if registry.draining and probe is not Probe.STARTUP:
@@ -75,10 +79,10 @@ def error_name(monitor: Monitor, now: float) -> str | None:
     return "Stale" if monitor.stale(now) else monitor.state.error
 
 
-def _verbose_line(monitor: Monitor, now: float, *, startup: bool) -> str:
+def _verbose_line(monitor: Monitor, now: float, *, started: bool) -> str:
     error = error_name(monitor, now)
     reason = f": {error}" if error else ""
-    match Status.PASS if startup and monitor.startup_satisfied else monitor.status(now):
+    match Status.PASS if started else monitor.status(now):
         case Status.PASS:
             return f"[+]{monitor.name} ok"
         case Status.WARN:

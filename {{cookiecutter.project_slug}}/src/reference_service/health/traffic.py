@@ -1,6 +1,5 @@
 """Record each request once, for the load score, the checks, and whatever else observes requests."""
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -11,9 +10,9 @@ RECHECK_STATUS_CODES = frozenset({500, 503, 504})  # after which every check run
 CLIENT_CLOSED_REQUEST = 499  # of a request without a response, as nginx records it
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RequestRecord:
-    """One request. Times are seconds of `time.perf_counter()`; `duration` is in seconds.
+    """One request. Times are seconds of the registry's clock; `duration` is in seconds.
 
     The response ends with its last byte: background tasks that run after it are not part of it.
     """
@@ -25,6 +24,11 @@ class RequestRecord:
     duration: float = 0.0  # from the request's headers to the end of the response
     ended: bool = False
 
+    @property
+    def rejected(self) -> bool:
+        """Whether a limit of the service itself rejected it: see `resilience`."""
+        return "rejected" in self.scope.get("state", ())
+
 
 RequestObserver = Callable[[RequestRecord], None]
 """Called once for each request, when its response has ended. It must not raise."""
@@ -33,7 +37,9 @@ RequestObserver = Callable[[RequestRecord], None]
 class Traffic:
     """Measure requests for the load score, and recheck everything after an error response.
 
-    Checks run often at low load. At high load they run rarely, and an error triggers a recheck.
+    Checks run often at low load. At high load they run rarely, and two things bring the next
+    attempt forward: an error response, and a request that waits for longer than an attempt may
+    take. A request that the service itself rejected says nothing about what it depends on.
 
     observers: called with each request's record, in the request's own context.
     """
@@ -50,7 +56,7 @@ class Traffic:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        record = RequestRecord(scope, time.perf_counter())
+        record = RequestRecord(scope, self.registry.clock())
 
         async def watch(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -62,22 +68,27 @@ class Traffic:
                     self._note_end(record)
 
         self.registry.load.in_flight += 1
+        self.registry.waiting[record] = record.started
         try:
             await self.app(scope, receive, watch)
         finally:
             if not record.ended:  # the response is incomplete, or there is none
+                self.registry.waiting.pop(record, None)
                 self._note_end(record)
 
     def _note_start(self, record: RequestRecord, status: int) -> None:
         record.status = status
-        record.first_byte = time.perf_counter()
-        self.registry.load.observe(record.first_byte - record.started)
+        record.first_byte = self.registry.clock()
+        self.registry.waiting.pop(record, None)
         if status in RECHECK_STATUS_CODES:
+            if record.rejected:
+                return
             self.registry.recheck()
+        self.registry.load.observe(record.first_byte - record.started)
 
     def _note_end(self, record: RequestRecord) -> None:
         record.ended = True
-        record.duration = time.perf_counter() - record.started
+        record.duration = self.registry.clock() - record.started
         self.registry.load.in_flight -= 1
         for observe in self.observers:
             observe(record)

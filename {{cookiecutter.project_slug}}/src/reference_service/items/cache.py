@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+WITHOUT_REDIS = "without the cache, items are read from the database"
 TTL = 30
 """Seconds that an item is cached."""
 TOMBSTONE_TTL = 10

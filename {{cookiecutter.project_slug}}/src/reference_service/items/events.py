@@ -12,6 +12,8 @@ from .store import ItemStore
 
 log = logging.getLogger(__name__)
 
+WITHOUT_KAFKA = "no request waits for events; they are buffered, and dropped if there are too many"
+
 Publish = Callable[[bytes, bytes], None]
 """Queues a message with a key and a value. It neither waits nor raises."""
 

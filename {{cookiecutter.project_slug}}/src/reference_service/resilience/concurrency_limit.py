@@ -30,6 +30,7 @@ class ConcurrencyLimit:
             return
         if self.in_flight >= self.limit:
             self.on_reject()
+            scope.setdefault("state", {})["rejected"] = "concurrency_limit"
             detail = "The service is at its limit of requests in flight; try again."
             await send_problem(scope, send, 503, detail, [(b"retry-after", b"1")])
             return

@@ -34,6 +34,7 @@ def route_through_sentinel(redis: Redis, settings: SentinelSettings) -> "list[Se
         sentinel = Sentinel(settings, redis.settings.url.get_secret_value())
         sentinel.route_clients(redis.client, redis.check_client)
         redis.allow_replica = False
+        sentinel.optional = redis.optional
         return [sentinel]
     if "url" not in redis.settings.model_fields_set:
         sentence = "REDIS_SENTINELS: not set, and neither is REDIS_URL. Set one of them."

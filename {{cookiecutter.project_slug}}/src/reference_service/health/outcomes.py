@@ -1,0 +1,62 @@
+"""The check of real traffic: whether the requests of the last seconds succeeded."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+
+from .check import Check, CheckFailed, CheckResult, Status
+from .traffic import RequestRecord
+
+WINDOW = 10  # seconds of traffic that the check looks at
+MIN_REQUESTS = 20  # fewer in the window say nothing
+MAX_FAILED_SHARE = 0.5
+SERVER_ERROR = 500
+
+
+class RequestsFailing(CheckFailed):
+    """Too many of the latest requests failed with an error of the service itself."""
+
+
+class RequestOutcomes:
+    """Counts the requests of the last `WINDOW` seconds. It is a `RequestObserver` of `Traffic`.
+
+    A failure is a status of 500 or more. Requests that a limit rejected do not count at all.
+
+    clock: returns monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seconds: deque[tuple[int, Counter[bool]]] = deque(maxlen=WINDOW)
+
+    def __call__(self, record: RequestRecord) -> None:
+        """Count one request."""
+        if not record.rejected:
+            second = int(self._clock())
+            if not self._seconds or self._seconds[-1][0] != second:
+                self._seconds.append((second, Counter()))
+            self._seconds[-1][1][record.status >= SERVER_ERROR] += 1
+
+    def check(self) -> Check:
+        """Return the check that fewer than half of the latest requests failed.
+
+        It warns. It sees what happened to requests, and not why: a bug in one route, for example.
+        """
+
+        async def check() -> CheckResult:
+            oldest = self._clock() - WINDOW
+            counts = sum((count for at, count in self._seconds if at >= oldest), Counter[bool]())
+            data = {"requests": counts.total(), "failed": counts[True]}
+            if counts.total() >= MIN_REQUESTS and counts[True] >= MAX_FAILED_SHARE * counts.total():
+                raise RequestsFailing("requests fail", **data)
+            return CheckResult(data=data)
+
+        reason = "it shows that requests fail, and not why"
+        return Check(
+            "requests",
+            check,
+            Status.WARN,
+            impact_reason=reason,
+            interval=1.0,
+            failure_threshold=1,
+        )
