@@ -19,16 +19,11 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-TTL = 30
-"""Seconds that an item is cached."""
-TOMBSTONE_TTL = 10
-"""Seconds that a changed item is kept out of the cache: as long as a request may take."""
-TOMBSTONE = b""
-"""The value that keeps a changed item out of the cache."""
-REDIS_TIMEOUT = 0.1
-"""Maximum seconds to wait for Redis. A cache that is slower than the database is useless."""
-RETRY_INTERVAL = 1.0
-"""Seconds between attempts to use a Redis that failed. One request makes each attempt."""
+TTL = 30  # seconds that an item is cached
+TOMBSTONE = b""  # the value that keeps a changed item out of the cache
+TOMBSTONE_TTL = 10  # seconds that it is kept out: as long as a request may take
+REDIS_TIMEOUT = 0.1  # seconds to wait: a cache that is slower than the database is useless
+RETRY_INTERVAL = 1.0  # seconds between attempts, of one request each, to use a Redis that failed
 
 
 class CachedItems:
@@ -77,11 +72,7 @@ class CachedItems:
             await self._invalidate(item_id)
 
     async def _invalidate(self, item_id: UUID) -> None:
-        """Replace the cached item with a tombstone.
-
-        This is tried even while Redis is unavailable: a short wait now is better than an old item
-        later.
-        """
+        """Replace the cached item with a tombstone, or try to, even while Redis is unavailable."""
 
         async def put_tombstone() -> None:
             async with self._redis.pipeline(transaction=False) as pipeline:

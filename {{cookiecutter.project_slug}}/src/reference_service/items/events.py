@@ -12,8 +12,8 @@ from .store import ItemStore
 
 log = logging.getLogger(__name__)
 
+# Queues a message with a key and a value. It neither waits nor raises.
 Publish = Callable[[bytes, bytes], None]
-"""Queues a message with a key and a value. It neither waits nor raises."""
 
 
 class ItemCreated(BaseModel):
