@@ -30,10 +30,8 @@ class CachedItems:
     """An `ItemStore` that caches `get` in Redis and never fails because of Redis.
 
     A change replaces the cached item with a tombstone, and readers cache an item only under a
-    free key. So a slow reader that still holds the previous item cannot put it back. Two gaps
-    remain: between a change and its tombstone, readers get the previous item. If Redis was
-    unavailable and the tombstone failed, they get it until it expires, `TTL` seconds after it was
-    cached.
+    free key. So a slow reader cannot put the previous item back. Two gaps remain: readers get the
+    previous item until its tombstone is written, or until its `TTL` if Redis was unavailable.
     """
 
     def __init__(self, store: ItemStore, redis: Redis) -> None:
@@ -85,7 +83,7 @@ class CachedItems:
     def _may_write(self) -> bool:
         """Return whether Redis is available, or this request should try it again.
 
-        The new attempt is a write, because a full Redis and a replica can still be read.
+        That attempt is a write, because a full Redis and a replica can still be read.
         """
         if self._unavailable:
             now = asyncio.get_running_loop().time()

@@ -36,10 +36,7 @@ class ServiceUnavailableError(grpc.aio.AioRpcError):  # type: ignore[misc]
 
 
 class FailureReporter(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]
-    """Intercepts the unary calls on a channel. Errors of streaming calls are not changed.
-
-    report: called when a call did not reach the service.
-    """
+    """Reports the unary calls that do not reach the service. Streaming calls are not changed."""
 
     def __init__(self, report: Callable[[], None]) -> None:
         self._report = report
@@ -97,10 +94,8 @@ class Grpc(Dependency):
 
     def checks(self) -> Iterable[Check]:
         """Return one check per service."""
-        return [
-            Check(f"grpc.{name}", client.check, attributes=CHECK_ATTRIBUTES)
-            for name, client in self._health_clients.items()
-        ]
+        for name, client in self._health_clients.items():
+            yield Check(f"grpc.{name}", client.check, attributes=CHECK_ATTRIBUTES)
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` with the name of a check when a unary call does not reach its service."""
@@ -115,8 +110,7 @@ class Grpc(Dependency):
     def _replace_channel(self, name: str) -> None:
         """Make later calls open a new connection, because the check had to open one.
 
-        The current channel could wait for minutes before it reconnects. Calls in flight continue:
-        the previous channel stays open until the next replacement.
+        The current channel could wait for minutes. It stays open for the calls in flight.
         """
         if name in self._channels:
             self._previous[name] = self._channels.pop(name)

@@ -80,7 +80,7 @@ class _Broker:
     async def fetch_metadata(self, request: MetadataRequest) -> dict[str, Any]:
         """Return the broker's response.
 
-        When this is cancelled, the connection stays open for the next attempt, because opening it
+        If this is cancelled, the connection stays open for the next attempt, because opening it
         can take as long as an attempt. After two attempts without a response it is closed.
         """
         connection = await self._connect()
