@@ -14,7 +14,7 @@ from dev.grpc import SERVICE, Downstream
 
 from reference_service.api import add_error_handlers
 from reference_service.dependencies.grpc import Grpc, GrpcSettings
-from reference_service.dependencies.grpc.failures import (
+from reference_service.dependencies.grpc.client import (
     ServiceUnavailableError,
 )
 

@@ -11,11 +11,10 @@ from ..telemetry import Metric
 
 log = logging.getLogger(__name__)
 
-CLOSE_TIMEOUT = 2.0
-"""Maximum seconds in which all dependencies together close their connections."""
+CLOSE_TIMEOUT = 2.0  # seconds in which all dependencies together close their connections
 
+# Called with the name of a check when the client of its dependency fails.
 FailureCallback = Callable[[str], None]
-"""Called with the name of a check when the client of its dependency fails."""
 
 
 class Dependency(Protocol):

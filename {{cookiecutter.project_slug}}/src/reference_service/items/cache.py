@@ -20,26 +20,19 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 WITHOUT_REDIS = "without the cache, items are read from the database"
-TTL = 30
-"""Seconds that an item is cached."""
-TOMBSTONE_TTL = 10
-"""Seconds that a changed item is kept out of the cache: as long as a request may take."""
-TOMBSTONE = b""
-"""The value that keeps a changed item out of the cache."""
-REDIS_TIMEOUT = 0.1
-"""Maximum seconds to wait for Redis. A cache that is slower than the database is useless."""
-RETRY_INTERVAL = 1.0
-"""Seconds between attempts to use a Redis that failed. One request makes each attempt."""
+TTL = 30  # seconds that an item is cached
+TOMBSTONE = b""  # the value that keeps a changed item out of the cache
+TOMBSTONE_TTL = 10  # seconds that it is kept out: as long as a request may take
+REDIS_TIMEOUT = 0.1  # seconds to wait: a cache that is slower than the database is useless
+RETRY_INTERVAL = 1.0  # seconds between attempts, of one request each, to use a Redis that failed
 
 
 class CachedItems:
     """An `ItemStore` that caches `get` in Redis and never fails because of Redis.
 
     A change replaces the cached item with a tombstone, and readers cache an item only under a
-    free key. So a slow reader that still holds the previous item cannot put it back. Two gaps
-    remain: between a change and its tombstone, readers get the previous item. If Redis was
-    unavailable and the tombstone failed, they get it until it expires, `TTL` seconds after it was
-    cached.
+    free key. So a slow reader cannot put the previous item back. Two gaps remain: readers get the
+    previous item until its tombstone is written, or until its `TTL` if Redis was unavailable.
     """
 
     def __init__(self, store: ItemStore, redis: Redis) -> None:
@@ -78,11 +71,7 @@ class CachedItems:
             await self._invalidate(item_id)
 
     async def _invalidate(self, item_id: UUID) -> None:
-        """Replace the cached item with a tombstone.
-
-        This is tried even while Redis is unavailable: a short wait now is better than an old item
-        later.
-        """
+        """Replace the cached item with a tombstone, or try to, even while Redis is unavailable."""
 
         async def put_tombstone() -> None:
             async with self._redis.pipeline(transaction=False) as pipeline:
@@ -95,7 +84,7 @@ class CachedItems:
     def _may_write(self) -> bool:
         """Return whether Redis is available, or this request should try it again.
 
-        The new attempt is a write, because a full Redis and a replica can still be read.
+        That attempt is a write, because a full Redis and a replica can still be read.
         """
         if self._unavailable:
             now = asyncio.get_running_loop().time()

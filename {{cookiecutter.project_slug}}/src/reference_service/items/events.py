@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 
 WITHOUT_KAFKA = "no request waits for events; they are buffered, and dropped if there are too many"
 
+# Queues a message with a key and a value. It neither waits nor raises.
 Publish = Callable[[bytes, bytes], None]
-"""Queues a message with a key and a value. It neither waits nor raises."""
 
 
 class ItemCreated(BaseModel):

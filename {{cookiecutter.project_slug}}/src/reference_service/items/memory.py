@@ -11,8 +11,8 @@ from .model import Item, ItemCreate, ItemPatch
 class MemoryItems:
     """An `ItemStore` in a dict, which is lost when the process ends.
 
-    capacity: maximum number of items. A further item replaces the oldest one. Without a limit,
-        clients could fill the memory until the process is killed.
+    capacity: maximum number of items, so that clients cannot fill the memory. More replace the
+        oldest.
     """
 
     def __init__(self, capacity: int = 1000) -> None:

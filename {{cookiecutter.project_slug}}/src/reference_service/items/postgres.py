@@ -29,8 +29,7 @@ Index(None, ITEMS.c.created_at, ITEMS.c.id)
 class PostgresItems:
     """An `ItemStore` in the table `items`.
 
-    `async with` returns the connection to the pool, whether a method returns, raises or is
-    cancelled.
+    `async with` returns the connection, whether a method returns, raises or is cancelled.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:

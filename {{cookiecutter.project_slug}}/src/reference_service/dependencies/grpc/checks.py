@@ -1,6 +1,7 @@
 """The check of a gRPC service: it passes if `grpc.health.v1` reports SERVING."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import grpc  # type: ignore[import-untyped]
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
@@ -54,27 +55,21 @@ TRANSIENT_CODES: dict[grpc.StatusCode, type[OSError]] = {
 }
 
 
+@dataclass(eq=False)
 class HealthClient:
     """Calls the health service of a server on a channel of its own.
-
-    connect: opens a channel, which connects when it is first used.
-    on_connect: called when a new channel has received its first response.
-    service: the name under which the service is registered. "" is the server as a whole.
 
     A channel that failed is closed, because its back-off would hide that the service is back.
     """
 
-    def __init__(
-        self, connect: Callable[[], grpc.aio.Channel], on_connect: Callable[[], None], service: str
-    ) -> None:
-        self._connect = connect
-        self._on_connect = on_connect
-        self._service = service
-        self._channel: grpc.aio.Channel | None = None
+    connect: Callable[[], grpc.aio.Channel]  # opens a channel, which connects when first used
+    on_connect: Callable[[], None]  # called when a new channel has received its first response
+    service: str  # the name under which the service is registered; "" is the server as a whole
+    _channel: grpc.aio.Channel | None = field(default=None, init=False)
 
     async def check(self) -> CheckResult:
         """Pass if the server reports SERVING."""
-        data = {"service": self._service}
+        data = {"service": self.service}
         try:
             status = await self._get_status()
         except grpc.aio.AioRpcError as error:
@@ -89,10 +84,10 @@ class HealthClient:
         return CheckResult(data=data)
 
     async def _get_status(self) -> int:
-        channel = self._channel or self._connect()
+        channel = self._channel or self.connect()
         try:
             stub = health_pb2_grpc.HealthStub(channel)
-            response = await stub.Check(health_pb2.HealthCheckRequest(service=self._service))
+            response = await stub.Check(health_pb2.HealthCheckRequest(service=self.service))
         except BaseException as error:  # the engine cancels a call that takes too long
             self._channel = None
             await channel.close()
@@ -100,7 +95,7 @@ class HealthClient:
             raise error.with_traceback(None)  # noqa: B904 - it is the same error
         if self._channel is None:
             self._channel = channel
-            self._on_connect()
+            self.on_connect()
         return int(response.status)
 
     async def close(self) -> None:

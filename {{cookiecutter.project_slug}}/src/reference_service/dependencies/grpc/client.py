@@ -1,14 +1,14 @@
 """The client of gRPC services: one channel to each for calls, and one for its health check."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 
 from ...health import Check
 from .. import Dependency, FailureCallback
 from .checks import HealthClient
-from .failures import FailureReporter, ServiceUnavailableError
 from .settings import GrpcSettings, Target
 
 CHANNEL_OPTIONS = (
@@ -21,14 +21,39 @@ CHANNEL_OPTIONS = (
 KEEPALIVE_OPTIONS = (
     # A connection that hangs during a call is replaced within 15 s. Without these options it is
     # never replaced, and without the last one after 60 s. By default, servers disconnect clients
-    # that ping during minutes of silence. A stream that stays silent for so long needs a server
-    # that permits these pings.
+    # that ping during minutes of silence: a stream that is silent so long needs one that does not.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.ping_timeout_ms", 5_000),
 )
 CHECK_OPTIONS = (("grpc.enable_retries", 0),)  # the health engine retries
 CHECK_ATTRIBUTES = {"rpc.system.name": "grpc", "rpc.method": "grpc.health.v1.Health/Check"}
+UNREACHED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+class ServiceUnavailableError(grpc.aio.AioRpcError):  # type: ignore[misc]
+    """A call ended with UNAVAILABLE or DEADLINE_EXCEEDED: a later call can succeed."""
+
+
+class FailureReporter(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]
+    """Reports the unary calls that do not reach the service. Streaming calls are not changed."""
+
+    def __init__(self, report: Callable[[], None]) -> None:
+        self._report = report
+
+    async def intercept_unary_unary(self, proceed: Any, details: Any, request: Any) -> Any:
+        """Wait for a call and return it. Raises ServiceUnavailableError or AioRpcError."""
+        call = await proceed(details, request)
+        try:
+            await call
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in UNREACHED:
+                raise
+            self._report()
+            metadata = error.initial_metadata(), error.trailing_metadata()
+            details = error.details(), error.debug_error_string()
+            raise ServiceUnavailableError(error.code(), *metadata, *details) from error
+        return call
 
 
 class Grpc(Dependency):
@@ -69,10 +94,8 @@ class Grpc(Dependency):
 
     def checks(self) -> Iterable[Check]:
         """Return one check per service."""
-        return [
-            Check(f"grpc.{name}", client.check, attributes=CHECK_ATTRIBUTES)
-            for name, client in self._health_clients.items()
-        ]
+        for name, client in self._health_clients.items():
+            yield Check(f"grpc.{name}", client.check, attributes=CHECK_ATTRIBUTES)
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` with the name of a check when a unary call does not reach its service."""
@@ -87,8 +110,7 @@ class Grpc(Dependency):
     def _replace_channel(self, name: str) -> None:
         """Make later calls open a new connection, because the check had to open one.
 
-        The current channel could wait for minutes before it reconnects. Calls in flight continue:
-        the previous channel stays open until the next replacement.
+        The current channel could wait for minutes. It stays open for the calls in flight.
         """
         if name in self._channels:
             self._previous[name] = self._channels.pop(name)

@@ -14,16 +14,11 @@ TARGET = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A service to call.
+    """A service to call."""
 
-    name: the name in this service's code and in the name of its check.
-    address: `host:port`.
-    service: the name under which its health is registered. "" is the server as a whole.
-    """
-
-    name: str
-    address: str
-    service: str
+    name: str  # in this service's code and in the name of its check
+    address: str  # host:port
+    service: str  # the name under which its health is registered; "" is the server as a whole
 
 
 def _parse_targets(text: str) -> tuple[Target, ...]:
@@ -31,8 +26,8 @@ def _parse_targets(text: str) -> tuple[Target, ...]:
     for entry in filter(None, map(str.strip, text.split(","))):
         match = TARGET.fullmatch(entry)
         if match is None or not 0 < int(match["port"]) < 1 << 16:
-            message = f"{entry!r} is not name=host:port/service, the name in a-z, 0-9, '_' and '-'"
-            raise ValueError(message)
+            form = "name=host:port/service, the name in a-z, 0-9, '_' and '-'"
+            raise ValueError(f"{entry!r} is not {form}")
         name = match["name"]
         if name in targets:
             raise ValueError(f"two targets are named {name!r}")

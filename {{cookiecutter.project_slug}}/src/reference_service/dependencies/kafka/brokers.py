@@ -10,21 +10,19 @@ from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-un
 
 from ...health.tasks import ignore_exception
 
-NEXT_BROKER_DELAY = 0.1
-"""Seconds before the next broker is asked too, so that an unresponsive one delays no attempt."""
-CONNECT_TIMEOUT = 5.0
-"""Maximum seconds to open a connection, and again to negotiate the protocol on it."""
+NEXT_BROKER_DELAY = 0.1  # seconds until the next is asked too: a silent one delays no attempt
+CONNECT_TIMEOUT = 5.0  # seconds to open a connection, and again to negotiate the protocol on it
 
 
 class Brokers:
-    """Several brokers. The connection to the one that responded last stays open.
+    """Several brokers, as host:port. The connection to the one that responded last stays open.
 
-    servers: addresses as host:port.
     options: further options of `aiokafka.conn.create_conn`.
     """
 
     def __init__(self, servers: Sequence[str], **options: Any) -> None:
         hosts = conn.collect_hosts(servers, randomize=False)
+        options = {"request_timeout_ms": int(CONNECT_TIMEOUT * 1000), **options}
         self._brokers = [_Broker(host, port, options) for host, port, _ in hosts]
 
     async def fetch_metadata(self, request: MetadataRequest) -> dict[str, Any]:
@@ -46,7 +44,7 @@ class Brokers:
                 for task in done:
                     broker = pending.pop(task)
                     if not (error := task.exception()):
-                        self._close_all_except(broker)
+                        self.close(keep=broker)
                         return task.result()
                     errors.append(error)
         finally:
@@ -55,13 +53,10 @@ class Brokers:
                 task.cancel()
         raise errors[0]
 
-    def close(self) -> None:
-        """Close every connection."""
-        self._close_all_except(None)
-
-    def _close_all_except(self, kept: "_Broker | None") -> None:
+    def close(self, *, keep: "_Broker | None" = None) -> None:
+        """Close every connection, except one that is to be kept."""
         for broker in self._brokers:
-            if broker is not kept:
+            if broker is not keep:
                 broker.close()
 
 
@@ -70,7 +65,7 @@ class _Broker:
 
     def __init__(self, host: str, port: int, options: dict[str, Any]) -> None:
         self._address = (host, port)
-        self._options = {"request_timeout_ms": int(CONNECT_TIMEOUT * 1000), **options}
+        self._options = options
         self._connecting: asyncio.Task[conn.AIOKafkaConnection] | None = None
         self._unanswered = 0
 
@@ -85,7 +80,7 @@ class _Broker:
     async def fetch_metadata(self, request: MetadataRequest) -> dict[str, Any]:
         """Return the broker's response.
 
-        When this is cancelled, the connection stays open for the next attempt, because opening it
+        If this is cancelled, the connection stays open for the next attempt, because opening it
         can take as long as an attempt. After two attempts without a response it is closed.
         """
         connection = await self._connect()

@@ -17,9 +17,7 @@ PERMANENT_ERRORS = (
     errors.TopicAuthorizationFailedError,
     errors.UnsupportedSaslMechanismError,
 )
-
-MAX_LISTED_PARTITIONS = 10
-"""Maximum number of partitions without a leader that a result lists."""
+MAX_LISTED_PARTITIONS = 10  # without a leader, in one result
 
 
 class TopicMissing(PermanentFailure):
@@ -33,11 +31,8 @@ class NoLeader(CheckFailed):
 def topics_check(
     fetch_metadata: Callable[[MetadataRequest], Awaitable[dict[str, Any]]], topics: Sequence[str]
 ) -> Check:
-    """Return the check that every topic exists and each of its partitions has a leader.
-
-    The request forbids the creation of topics, which brokers respect since Kafka 0.11. Without
-    that flag they create the topics that they are asked about.
-    """
+    """Return the check that every topic exists and each of its partitions has a leader."""
+    # Without the flag, brokers create the topics that they are asked about. Kafka 0.11 added it.
     request = MetadataRequest(list(topics), allow_auto_topic_creation=False)
 
     async def check() -> CheckResult:

@@ -23,8 +23,7 @@ class Kafka(Dependency):
     """
 
     def __init__(self, settings: KafkaSettings, **options: Any) -> None:
-        # While brokers are unavailable aiokafka logs the same error again and again. This module
-        # logs each change once.
+        # While brokers are unavailable aiokafka repeats the same error. The publisher logs it once.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         servers = split_list(settings.bootstrap_servers)
         self.topics = split_list(settings.topics)
@@ -59,9 +58,8 @@ class Kafka(Dependency):
 
     def metrics(self) -> Iterable[Metric]:
         """Return the number of messages that were dropped."""
-        drops = self._publisher.drops
         description = "Item events that were never sent."
-        yield Metric("item_events_dropped_total", description, lambda: drops.total)
+        yield Metric("item_events_dropped_total", description, lambda: self._publisher.dropped)
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` when the brokers do not accept a message in time."""

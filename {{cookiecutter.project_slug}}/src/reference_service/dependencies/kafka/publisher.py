@@ -5,36 +5,27 @@ import contextlib
 import contextvars
 import functools
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
 from aiokafka.errors import LeaderNotAvailableError  # type: ignore[import-untyped]
 
-from .drops import DropCounter
-
 log = logging.getLogger(__name__)
 
+# A key, a value, and the context of the request, whose trace is sent with the message.
 Message = tuple[bytes, bytes, contextvars.Context]
-"""A key, a value, and the context of the request, whose trace is sent with the message."""
 
-QUEUE_SIZE = 1000
-"""Maximum number of messages that wait while Kafka is unavailable. More replace the oldest."""
-BATCH_SIZE = 100
-"""Maximum number of queued messages that are sent before the first one is acknowledged."""
-REQUEST_TIMEOUT = 3.0
-"""Seconds without a broker's response after which a request is sent again."""
-UNAVAILABLE_AFTER = 2.0
-"""Seconds without a response after which Kafka is reported as unavailable."""
-RESTART_DELAY = 1.0
-"""Seconds between the failure of a producer and the start of the next one."""
+QUEUE_SIZE = 1000  # messages that wait while Kafka is unavailable; more replace the oldest
+BATCH_SIZE = 100  # messages that are sent before the first one is acknowledged
+REQUEST_TIMEOUT = 3.0  # seconds without a broker's response after which a request is sent again
+UNAVAILABLE_AFTER = 2.0  # seconds without a response after which Kafka is reported unavailable
+RESTART_DELAY = 1.0  # seconds between the failure of a producer and the start of the next one
+# Seconds to send queued messages on close: less than CLOSE_TIMEOUT, so that drops are logged.
 FLUSH_TIMEOUT = 1.5
-"""Maximum seconds to send queued messages on close.
-
-This is less than the `CLOSE_TIMEOUT` of all dependencies, so that drops are still logged.
-"""
-STOP_TIMEOUT = 0.3
-"""Maximum seconds for the producer to stop."""
+STOP_TIMEOUT = 0.3  # seconds for the producer to stop
+DROPS_LOG_INTERVAL = 10.0  # minimum seconds between two log lines about dropped messages
 
 
 class Publisher:
@@ -42,12 +33,15 @@ class Publisher:
 
     A message is dropped if the queue is full or the process ends first. The log counts the drops.
     options: of aiokafka's producer, which is created when the first message is published.
+    on_failure: called when Kafka does not accept a message in time.
+    dropped: number of messages that were dropped.
     """
 
     def __init__(self, topic: str, **options: Any) -> None:
         self.on_failure: Callable[[], None] = lambda: None
-        """Called when Kafka does not accept a message in time."""
-        self.drops = DropCounter()
+        self.dropped = 0
+        self._logged = 0  # of the dropped messages
+        self._next_log = 0.0
         self._topic = topic
         self._options = options
         self._queue: asyncio.Queue[Message] = asyncio.Queue(QUEUE_SIZE)
@@ -60,7 +54,9 @@ class Publisher:
         if self._queue.full():
             self._queue.get_nowait()
             self._queue.task_done()
-            self.drops.add(1)
+            self.dropped += 1
+            if time.monotonic() >= self._next_log:
+                self._log_dropped()
         self._queue.put_nowait((key, value, contextvars.copy_context()))
         if self._sender is None or self._sender.done():
             # In an empty context: in a request's context, its id would be in every later log line.
@@ -73,8 +69,8 @@ class Publisher:
         flush = asyncio.create_task(self._queue.join())
         await asyncio.wait({flush}, timeout=FLUSH_TIMEOUT)
         flush.cancel()
-        self.drops.add(len(self._batch) + self._queue.qsize())
-        self.drops.log()
+        self.dropped += len(self._batch) + self._queue.qsize()
+        self._log_dropped()
         self._sender.cancel()
         await asyncio.wait({self._sender}, timeout=STOP_TIMEOUT)
 
@@ -112,8 +108,7 @@ class Publisher:
         """Send the batch and wait until it has arrived. Messages that failed stay in the batch."""
         partitions = await producer.partitions_for(self._topic)
         if partitions != producer.client.cluster.available_partitions_for_topic(self._topic):
-            # Given a message for such a partition, aiokafka 0.14 asks for the leader a thousand
-            # times per second.
+            # For such a partition aiokafka 0.14 asks for the leader a thousand times per second.
             raise LeaderNotAvailableError(self._topic)
         deliveries = []
         for message in self._batch.copy():
@@ -132,9 +127,8 @@ class Publisher:
     @contextlib.contextmanager
     def _warn_if_slow(self) -> Iterator[None]:
         """Report Kafka as unavailable if the block takes long. The block continues."""
-        loop = asyncio.get_running_loop()
-        error = TimeoutError("no response yet")
-        timer = loop.call_later(UNAVAILABLE_AFTER, self._report_unavailable, error)
+        report = functools.partial(self._report_unavailable, TimeoutError("no response yet"))
+        timer = asyncio.get_running_loop().call_later(UNAVAILABLE_AFTER, report)
         try:
             yield
         finally:
@@ -151,4 +145,11 @@ class Publisher:
         if self._unavailable:
             self._unavailable = False
             log.info("Kafka available again; sending messages")
-            self.drops.log()
+            self._log_dropped()
+
+    def _log_dropped(self) -> None:
+        """Log how many messages were dropped since the previous line, if there are any."""
+        if self.dropped > self._logged:
+            log.warning("messages dropped", extra={"dropped": self.dropped - self._logged})
+            self._next_log = time.monotonic() + DROPS_LOG_INTERVAL
+            self._logged = self.dropped

@@ -1,9 +1,6 @@
 """PostgreSQL: settings, client, health checks, and the metadata of every domain's tables.
 
-    postgres = Postgres(settings)
-    async with postgres.engine.begin() as connection: ...
-
-The engine belongs to SQLAlchemy.
+Use `async with postgres.engine.begin() as connection: ...`. The engine belongs to SQLAlchemy.
 """
 
 from .client import Postgres

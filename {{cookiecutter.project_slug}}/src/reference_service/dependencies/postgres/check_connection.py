@@ -9,24 +9,21 @@ from opentelemetry import trace
 
 from ...health.tasks import ignore_exception
 
-MAX_AGE = 60.0
-"""Seconds after which the connection is replaced: an old one still works with an old password."""
-CONNECT_TIMEOUT = 2.0
-"""Maximum seconds to open a connection, which takes several round trips. A query takes one."""
+MAX_AGE = 60.0  # seconds until the connection is replaced: an old one works with an old password
+CONNECT_TIMEOUT = 2.0  # seconds to open a connection: several round trips, where a query takes one
 
+# Opens a connection within the given number of seconds.
 Connect = Callable[[float], Coroutine[Any, Any, asyncpg.Connection]]
-"""Opens a connection within the given number of seconds."""
 
 
 class CheckConnection:
     """One connection for one check at a time, opened when it is first used.
 
-    A check has a connection of its own for three reasons. A busy pool must not look like a failed
-    database. A check must not take a connection from a request. No check must wait for another.
+    So a busy pool does not look like a failed database, a check takes no connection from a
+    request, and no check waits for another. Any error or cancellation drops the connection.
 
-    After any error or cancellation the connection is dropped. Opening one may take longer than an
-    attempt of the check. It continues when the attempt is abandoned, and a later attempt uses the
-    result. Otherwise a slow database could never be reached again.
+    Opening one continues when an attempt is abandoned, and a later attempt uses the result.
+    Otherwise a slow database could never be reached again.
     """
 
     def __init__(self, connect: Connect) -> None:

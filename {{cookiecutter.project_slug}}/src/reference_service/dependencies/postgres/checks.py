@@ -7,10 +7,10 @@ import asyncpg  # type: ignore[import-untyped]
 
 from ...health import Check, CheckFailed, CheckResult
 
+# Sends a query and returns the first row of the result.
 FetchRow = Callable[[str], Awaitable[asyncpg.Record | None]]
-"""Sends a query and returns the first row of the result."""
 
-PostgresCheck = partial(
+PostgresCheck = partial(  # creates a check that sends a query
     Check,
     permanent=(
         asyncpg.InvalidAuthorizationSpecificationError,  # includes a wrong password
@@ -19,7 +19,6 @@ PostgresCheck = partial(
     ),
     attributes={"db.system.name": "postgresql", "db.operation.name": "SELECT"},
 )
-"""Creates a check that sends a query."""
 
 QUERY = """
     SELECT pg_is_in_recovery() AS in_recovery,

@@ -77,16 +77,12 @@ class Postgres(Dependency):
         yield Metric("postgres_pool_connections_max", maximum, lambda: usage.max_size)
 
     def on_failure(self, callback: FailureCallback) -> None:
-        """Call `callback` when a request shows that the database fails.
-
-        Such errors are then raised as ConnectionLostError or WriteRefusedError.
-        """
+        """Call `callback` when a request fails, and raise what `unavailable_errors` contains."""
 
         def handle_error(context: ExceptionContext) -> Exception | None:
             cause = context.original_exception.__cause__
-            error: Exception
             if context.is_disconnect:
-                error = ConnectionLostError("the connection was lost")
+                error: Exception = ConnectionLostError("the connection was lost")
             elif isinstance(cause, asyncpg.ReadOnlySQLTransactionError):
                 error = WriteRefusedError("the server rejects writes")
             else:

@@ -7,8 +7,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from ...health import Check, CheckFailed, CheckResult, Status
 
-MAX_SATURATED_SECONDS = 5.0
-"""Seconds without a returned connection after which a saturated pool is exhausted."""
+MAX_SATURATED_SECONDS = 5.0  # without a returned connection a saturated pool is then exhausted
 
 
 class PoolExhausted(CheckFailed):
@@ -43,8 +42,7 @@ class PoolUsage:
     def saturated_for(self) -> float:
         """Return for how many seconds all connections have been in use and none was returned.
 
-        If a full pool still returns connections, it is busy. If it does not, requests leak
-        connections or wait for a lock.
+        A pool that returns none is not busy: requests leak connections or wait for a lock.
         """
         return time.monotonic() - self._last_change if self.in_use >= self.max_size else 0.0
 

@@ -2,16 +2,14 @@
 
 import math
 
-RESOLUTION = 0.01
-"""Relative precision of the lag, so that a lag of days needs little memory."""
+RESOLUTION = 0.01  # relative precision of the lag, so that a lag of days needs little memory
 
 
 class Replay:
     """Measures for how many seconds a position has been known without being replayed.
 
-    It stores the positions that the primary is known to have reached, and when each became known.
-    The lag is the age of the oldest position that is not replayed. So an idle primary causes no
-    lag, and neither does a distance that is always replayed in time. No other clock is involved.
+    The lag is the age of the oldest position that the primary has reached and that is not replayed.
+    So an idle primary causes no lag, and neither does a distance that is always replayed in time.
 
     now: seconds of a monotonic clock.
     known: the position from which the measurement starts. When the primary reached it is unknown.

@@ -9,12 +9,10 @@ from ...health import Check, CheckFailed, CheckResult, PermanentFailure
 from .checks import FetchRow, NotInRecovery, PostgresCheck
 from .replay import Replay
 
-INTERVAL = 1.0
-"""Seconds between attempts under any load. The true lag can exceed the measured one by this."""
+INTERVAL = 1.0  # seconds between attempts under any load; the true lag can exceed the lag by this
 
 # Positions are bytes of the write-ahead log. Durations are seconds.
-# `written` is the position that the primary reported last. On a narrow link nothing else shows a
-# lag, because everything that was received is replayed.
+# `written`: what the primary reported last. On a narrow link nothing else shows a lag.
 # `waiting` is true if everything is replayed that can be. Some bytes may remain: an open
 # transaction is sent page by page, and half a record at the end of a page waits for up to 15 s.
 QUERY = """
@@ -57,10 +55,9 @@ class MissingGrant(PermanentFailure):
 def replication_check(fetch_row: FetchRow, max_lag: float) -> Check:
     """Return the check that a standby is at most `max_lag` seconds behind its primary.
 
-    A replay that stops is detected after `max_lag` and two intervals. A lost connection to the
-    primary is detected after `max_lag` and one interval. A primary that only becomes silent takes
-    half of the standby's `wal_receiver_timeout` longer, because the standby pings it only then.
-    With PostgreSQL's default of 60 s that is 36 s.
+    Detection takes `max_lag` and two intervals, and one interval for a lost connection. A primary
+    that only becomes silent takes half of `wal_receiver_timeout` longer: 36 s in all by default,
+    because the standby pings it only then.
     """
     replication = Replication(max_lag)
 
@@ -76,10 +73,9 @@ class Replication:
 
     def __init__(self, max_lag: float) -> None:
         self._max_lag = max_lag
-        self._last_contact = -math.inf
-        """When the primary last responded."""
+        self._last_contact = -math.inf  # when the primary last responded
+        # The cluster and timeline. Only positions of the same history can be compared.
         self._history: tuple[int, int] | None = None
-        """The cluster and timeline. Only positions of the same history can be compared."""
         self._replay = Replay(0, 0)
 
     def evaluate(self, now: float, row: Mapping[str, Any]) -> CheckResult:
@@ -120,9 +116,7 @@ def _require_statistics(row: Mapping[str, Any]) -> None:
     if not row["in_recovery"]:
         raise NotInRecovery("the server is a primary, not a standby")
     if row["connected"] and row["status"] is None:
-        grant = f"GRANT pg_read_all_stats TO {row['reader']}"
-        sentence = "the role may not read the replication statistics; on the primary run"
-        raise MissingGrant(f"{sentence}: {grant}")
+        sentence = "the role may not read the replication statistics; on the primary run: GRANT"
+        raise MissingGrant(f"{sentence} pg_read_all_stats TO {row['reader']}")
     if not row["timeout"]:
-        sentence = "wal_receiver_timeout is 0, so a lost primary is not noticed"
-        raise WalReceiverTimeoutDisabled(sentence)
+        raise WalReceiverTimeoutDisabled("wal_receiver_timeout is 0: a lost primary is not noticed")

@@ -38,11 +38,7 @@ def schema_check(fetch_row: FetchRow, migrations: Path) -> Check:
 
 
 def find_migrations(package: Path = PACKAGE) -> Path:
-    """Return the folder of the migrations: `migrations` in a wheel, else the source tree's.
-
-    package: the folder of the installed package. The wheel puts a copy of `migrations/versions`
-        into it, because nothing outside a package is installed.
-    """
+    """Return the folder of the migrations: the source tree's, or in a wheel the package's copy."""
     packaged = package / "migrations"
     return packaged if packaged.is_dir() else package.parents[1] / "migrations" / "versions"
 
@@ -50,15 +46,14 @@ def find_migrations(package: Path = PACKAGE) -> Path:
 def read_revisions(folder: Path) -> tuple[frozenset[str], str]:
     """Return the revisions in a folder of Alembic migrations, and the newest one.
 
-    The files are read as text, because importing Alembic would add 0.1 s to each start.
-    Raises ValueError unless the migrations form one line with one newest revision.
+    They are read as text, because importing Alembic would add 0.1 s to each start.
+    Raises ValueError unless there is one newest revision.
     """
     texts = [path.read_text() for path in sorted(folder.glob("*.py"))]
     known = frozenset(_literals("revision", texts))
     heads = known - frozenset(_literals("down_revision", texts))
     if len(heads) != 1:
-        message = f"{folder}: one newest migration expected, found {sorted(heads) or 'none'}"
-        raise ValueError(message)
+        raise ValueError(f"{folder}: one newest migration expected, found {sorted(heads)}")
     return known, next(iter(heads))
 
 

@@ -21,9 +21,8 @@ class PostgresSettings(BaseSettings):
 
     url: Annotated[SecretStr, AfterValidator(_require_postgres_url)]
     """URL of the PostgreSQL database, as postgresql://user:password@host:port/name."""
-    # Each connection is opened when it is first needed. Connections beyond this number are closed
-    # after one request. Opening one costs more than the request itself, so a busy service with too
-    # small a pool mostly opens connections.
+    # Opening a connection costs more than the request itself. If the pool is too small, a busy
+    # service mostly opens connections.
     pool_size: Annotated[int, Field(gt=0)] = 15
     """Maximum connections that stay open for requests."""
     max_overflow: Annotated[int, Field(ge=0)] = 0

@@ -1,6 +1,4 @@
-"""The metadata that the tables of every domain belong to.
-
-    ORDERS = Table("orders", METADATA, OrderColumns)
+"""The metadata of every domain's tables, for example `Table("orders", METADATA, OrderColumns)`.
 
 The migrations compare it with the database.
 """

@@ -17,18 +17,11 @@ PERMANENT_ERRORS = (
 )
 CHECK_ATTRIBUTES = {"db.system.name": "redis", "db.operation.name": "PING"}
 
+# Seconds since a replica received data from its primary, which pings it every 10 s. It counts them
+# in its own ticks, which are late when it is busy: 11 s were measured on an idle primary.
 MAX_IO_AGE = 15
-"""Maximum seconds since a replica received data from its primary, which pings it every 10 s.
-
-The primary counts those seconds in its own ticks, which are late when it is busy. On an idle
-primary 11 s were measured.
-"""
-MAX_CONNECTION_AGE = 60.0
-"""Seconds after which the check reconnects: an old connection still works with an old password."""
-WRITE_KEY = "reference-service:health"
-"""The key that the check writes."""
-WRITE_KEY_TTL = 60
-"""Seconds after which the key expires."""
+MAX_CONNECTION_AGE = 60.0  # seconds: an old connection still works with an old password
+WRITE_KEY, WRITE_KEY_TTL = "reference-service:health", 60  # seconds
 
 
 class LinkDown(CheckFailed):
@@ -51,8 +44,8 @@ class SnapshotFailed(CheckFailed):
     """The primary rejects writes because it could not save a snapshot to disk."""
 
 
+# Error codes that have no exception of their own in redis-py.
 WRITE_ERRORS = {"NOREPLICAS": TooFewReplicas, "MISCONF": SnapshotFailed}
-"""Error codes that have no exception of their own in redis-py."""
 
 
 def server_check(client: Client, *, allow_replica: bool) -> Check:
@@ -97,13 +90,10 @@ def _check_replica(info: Mapping[str, Any]) -> CheckResult:
 
     After the primary hangs, `master_link_status` stays `up` for a minute, but `last_io` grows.
     """
-    data = {
-        "role": "replica",
-        "link": info["master_link_status"],
-        "last_io": info["master_last_io_seconds_ago"],
-    }
+    link, last_io = info["master_link_status"], info["master_last_io_seconds_ago"]
+    data = {"role": "replica", "link": link, "last_io": last_io}
     if info["master_sync_in_progress"]:
         raise FullSyncInProgress("the replica copies its primary's data", **data)
-    if data["link"] != "up" or not 0 <= data["last_io"] <= MAX_IO_AGE:
+    if link != "up" or not 0 <= last_io <= MAX_IO_AGE:
         raise LinkDown("the replica lost its primary", **data)
     return CheckResult(data=data)

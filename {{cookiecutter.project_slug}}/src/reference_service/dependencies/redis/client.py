@@ -12,8 +12,7 @@ from .. import Dependency
 from .checks import server_check
 from .settings import RedisSettings
 
-SOCKET_TIMEOUT = 1.0
-"""Seconds without data after which a command of a request fails."""
+SOCKET_TIMEOUT = 1.0  # seconds without data after which a command of a request fails
 
 
 class Redis(Dependency):
@@ -36,7 +35,7 @@ class Redis(Dependency):
         self.allow_replica = True
 
     def checks(self) -> Iterable[Check]:
-        """Return the check of the server, which depends on the role that it reports."""
+        """Return the check of the server, by the role that it reports."""
         yield server_check(self.check_client, allow_replica=self.allow_replica)
 
     async def close(self) -> None:

@@ -15,20 +15,18 @@ from ...environment import SettingsError
 from ...health import Check
 from .. import Dependency, FailureCallback
 from ..redis import Redis
+from ..redis.client import SOCKET_TIMEOUT
 from .checks import SentinelGroup
 from .nodes import Node, find_primary, send_command
 from .settings import Address, SentinelSettings, parse_addresses
 
 CHECK_ATTRIBUTES = {"db.system.name": "redis", "db.operation.name": "SENTINEL"}
-SOCKET_TIMEOUT = 1.0
-"""Seconds without data after which a command of a request fails."""
 
 
 def route_through_sentinel(redis: Redis, settings: SentinelSettings) -> "list[Sentinel]":
-    """Route the clients of `redis` to the primary, and return the sentinels that report it.
+    """Route the clients of `redis` to the primary, and return the sentinels, if any are set.
 
-    The list is empty if the settings name no sentinels. Raises SettingsError if neither
-    REDIS_SENTINELS nor REDIS_URL is set.
+    Raises SettingsError if neither REDIS_SENTINELS nor REDIS_URL is set.
     """
     if settings.sentinels:
         sentinel = Sentinel(settings, redis.settings.url.get_secret_value())
@@ -55,8 +53,7 @@ class Sentinel(Dependency):
             Node(f"sentinel-{number}", address, password)
             for number, address in enumerate(parse_addresses(settings.sentinels), 1)
         ]
-        self._master = settings.sentinel_master
-        self._strict = settings.sentinel_strict
+        self._master, self._strict = settings.sentinel_master, settings.sentinel_strict
         self._options: dict[str, Any] = {"ssl": url.startswith("rediss:"), **parse_url(url)}
         for name in ("host", "port", "path", "connection_class"):
             self._options.pop(name, None)
@@ -68,9 +65,7 @@ class Sentinel(Dependency):
     def route_clients(self, client: Client, check_client: Client) -> None:
         """Make a Redis client, and the client of its check, connect to the current primary.
 
-        Neither may have connected before. A failover closes their connections, and the next
-        connection leads to the new primary. A client that cannot be routed raises the errors of
-        any Redis client.
+        Neither may have connected before. A failover closes their connections.
         """
         client.connection_pool = self._create_pool(retries=1, socket_timeout=SOCKET_TIMEOUT)
         # No retries, because the health engine retries.
@@ -93,13 +88,8 @@ class Sentinel(Dependency):
 
     def checks(self) -> Iterable[Check]:
         """Return the check of the sentinels and of the primary that they name."""
-        group = SentinelGroup(
-            self._nodes,
-            self._master,
-            ping=self._ping,
-            on_failover=self._disconnect,
-            strict=self._strict,
-        )
+        functions = self._ping, self._disconnect
+        group = SentinelGroup(self._nodes, self._master, *functions, strict=self._strict)
         yield Check("redis.sentinel", group.check, attributes=CHECK_ATTRIBUTES)
 
     def on_failure(self, callback: FailureCallback) -> None:

@@ -12,8 +12,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from .settings import Address
 
-TIMEOUT = 0.25
-"""Seconds after which a sentinel that did not respond is down: half of an attempt's timeout."""
+TIMEOUT = 0.25  # seconds after which a silent sentinel is down: half of an attempt's timeout
 
 
 @dataclass(frozen=True)
@@ -29,16 +28,11 @@ class NodeDown:
 
 @dataclass(frozen=True)
 class NodeReport:
-    """What one sentinel reports about the primary.
+    """What one sentinel reports about the primary."""
 
-    primary: its address, or None if the sentinel does not monitor a primary of that name.
-    has_quorum: whether enough sentinels reach each other to replace it (`SENTINEL CKQUORUM`).
-    failing_over: whether this sentinel is replacing it.
-    """
-
-    primary: Address | None
-    has_quorum: bool
-    failing_over: bool
+    primary: Address | None  # None: the sentinel does not monitor a primary of that name
+    has_quorum: bool  # enough sentinels reach each other to replace it (`SENTINEL CKQUORUM`)
+    failing_over: bool  # this sentinel is replacing it
 
     def __str__(self) -> str:
         if self.primary is None:
@@ -48,37 +42,28 @@ class NodeReport:
 
 @dataclass(frozen=True)
 class Node:
-    """One sentinel.
+    """One sentinel."""
 
-    name: from its position in the settings, because responses must not contain addresses.
-    """
-
-    name: str
+    name: str  # from its position in the settings, because responses must not contain addresses
     address: Address
     password: str | None
 
     async def fetch_primary(self, master: str) -> Address | NodeDown | None:
         """Return the address of the primary, or None if the sentinel does not monitor it."""
-        replies = await self._send(f"SENTINEL GET-MASTER-ADDR-BY-NAME {master}")
+        replies = await self._send(master, "GET-MASTER-ADDR-BY-NAME")
         return replies if isinstance(replies, NodeDown) else _parse_address(replies[0])
 
     async def fetch_report(self, master: str) -> NodeReport | NodeDown:
         """Return everything that the sentinel reports about the primary of that name."""
-        replies = await self._send(
-            f"SENTINEL GET-MASTER-ADDR-BY-NAME {master}",
-            f"SENTINEL CKQUORUM {master}",
-            f"SENTINEL MASTER {master}",
-        )
+        replies = await self._send(master, "GET-MASTER-ADDR-BY-NAME", "CKQUORUM", "MASTER")
         if isinstance(replies, NodeDown):
             return replies
         primary, quorum, state = replies
-        return NodeReport(
-            primary=_parse_address(primary),
-            has_quorum=isinstance(quorum, bytes),
-            failing_over=isinstance(state, list) and b"failover_in_progress" in b",".join(state),
-        )
+        has_quorum = isinstance(quorum, bytes)
+        failing_over = isinstance(state, list) and b"failover_in_progress" in b",".join(state)
+        return NodeReport(_parse_address(primary), has_quorum, failing_over)
 
-    async def _send(self, *commands: str) -> list[Any] | NodeDown:
+    async def _send(self, master: str, *commands: str) -> list[Any] | NodeDown:
         """Connect, log in, PING, and return the replies. A failed command's reply is its error."""
         stage: Literal["TCP", "AUTH", "PING"] = "TCP"
 
@@ -95,7 +80,8 @@ class Node:
             async with asyncio.timeout(TIMEOUT):
                 await connection.connect()  # type: ignore[no-untyped-call]
                 await send_command(connection, "PING")
-                return [await _reply_or_error(connection, command) for command in commands]
+                sent = [f"SENTINEL {command} {master}" for command in commands]
+                return [await _reply_or_error(connection, command) for command in sent]
         except AuthenticationError as error:
             # Without a password there is no AUTH, so a sentinel that needs one rejects PING.
             return NodeDown("AUTH", error)

@@ -6,11 +6,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-Address = tuple[str, int]
-"""A host and a port."""
+Address = tuple[str, int]  # a host and a port
 
 DEFAULT_PORT = 26379
-
 ADDRESS = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])(?::(\d{1,5}))?", re.ASCII)
 
 
