@@ -103,6 +103,7 @@ def test_rejected_request_is_no_latency_sample() -> None:
         samples = 0
 
         def observe(self, seconds: float) -> None:
+            super().observe(seconds)
             self.samples += 1
 
     load = Observed()
