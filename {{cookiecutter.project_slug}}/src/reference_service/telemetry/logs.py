@@ -9,9 +9,7 @@ from contextvars import ContextVar
 
 from opentelemetry import trace
 
-REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request that the running task serves."""
-
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)  # of this task
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _BUILT_IN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 

@@ -15,10 +15,8 @@ from opentelemetry.sdk.trace.sampling import Sampler
 from .instrumentation import ServiceInfo
 from .trace_settings import TraceSettings
 
-CLOSE_TIMEOUT = 2.0
-"""Maximum seconds that a shutdown waits for the collector."""
-LOG_INTERVAL = 60.0
-"""Seconds between two log lines about an unavailable collector."""
+CLOSE_TIMEOUT = 2.0  # maximum seconds that a shutdown waits for the collector
+LOG_INTERVAL = 60.0  # seconds between two log lines about an unavailable collector
 
 
 class Tracing:
@@ -38,18 +36,16 @@ class Tracing:
     def provider(self, sampler: Sampler | None = None) -> TracerProvider:
         """Return a new provider. Without a sampler, the environment decides what is traced."""
         provider = TracerProvider(sampler=sampler, resource=self._resource, shutdown_on_exit=False)
-        exporter = OTLPSpanExporter(
-            self._settings.url, timeout=self._settings.exporter_otlp_timeout
-        )
+        timeout = self._settings.exporter_otlp_timeout
+        exporter = OTLPSpanExporter(self._settings.url, timeout=timeout)
         provider.add_span_processor(BatchSpanProcessor(exporter))
         self._providers.append(provider)
         return provider
 
     async def close(self) -> None:
-        """Send what is buffered, within `CLOSE_TIMEOUT`.
+        """Send what is buffered, within `CLOSE_TIMEOUT`; abandon slow threads.
 
-        It uses threads and abandons slow ones: the SDK ignores its timeouts if the collector is
-        dead.
+        The SDK ignores its own timeouts if the collector is dead.
         """
         closing = [asyncio.create_task(asyncio.to_thread(p.shutdown)) for p in self._providers]
         if closing:
