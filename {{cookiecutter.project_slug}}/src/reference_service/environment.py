@@ -1,9 +1,8 @@
 """Read settings from environment variables, and report all errors together, one per line."""
 
-import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, TypeVar, get_args, get_type_hints
 
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -57,8 +56,7 @@ def read_all(classes: Iterable[tuple[type[S], str | None]]) -> list[S]:
 
 def sections(kind: type[D]) -> dict[str, type[BaseSettings]]:
     """Return the settings classes of a dataclass, by field."""
-    hints: dict[str, Any] = get_type_hints(kind)
-    return {each.name: hints[each.name] for each in dataclasses.fields(kind)}
+    return get_type_hints(kind)
 
 
 def variables(section: type[BaseSettings], prefix: str | None = None) -> Iterator[Variable]:

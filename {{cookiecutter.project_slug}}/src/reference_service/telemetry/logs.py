@@ -36,8 +36,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **_extras(record),
         }
-        entry.update(_extras(record))
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return _encode(entry)
@@ -68,12 +68,10 @@ def _date(seconds: int) -> str:
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:
     """Return the ids of the request and the span, if any, and the record's extras."""
-    extras: dict[str, object] = {}
-    if request_id := REQUEST_ID.get():
-        extras["request_id"] = request_id
-    extras.update(span_ids())
-    extras.update((key, value) for key, value in vars(record).items() if key not in _BUILT_IN)
-    return extras
+    request_id = REQUEST_ID.get()
+    ids = {"request_id": request_id} if request_id else {}
+    own = {key: value for key, value in vars(record).items() if key not in _BUILT_IN}
+    return ids | span_ids() | own
 
 
 def span_ids() -> dict[str, str]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from importlib.metadata import entry_points
 
 from opentelemetry import trace
@@ -31,7 +32,7 @@ class Tracing:
         name = settings.service_name or info.service_id
         self._resource = Resource.create({"service.name": name, "service.version": info.version})
         self._providers: list[TracerProvider] = []
-        logging.getLogger(OTLPSpanExporter.__module__).addFilter(_RateLimit())
+        logging.getLogger(OTLPSpanExporter.__module__).addFilter(_rate_limit())
 
     def provider(self, sampler: Sampler | None = None) -> TracerProvider:
         """Return a new provider. Without a sampler, the environment decides what is traced."""
@@ -52,20 +53,19 @@ class Tracing:
             await asyncio.wait(closing, timeout=CLOSE_TIMEOUT)
 
 
-class _RateLimit(logging.Filter):
+def _rate_limit() -> Callable[[logging.LogRecord], bool]:
     """Limit the exporter's log lines: it writes two for every batch that fails, for hours."""
+    silent_until = 0.0
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._silent_until = 0.0
-
-    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - all are alike
-        """Return whether enough time has passed since the last line."""
+    def is_due(_: logging.LogRecord) -> bool:
+        nonlocal silent_until
         now = time.monotonic()
-        if now < self._silent_until:
+        if now < silent_until:
             return False
-        self._silent_until = now + LOG_INTERVAL
+        silent_until = now + LOG_INTERVAL
         return True
+
+    return is_due
 
 
 def trace_clients(provider: TracerProvider) -> None:
