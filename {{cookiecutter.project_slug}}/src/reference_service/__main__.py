@@ -13,8 +13,7 @@ from .settings import CheckSettings, Settings, check_prefix, read_settings
 from .telemetry import configure_logging
 
 EXIT_BAD_SETTINGS = 2
-STANDARD_PREFIX = "OTEL_"
-"""Variables of a standard: other libraries read more of them than the service lists."""
+STANDARD_PREFIX = "OTEL_"  # other libraries read more of these variables than the service lists
 
 
 def main() -> int:

@@ -1,12 +1,12 @@
 """Read settings from environment variables, and report all errors together, one per line."""
 
-import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, TypeVar, get_args, get_type_hints
 
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=BaseSettings)
 D = TypeVar("D", bound="DataclassInstance")
+Variable = tuple[str, str, str]  # its name, default and description
 
 
 class SettingsError(ValueError):
@@ -46,7 +47,8 @@ def read_all(classes: Iterable[tuple[type[S], str | None]]) -> list[S]:
         try:
             values.append(section(_env_prefix=prefix))
         except ValidationError as error:
-            errors += _describe(section, error, prefix)
+            found = error.errors(include_url=False, include_context=False)
+            errors += [_describe(section, prefix, each) for each in found]
     if errors:
         raise SettingsError(errors)
     return values
@@ -54,14 +56,11 @@ def read_all(classes: Iterable[tuple[type[S], str | None]]) -> list[S]:
 
 def sections(kind: type[D]) -> dict[str, type[BaseSettings]]:
     """Return the settings classes of a dataclass, by field."""
-    hints: dict[str, Any] = get_type_hints(kind)
-    return {each.name: hints[each.name] for each in dataclasses.fields(kind)}
+    return get_type_hints(kind)
 
 
-def variables(
-    section: type[BaseSettings], prefix: str | None = None
-) -> Iterator[tuple[str, str, str]]:
-    """Yield the name, default and description of each variable of a settings class."""
+def variables(section: type[BaseSettings], prefix: str | None = None) -> Iterator[Variable]:
+    """Yield each variable of a settings class."""
     for name, field in section.model_fields.items():
         default = "required" if field.is_required() else field.default
         shown = "" if default in (None, "") or isinstance(default, SecretStr) else str(default)
@@ -77,23 +76,17 @@ def find_misspelled(known: set[str], environment: Mapping[str, str]) -> Iterator
                 yield f"{name} is not a setting: did you mean {meant}?"
 
 
-def _describe(
-    section: type[BaseSettings], error: ValidationError, prefix: str | None
-) -> Iterator[str]:
-    """Yield one line per error: the variable, what is wrong, what is expected. No secrets."""
-    for each in error.errors(include_url=False, include_context=False):
-        name = str(each["loc"][0])
-        field = section.model_fields[name]
-        wrong = each["msg"].removeprefix("Value error, ")
-        if each["type"] == "missing":
-            wrong = "not set"
-        elif not _is_secret(field):
-            wrong += f" (it is {each['input']!r})"
-        yield f"{_variable(section, name, prefix)}: {wrong}. {_description(field)}"
-
-
-def _is_secret(field: FieldInfo) -> bool:
-    return SecretStr in (field.annotation, *get_args(field.annotation))
+def _describe(section: type[BaseSettings], prefix: str | None, error: ErrorDetails) -> str:
+    """Return one line: the variable, what is wrong, what is expected. No secrets."""
+    name = str(error["loc"][0])
+    field = section.model_fields[name]
+    is_secret = SecretStr in (field.annotation, *get_args(field.annotation))
+    wrong = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":
+        wrong = "not set"
+    elif not is_secret:
+        wrong += f" (it is {error['input']!r})"
+    return f"{_variable(section, name, prefix)}: {wrong}. {_description(field)}"
 
 
 def _description(field: FieldInfo) -> str:

@@ -30,6 +30,7 @@ class Answer:
 def http_scope(headers: Iterable[tuple[bytes, bytes]] = ()) -> Scope:
     return {
         "type": "http",
+        "http_version": "1.1",
         "method": "POST",
         "path": "/",
         "headers": list(headers),

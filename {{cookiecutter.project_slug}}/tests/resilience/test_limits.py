@@ -15,6 +15,8 @@ from reference_service.resilience import (
 
 from .client import Answer, call, http_scope
 
+CHUNKED = [(b"transfer-encoding", b"chunked")]
+
 
 async def answer_200(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -66,7 +68,7 @@ async def test_failed_request_frees_its_slot() -> None:
 
 
 async def test_body_within_the_limit_arrives_complete() -> None:
-    answer = await call(BodyLimit(echo, max_bytes=6), [b"abc", b"def"])
+    answer = await call(BodyLimit(echo, max_bytes=6), [b"abc", b"def"], CHUNKED)
     assert (answer.status, answer.body) == (200, b"abcdef")
 
 
@@ -80,8 +82,23 @@ async def test_declared_length_beyond_the_limit_is_answered_413() -> None:
 
 
 async def test_actual_length_beyond_the_limit_is_answered_413() -> None:
-    answer = await call(BodyLimit(echo, max_bytes=6), [b"abc", b"def", b"g", b"h"])
+    answer = await call(BodyLimit(echo, max_bytes=6), [b"abc", b"def", b"g", b"h"], CHUNKED)
     assert answer.status == 413
+
+
+async def test_actual_length_counts_if_a_length_is_declared_as_well() -> None:
+    headers = [(b"content-length", b"3"), *CHUNKED]
+    answer = await call(BodyLimit(echo, max_bytes=6), [b"abc", b"def", b"g", b"h"], headers)
+    assert answer.status == 413
+
+
+async def test_http_2_body_without_headers_that_announce_it_is_counted() -> None:
+    limited = BodyLimit(echo, max_bytes=6)
+
+    async def http_2(scope: Scope, receive: Receive, send: Send) -> None:
+        await limited({**scope, "http_version": "2"}, receive, send)
+
+    assert (await call(http_2, [b"abc", b"def", b"g", b"h"])).status == 413
 
 
 async def test_exception_after_a_rejected_body_is_not_an_error() -> None:
@@ -90,7 +107,7 @@ async def test_exception_after_a_rejected_body_is_not_an_error() -> None:
             pass
         raise ConnectionError  # for example, Starlette's ClientDisconnect
 
-    answer = await call(BodyLimit(app, max_bytes=6), [b"abc", b"def", b"g"])
+    answer = await call(BodyLimit(app, max_bytes=6), [b"abc", b"def", b"g"], CHUNKED)
     assert answer.status == 413
 
 
@@ -113,7 +130,7 @@ async def test_rejected_body_is_discarded_before_the_response_ends() -> None:
     assert not unread
 
 
-@pytest.mark.parametrize("headers", [[], [(b"content-length", b"50000")]])
+@pytest.mark.parametrize("headers", [CHUNKED, [(b"content-length", b"50000")]])
 async def test_rejected_body_that_never_ends_is_discarded_for_a_bounded_time(
     headers: list[tuple[bytes, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
@@ -11,8 +12,6 @@ from starlette.exceptions import HTTPException
 from ..resilience.problem import MEDIA_TYPE, problem_body
 
 log = logging.getLogger(__name__)
-
-METHOD_NOT_ALLOWED = 405
 
 
 def add_error_handlers(app: FastAPI, unavailable_errors: Iterable[type[Exception]]) -> None:
@@ -31,7 +30,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as registered above
     body = problem_body(request.scope, error.status_code, str(error.detail))
     headers = dict(error.headers or {})
-    if error.status_code == METHOD_NOT_ALLOWED and (methods := _methods(request)):
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(request)):
         headers["Allow"] = methods
     return Response(body, error.status_code, headers, MEDIA_TYPE)
 

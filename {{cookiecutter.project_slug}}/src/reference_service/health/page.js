@@ -116,14 +116,12 @@ function renderCheck(row, check) {
   fill(".note", notes.filter(Boolean).join(" · "));
   fill("figcaption", check.attempts > 1 ? `${latest} · longest ${formatLatency(longestOf(check))}` : latest);
   row.querySelector(".usage").hidden = !hasUsage;
-  if (hasUsage) renderUsage(row.querySelector(".usage"), inUse, max);
+  if (hasUsage) {
+    Object.assign(row.querySelector("meter"), { max, high: 0.8 * max, optimum: 0, value: inUse });
+    setText(row.querySelector(".usage span"), `${inUse} of ${max} in use`);
+  }
   renderPairs(row.querySelector(".values"), Object.entries(hasUsage ? others : check.observedValue));
   drawHistory(row.querySelector("svg"), check);
-}
-
-function renderUsage(node, inUse, max) {
-  Object.assign(node.querySelector("meter"), { max, high: 0.8 * max, optimum: 0, value: inUse });
-  setText(node.querySelector("span"), `${inUse} of ${max} in use`);
 }
 
 // A line from the oldest attempt to the newest. Its full height is the longest duration, at least 10 ms.

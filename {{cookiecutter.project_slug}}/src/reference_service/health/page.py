@@ -11,13 +11,9 @@ JSON_TYPES = ("application/health+json", "application/json")
 HERE = Path(__file__).parent
 STYLE = HERE.joinpath("page.css").read_text("utf-8")
 SCRIPT = HERE.joinpath("page.js").read_text("utf-8")
-PAGE = (
-    HERE.joinpath("page.html")
-    .read_text("utf-8")
-    .replace('<link rel="stylesheet" href="page.css">', f"<style>{STYLE}</style>")
-    .replace('<script src="page.js"></script>', f"<script>{SCRIPT}</script>")
-    .encode()
-)
+MARKUP = HERE.joinpath("page.html").read_text("utf-8")
+STYLED = MARKUP.replace('<link rel="stylesheet" href="page.css">', f"<style>{STYLE}</style>")
+PAGE = STYLED.replace('<script src="page.js"></script>', f"<script>{SCRIPT}</script>").encode()
 
 
 def _hash_source(text: str) -> str:
@@ -25,15 +21,13 @@ def _hash_source(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
+SECURITY_POLICY = (
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "connect-src 'self'; img-src data:; "
+    f"script-src {_hash_source(SCRIPT)}; style-src {_hash_source(STYLE)}"
+)
 PAGE_HEADERS = [
-    (
-        b"content-security-policy",
-        (
-            "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-            "connect-src 'self'; img-src data:; "
-            f"script-src {_hash_source(SCRIPT)}; style-src {_hash_source(STYLE)}"
-        ).encode(),
-    ),
+    (b"content-security-policy", SECURITY_POLICY.encode()),
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 ]

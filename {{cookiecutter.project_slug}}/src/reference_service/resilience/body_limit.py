@@ -7,10 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .problem import send_problem
 
-LINGER_TIMEOUT = 5.0
-"""Maximum seconds in which the rest of a rejected body is discarded."""
-LINGER_BYTES = 256 * 1024 * 1024
-"""Maximum bytes of a rejected body that are discarded."""
+LINGER_TIMEOUT = 5.0  # maximum seconds in which the rest of a rejected body is discarded
+LINGER_BYTES = 256 * 1024 * 1024  # maximum bytes of it that are discarded
 
 
 class BodyLimit:
@@ -34,65 +32,66 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        length = _header(scope, b"content-length")
-        if length.isdigit() and int(length) > self.max_bytes:
-            await self.send_rejection(scope, send)
+        length = _declared_length(scope)
+        if length is None:
+            await self._count_body(scope, receive, send)
+        elif length <= self.max_bytes:
+            await self.app(scope, receive, send)
+        else:
+            await self._send_rejection(scope, send)
             # A client that waits for 100 (Continue) sends no body after a final response.
-            waits = _header(scope, b"expect").lower() == b"100-continue"
-            await _end_response(send, None if waits else receive)
-            return
-        exchange = _Exchange(self, scope, receive, send)
-        try:
-            await self.app(scope, exchange.receive, exchange.send)
-        except Exception:
-            if not exchange.rejected:  # otherwise the rejection caused the exception
-                raise
-        await exchange.close()
+            expects = (value.lower() for name, value in scope["headers"] if name == b"expect")
+            await _end_response(send, None if b"100-continue" in expects else receive)
 
-    async def send_rejection(self, scope: Scope, send: Send) -> None:
+    async def _count_body(self, scope: Scope, receive: Receive, send: Send) -> None:
+        received_bytes = 0
+        body_complete, response_started, rejected = False, False, False
+
+        async def receive_counted() -> Message:
+            nonlocal received_bytes, body_complete, rejected
+            if rejected:
+                return {"type": "http.disconnect"}
+            message = await receive()
+            received_bytes += len(message.get("body", b""))
+            if received_bytes <= self.max_bytes:
+                return message
+            rejected, body_complete = True, not message.get("more_body", False)
+            if not response_started:
+                await self._send_rejection(scope, send)
+            return {"type": "http.disconnect"}
+
+        async def send_unless_rejected(message: Message) -> None:
+            nonlocal response_started
+            if not rejected:
+                response_started = True
+                await send(message)
+
+        try:
+            await self.app(scope, receive_counted, send_unless_rejected)
+        except Exception:
+            if not rejected:  # otherwise the rejection caused the exception
+                raise
+        if rejected and not response_started:
+            await _end_response(send, None if body_complete else receive)
+
+    async def _send_rejection(self, scope: Scope, send: Send) -> None:
         """Send the headers and the body of the 413 response, but do not end it yet."""
         detail = f"The request body is larger than {self.max_bytes} bytes."
         headers = [(b"connection", b"close")]
         await send_problem(scope, send, 413, detail, headers, more_body=True)
 
 
-class _Exchange:
-    """One request whose body is counted as it arrives, and its response."""
+def _declared_length(scope: Scope) -> int | None:
+    """Return the length of the body, to which the server holds the client. None if unknown.
 
-    def __init__(self, limit: BodyLimit, scope: Scope, receive: Receive, send: Send) -> None:
-        self.rejected = False
-        self._limit = limit
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-        self._received_bytes = 0
-        self._body_complete = False
-        self._response_started = False
-
-    async def receive(self) -> Message:
-        """Return the next part of the body, or a disconnect once it is too large."""
-        if self.rejected:
-            return {"type": "http.disconnect"}
-        message = await self._receive()
-        self._received_bytes += len(message.get("body", b""))
-        if self._received_bytes <= self._limit.max_bytes:
-            return message
-        self.rejected = True
-        self._body_complete = not message.get("more_body", False)
-        if not self._response_started:
-            await self._limit.send_rejection(self._scope, self._send)
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Message) -> None:
-        """Send a part of the application's response, unless the body was rejected."""
-        if not self.rejected:
-            self._response_started = True
-            await self._send(message)
-
-    async def close(self) -> None:
-        """End the rejection, if there was one."""
-        if self.rejected and not self._response_started:
-            await _end_response(self._send, None if self._body_complete else self._receive)
+    An HTTP/1 request that declares nothing has no body (RFC 9112, section 6.3).
+    """
+    headers = dict(scope["headers"])
+    if b"transfer-encoding" in headers:
+        return None
+    is_http_1 = scope.get("http_version") in ("1.0", "1.1")
+    length = headers.get(b"content-length", b"0" if is_http_1 else b"")
+    return int(length) if length.isdigit() else None
 
 
 async def _end_response(send: Send, receive: Receive | None) -> None:
@@ -106,7 +105,3 @@ async def _end_response(send: Send, receive: Receive | None) -> None:
                     discarded += len(message.get("body", b""))
                     more_body = message.get("more_body", False)
     await send({"type": "http.response.body"})
-
-
-def _header(scope: Scope, wanted: bytes) -> bytes:
-    return next((value for name, value in scope["headers"] if name == wanted), b"")

@@ -10,20 +10,16 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .header_limit import HeaderLimit
 from .malformed_request import LingeringClose, log_rejection
 from .progress import PendingIO, StallDetector
 
 log = logging.getLogger(__name__)
 
-MIN_PROGRESS_BYTES = 1024
-"""Bytes of a body that count as progress: fewer could hold a connection forever."""
-MAX_PIPELINED = 32
-"""Requests that may wait on a connection. Each takes about 100 times its size in memory."""
-LINGER_RESET = struct.pack("ii", 1, 0)
-"""The socket option of a connection that is reset when it is closed."""
-SHUTDOWN_POLL_INTERVAL = 0.02
-"""Seconds between checks of a request that arrives while the process shuts down."""
+MIN_PROGRESS_BYTES = 1024  # of a body: fewer could hold a connection forever
+MAX_PIPELINED = 32  # requests that wait; each takes about 100 times its size in memory
+HEADER_SEPARATORS = len(": \r\n")
+LINGER_RESET = struct.pack("ii", 1, 0)  # the socket option that makes closing reset a connection
+SHUTDOWN_POLL_INTERVAL = 0.02  # seconds between looks at a request that arrives during shutdown
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -55,7 +51,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_timeout = header_timeout
         self._io_timeout = io_timeout
         self._on_slow_client = on_slow_client
-        self._header_limit = HeaderLimit(max_header_bytes)
+        self._max_header_bytes = max_header_bytes
+        self._unparsed_bytes = 0  # since the parser last completed part of a body, or a request
         self._requests = 0
         self._last_complete_scope: Any = None
         self._body_bytes = 0
@@ -97,7 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         unread = select.poll()
         unread.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return self._header_limit.unparsed > 0 or bool(unread.poll(0))
+        return self._unparsed_bytes > 0 or bool(unread.poll(0))
 
     # ---- The request
 
@@ -106,17 +103,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._lingering:
             self._lingering.discard(data)
             return
-        limit = self._header_limit
-        limit.unparsed += len(data)
+        self._unparsed_bytes += len(data)
         super().data_received(data)
-        if limit.unparsed > limit.max_bytes and not self.transport.is_closing():
+        if self._unparsed_bytes > self._max_header_bytes and not self.transport.is_closing():
             self.send_400_response("")
 
     def on_headers_complete(self) -> None:
         """Start the request. An exception here makes the parser stop, and uvicorn reject it."""
-        limit = self._header_limit
-        if limit.unparsed > limit.max_bytes:
-            limit.check(self.url, self.headers)
+        if self._unparsed_bytes > self._max_header_bytes:  # part of a body may be among them
+            sizes = (len(name) + len(value) + HEADER_SEPARATORS for name, value in self.headers)
+            if len(self.url) + sum(sizes) > self._max_header_bytes:
+                raise ValueError("the request headers are too large")
         if len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError("too many pipelined requests")
         super().on_headers_complete()
@@ -124,13 +121,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Count the body as progress."""
         super().on_body(body)
-        self._header_limit.unparsed = 0
+        self._unparsed_bytes = 0
         self._body_bytes += len(body)
 
     def on_message_complete(self) -> None:
         """Note that the request has been received completely."""
         super().on_message_complete()
-        self._header_limit.unparsed = 0
+        self._unparsed_bytes = 0
         self._requests += 1
         self._last_complete_scope = self.scope
 
@@ -155,11 +152,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         status, detail = 400, msg
-        limit = self._header_limit
-        if limit.unparsed > limit.max_bytes:
-            status, detail = 431, f"The request headers are larger than {limit.max_bytes} bytes."
-        response = log_rejection(status, detail, self.server_state.default_headers)
-        self.transport.write(response)
+        if self._unparsed_bytes > (limit := self._max_header_bytes):
+            status, detail = 431, f"The request headers are larger than {limit} bytes."
+        self.transport.write(log_rejection(status, detail, self.server_state.default_headers))
         if cycle is not None:  # what the application still sends is dropped
             cycle.disconnected = True
             cycle.message_event.set()

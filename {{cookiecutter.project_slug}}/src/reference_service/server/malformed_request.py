@@ -11,10 +11,8 @@ from ..resilience.problem import MEDIA_TYPE, problem_body
 
 log = logging.getLogger(__name__)
 
-LINGER_TIMEOUT = 2.0
-"""Maximum seconds in which the rest of a rejected request is discarded."""
-LINGER_BYTES = 1024 * 1024
-"""Maximum bytes of a rejected request that are discarded."""
+LINGER_TIMEOUT = 2.0  # maximum seconds in which the rest of a rejected request is discarded
+LINGER_BYTES = 1024 * 1024  # maximum bytes of it that are discarded
 
 
 def log_rejection(

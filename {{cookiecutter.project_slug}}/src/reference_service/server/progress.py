@@ -4,8 +4,7 @@ from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable
 from typing import NamedTuple
 
-CHECKS_PER_TIMEOUT = 4
-"""Checks of a connection during its shortest timeout."""
+CHECKS_PER_TIMEOUT = 4  # of a connection, during its shortest timeout
 
 
 class PendingIO(NamedTuple):

@@ -25,10 +25,8 @@ from .http_protocol import BoundedProtocol
 
 log = logging.getLogger(__name__)
 
-NOTSENT_LOWAT = 16_384
-"""Bytes of a response that the kernel takes in advance for each client."""
-GC_THRESHOLD = 10_000
-"""New objects between two runs of the garbage collector. Python's own default is 700."""
+NOTSENT_LOWAT = 16_384  # bytes of a response that the kernel takes in advance for each client
+GC_THRESHOLD = 10_000  # new objects between two garbage collections; Python's default is 700
 
 
 def run(

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-Increment = Callable[[], None]
-"""Counts one event."""
+Increment = Callable[[], None]  # counts one event
 
 
 @dataclass(frozen=True, slots=True)

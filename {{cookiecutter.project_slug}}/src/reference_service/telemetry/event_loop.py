@@ -11,10 +11,8 @@ from collections.abc import AsyncIterator, Callable
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_INTERVAL = 0.1
-"""Seconds between two measurements of the loop's lag."""
-STALL_THRESHOLD = 1.0
-"""Seconds without a heartbeat after which the loop counts as blocked."""
+HEARTBEAT_INTERVAL = 0.1  # seconds between two measurements of the loop's lag
+STALL_THRESHOLD = 1.0  # seconds without a heartbeat after which the loop counts as blocked
 
 
 @contextlib.asynccontextmanager
@@ -33,47 +31,34 @@ async def watch_loop(
     on_stall: called after each stall. on_lag: called ten times per second with the loop's lag in
     seconds.
     """
-    watchdog = _Watchdog()
-    heartbeat = asyncio.create_task(
-        _send_heartbeats(watchdog, on_stall, on_lag), name="event loop heartbeat"
-    )
-    watchdog.start()
+    loop_thread, ended = threading.get_ident(), threading.Event()
+    last_heartbeat = time.monotonic()
+
+    def watch() -> None:
+        reported = 0.0
+        while not ended.wait(HEARTBEAT_INTERVAL):
+            last = last_heartbeat
+            if time.monotonic() - last > STALL_THRESHOLD and last != reported:
+                reported = last  # once per stall
+                frame = sys._current_frames().get(loop_thread)  # noqa: SLF001 - documented
+                stack = "".join(traceback.format_stack(frame))
+                print(f"The event loop is blocked:\n{stack}", file=sys.stderr, flush=True)  # noqa: T201
+
+    async def send_heartbeats() -> None:
+        nonlocal last_heartbeat
+        while True:
+            started = last_heartbeat = time.monotonic()
+            await asyncio.sleep(HEARTBEAT_INTERVAL)
+            lag = time.monotonic() - started - HEARTBEAT_INTERVAL
+            on_lag(max(lag, 0.0))
+            if lag > STALL_THRESHOLD - HEARTBEAT_INTERVAL:
+                on_stall()
+                log.warning("the event loop was blocked", extra={"seconds": round(lag, 3)})
+
+    heartbeat = asyncio.create_task(send_heartbeats(), name="event loop heartbeat")
+    threading.Thread(target=watch, name="event loop watchdog", daemon=True).start()
     try:
         yield
     finally:
         heartbeat.cancel()
-        watchdog.ended.set()
-
-
-class _Watchdog(threading.Thread):
-    """Watches the thread that creates it. last_heartbeat: monotonic seconds."""
-
-    def __init__(self) -> None:
-        super().__init__(name="event loop watchdog", daemon=True)
-        self.last_heartbeat = time.monotonic()
-        self.ended = threading.Event()
-        self._thread_id = threading.get_ident()
-
-    def run(self) -> None:
-        """Write the stack once per stall."""
-        reported = 0.0
-        while not self.ended.wait(HEARTBEAT_INTERVAL):
-            last = self.last_heartbeat
-            if time.monotonic() - last > STALL_THRESHOLD and last != reported:
-                reported = last
-                frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - documented
-                stack = "".join(traceback.format_stack(frame))
-                print(f"The event loop is blocked:\n{stack}", file=sys.stderr, flush=True)  # noqa: T201
-
-
-async def _send_heartbeats(
-    watchdog: _Watchdog, on_stall: Callable[[], None], on_lag: Callable[[float], None]
-) -> None:
-    while True:
-        started = watchdog.last_heartbeat = time.monotonic()
-        await asyncio.sleep(HEARTBEAT_INTERVAL)
-        lag = time.monotonic() - started - HEARTBEAT_INTERVAL
-        on_lag(max(lag, 0.0))
-        if lag > STALL_THRESHOLD - HEARTBEAT_INTERVAL:
-            on_stall()
-            log.warning("the event loop was blocked", extra={"seconds": round(lag, 3)})
+        ended.set()

@@ -3,24 +3,23 @@
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 from opentelemetry import context as otel
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer, TraceState
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler, SamplingResult
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.util.types import Attributes, AttributeValue
 from starlette.types import Scope
 
 from ..health import Answer, Check, Probe, Registry
 
 TRACER = "health-probe"
-MIN_RUN_INTERVAL = 1.0
-"""Seconds between the starts of two traced runs, regardless of the number of requests."""
-RUN_TIMEOUT = 10.0
-"""Seconds after which a run is abandoned, for example because the checks no longer run."""
+MIN_RUN_INTERVAL = 1.0  # seconds between the starts of two runs, however many requests arrive
+RUN_TIMEOUT = 10.0  # seconds after which a run is abandoned, for example of stopped checks
 LEGACY_ATTRIBUTES = {
     # The word in OTEL_SEMCONV_STABILITY_OPT_IN that adds the legacy name, and that name.
     "http.request.method": ("http/dup", "http.method"),
@@ -38,21 +37,17 @@ class HealthTraceSampler(Sampler):
     because only requests with `X-Trace-Health` are traced.
     """
 
-    def should_sample(  # noqa: D102, PLR0913, PLR0917 - as the SDK calls it
-        self,
-        parent_context: Context | None,
-        trace_id: int,  # noqa: ARG002
-        name: str,  # noqa: ARG002
-        kind: SpanKind | None = None,  # noqa: ARG002
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,  # noqa: ARG002
-        trace_state: TraceState | None = None,  # noqa: ARG002
+    def should_sample(
+        self, parent_context: Context | None, *args: Any, **kwargs: Any
     ) -> SamplingResult:
+        """Return the decision and the tracestate of a new span."""
+        result = ALWAYS_ON.should_sample(parent_context, *args, **kwargs)
         parent = trace.get_current_span(parent_context).get_span_context()
-        state = parent.trace_state.update("health", "light")
-        return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, state)
+        result.trace_state = parent.trace_state.update("health", "light")
+        return result
 
-    def get_description(self) -> str:  # noqa: D102 - as the SDK calls it
+    def get_description(self) -> str:
+        """Return the name that the SDK shows."""
         return type(self).__name__
 
 
@@ -79,8 +74,8 @@ class HealthTraces:
             self._started_at = now
             span = self._start_span(scope, answer)
             ids = span.get_span_context()
-            flags = f"{ids.trace_flags:02x}"
-            self._response = f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{flags}".encode()
+            trace_id, span_id, flags = ids.trace_id, ids.span_id, ids.trace_flags
+            self._response = f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}".encode()
             # In an empty context: the drivers' spans must not belong to the caller's request.
             self._run = asyncio.create_task(self._run_checks(span), context=contextvars.Context())
         return [(b"traceresponse", self._response)]

@@ -9,9 +9,7 @@ from contextvars import ContextVar
 
 from opentelemetry import trace
 
-REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request that the running task serves."""
-
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)  # of this task
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _BUILT_IN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
@@ -38,8 +36,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **_extras(record),
         }
-        entry.update(_extras(record))
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return _encode(entry)
@@ -70,12 +68,10 @@ def _date(seconds: int) -> str:
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:
     """Return the ids of the request and the span, if any, and the record's extras."""
-    extras: dict[str, object] = {}
-    if request_id := REQUEST_ID.get():
-        extras["request_id"] = request_id
-    extras.update(span_ids())
-    extras.update((key, value) for key, value in vars(record).items() if key not in _BUILT_IN)
-    return extras
+    request_id = REQUEST_ID.get()
+    ids = {"request_id": request_id} if request_id else {}
+    own = {key: value for key, value in vars(record).items() if key not in _BUILT_IN}
+    return ids | span_ids() | own
 
 
 def span_ids() -> dict[str, str]:

@@ -2,27 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from http import HTTPStatus
 
-from prometheus_client import (
-    REGISTRY,
-    CollectorRegistry,
-    Histogram,
-    disable_created_metrics,
-    make_asgi_app,
-)
+from prometheus_client import Histogram, disable_created_metrics, make_asgi_app
 from prometheus_client import Metric as Family
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client.registry import REGISTRY, Collector, CollectorRegistry
 from starlette.types import ASGIApp
 
-from ..health import Answer, Probe, Registry, Status
+from ..health import Probe, Registry, Status
 from .counters import Counters, Metric
 from .instrumentation import ServiceInfo
 
+# Bounds in seconds. The objectives are among them, so that alerts are exact.
 DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
-"""Seconds. The objectives are among the bounds, so that alerts are exact."""
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
-"""Seconds."""
 STATUS_VALUES = {Status.PASS: 1.0, Status.WARN: 0.5, Status.FAIL: 0.0}
 
 
@@ -85,24 +79,19 @@ class Metrics(Collector):
             yield family
 
     def _service_metrics(self) -> Iterator[Metric]:
-        registry, cadence = self._registry, self._registry.cadence
+        registry, cadence, load = self._registry, self._registry.cadence, self._registry.load
+        for name, description, value in (
+            ("health_check_interval_seconds", "Interval of a check that passes.", cadence.interval),
+            ("health_load_score", "Load from 0 (idle) to 1 (full).", cadence.score),
+            ("health_draining", "1 while the process shuts down.", registry.draining),
+            ("http_requests_in_flight", "Requests whose response has not ended.", load.in_flight),
+        ):
+            yield _metric(name, description, value)
         yield _metric("service_info", "1, with the version.", 1, version=self._version)
-        yield _metric(
-            "health_check_interval_seconds",
-            "Time between two attempts of a check that passes.",
-            cadence.interval,
-        )
-        yield _metric("health_load_score", "Load from 0 (idle) to 1 (full).", cadence.score)
-        yield _metric("health_draining", "1 while the process shuts down.", registry.draining)
-        in_flight = registry.load.in_flight
-        yield _metric(
-            "http_requests_in_flight", "Requests whose response has not ended.", in_flight
-        )
         for probe in Probe:
-            answers_200 = registry.answer(probe).code == Answer.PASS.code
-            yield _metric(
-                "health_probe_status", "1 while a probe answers 200.", answers_200, probe=probe
-            )
+            answers_200 = registry.answer(probe).code == HTTPStatus.OK
+            description = "1 while a probe answers 200."
+            yield _metric("health_probe_status", description, answers_200, probe=probe)
 
     def _check_metrics(self) -> Iterator[Metric]:
         now = self._registry.clock()

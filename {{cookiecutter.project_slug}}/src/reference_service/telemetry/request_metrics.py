@@ -10,10 +10,8 @@ from ..health.asgi import Scope
 from .metrics import Metrics
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-OTHER = "other"
-"""The label of a route that does not exist, and of a method that is not in `METHODS`."""
-FAILURES = ("500", "503", "504")
-"""Status codes that any route can answer."""
+OTHER = "other"  # the label of a route that does not exist, and of a method not in `METHODS`
+FAILURES = ("500", "503", "504")  # status codes that any route can answer
 
 
 class RequestMetrics:

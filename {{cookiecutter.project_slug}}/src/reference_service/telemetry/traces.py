@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from importlib.metadata import entry_points
 
 from opentelemetry import trace
@@ -15,10 +16,8 @@ from opentelemetry.sdk.trace.sampling import Sampler
 from .instrumentation import ServiceInfo
 from .trace_settings import TraceSettings
 
-CLOSE_TIMEOUT = 2.0
-"""Maximum seconds that a shutdown waits for the collector."""
-LOG_INTERVAL = 60.0
-"""Seconds between two log lines about an unavailable collector."""
+CLOSE_TIMEOUT = 2.0  # maximum seconds that a shutdown waits for the collector
+LOG_INTERVAL = 60.0  # seconds between two log lines about an unavailable collector
 
 
 class Tracing:
@@ -33,43 +32,40 @@ class Tracing:
         name = settings.service_name or info.service_id
         self._resource = Resource.create({"service.name": name, "service.version": info.version})
         self._providers: list[TracerProvider] = []
-        logging.getLogger(OTLPSpanExporter.__module__).addFilter(_RateLimit())
+        logging.getLogger(OTLPSpanExporter.__module__).addFilter(_rate_limit())
 
     def provider(self, sampler: Sampler | None = None) -> TracerProvider:
         """Return a new provider. Without a sampler, the environment decides what is traced."""
         provider = TracerProvider(sampler=sampler, resource=self._resource, shutdown_on_exit=False)
-        exporter = OTLPSpanExporter(
-            self._settings.url, timeout=self._settings.exporter_otlp_timeout
-        )
+        timeout = self._settings.exporter_otlp_timeout
+        exporter = OTLPSpanExporter(self._settings.url, timeout=timeout)
         provider.add_span_processor(BatchSpanProcessor(exporter))
         self._providers.append(provider)
         return provider
 
     async def close(self) -> None:
-        """Send what is buffered, within `CLOSE_TIMEOUT`.
+        """Send what is buffered, within `CLOSE_TIMEOUT`; abandon slow threads.
 
-        It uses threads and abandons slow ones: the SDK ignores its timeouts if the collector is
-        dead.
+        The SDK ignores its own timeouts if the collector is dead.
         """
         closing = [asyncio.create_task(asyncio.to_thread(p.shutdown)) for p in self._providers]
         if closing:
             await asyncio.wait(closing, timeout=CLOSE_TIMEOUT)
 
 
-class _RateLimit(logging.Filter):
+def _rate_limit() -> Callable[[logging.LogRecord], bool]:
     """Limit the exporter's log lines: it writes two for every batch that fails, for hours."""
+    silent_until = 0.0
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._silent_until = 0.0
-
-    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - all are alike
-        """Return whether enough time has passed since the last line."""
+    def is_due(_: logging.LogRecord) -> bool:
+        nonlocal silent_until
         now = time.monotonic()
-        if now < self._silent_until:
+        if now < silent_until:
             return False
-        self._silent_until = now + LOG_INTERVAL
+        silent_until = now + LOG_INTERVAL
         return True
+
+    return is_due
 
 
 def trace_clients(provider: TracerProvider) -> None:
