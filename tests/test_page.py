@@ -242,6 +242,20 @@ def test_summary_shows_the_most_important_problem(
     expect(open_page.page.get_by_role("heading", level=3).first).to_have_text(first)
 
 
+def test_page_shows_the_outcome_of_traffic(page_server: PageServer, open_page: OpenPage) -> None:
+    def fail_most_requests(report: dict[str, Any]) -> None:
+        values = {"requests": 120, "failed": 70}
+        report["checks"]["requests"][0] |= WARNING | {"observedValue": values}
+
+    open_page.change_report(fail_most_requests)
+    open_page.page.goto(page_server.address)
+    outcome = open_page.page.get_by_role("definition").filter(has_text="▲ 70 of 120 failed")
+    expect(outcome).to_be_visible()
+    expect(open_page.page.locator("#checks li").first).to_contain_text(
+        "a failure is only a warning: it shows that requests fail, and not why"
+    )
+
+
 def test_page_reports_that_the_service_is_down_and_recovers(
     page_server: PageServer, open_page: OpenPage
 ) -> None:
@@ -319,6 +333,8 @@ def test_page_has_headings_terms_and_a_list_for_screen_readers(
           - definition: ● 200 pass
           - term: live
           - definition: ● 200 pass
+          - term: requests in the last 10 s
+          - definition: /\\d+, none failed/
           - term: load score
           - definition: /0\\.\\d+ of 1/
           - term: check interval

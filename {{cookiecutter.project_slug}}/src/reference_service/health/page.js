@@ -57,6 +57,7 @@ function renderReport() {
       const status = code !== 200 ? "fail" : probe === "ready" ? report.status : "pass";
       return [probe, `${SIGN[status]} ${code} ${status}`, status];
     }),
+    ["requests in the last 10 s", ...describeTraffic(report)],
     ["load score", `${report.loadScore.toFixed(2)} of 1`],
     ["check interval", formatDuration(report.interval)],
     ["draining", report.draining ? "▲ yes" : "no", report.draining && "warn"],
@@ -103,7 +104,7 @@ function renderCheck(row, check) {
     check.consecutiveFailures > 1 && `${check.consecutiveFailures} consecutive failures`,
     check.stale && "stale: the next attempt is overdue",
     isSlow(check) && `slow: close to the timeout of ${formatLatency(check.timeout)}`,
-    check.impact === "warn" && "a failure is only a warning",
+    check.impact === "warn" && `a failure is only a warning: ${check.impactReason}`,
   ];
   const { in_use: inUse, max, ...others } = check.observedValue, hasUsage = inUse >= 0 && max > 0;
   row.dataset.name = check.name;
@@ -165,6 +166,13 @@ function announce(status, headline, reason) {
 function sortChecks({ checks }) {
   const rank = (check) => 2 * SEVERITY[check.status] - (isFlapping(check) || isSlow(check));
   return Object.entries(checks).map(([name, [check]]) => ({ name, ...check })).sort((a, b) => rank(a) - rank(b));
+}
+
+// The outcome of real traffic, which the check "requests" counts.
+function describeTraffic({ checks: { requests } }) {
+  if (!requests) return ["not counted"];
+  const [{ status, observedValue: { requests: total = 0, failed = 0 } }] = requests;
+  return [failed ? `${SIGN[status]} ${failed} of ${total} failed` : `${total}, none failed`, status !== "pass" && status];
 }
 
 const longestOf = ({ history }) => Math.max(0, ...history.map(([, duration]) => duration));
