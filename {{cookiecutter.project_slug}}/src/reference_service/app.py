@@ -103,7 +103,7 @@ def create_service(settings: Settings) -> Service:
     )
     app.include_router(items_router(items))
     add_error_responses(app)
-    add_error_handlers(app, dependencies.unavailable_errors())
+    add_error_handlers(app, dependencies.unavailable_errors(), dependencies.timeout_errors())
 
     probes = Probes(app, registry, trace=monitoring.trace, observe_traffic=False)
     management = ManagementApp(registry, about=info.as_json(), mounts=monitoring.mounts)

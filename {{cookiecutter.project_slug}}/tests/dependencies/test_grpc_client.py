@@ -15,6 +15,7 @@ from dev.grpc import SERVICE, Downstream
 from reference_service.api import add_error_handlers
 from reference_service.dependencies.grpc import Grpc, GrpcSettings
 from reference_service.dependencies.grpc.client import (
+    ServiceTimeoutError,
     ServiceUnavailableError,
 )
 
@@ -78,12 +79,12 @@ class BrokenServer:
         writer.close()
 
 
-async def test_call_that_does_not_reach_the_service_returns_503_and_is_reported(
+async def test_call_that_does_not_reach_the_service_returns_503_or_504_and_is_reported(
     downstream: Downstream,
 ) -> None:
     reported: list[str] = []
     app = FastAPI()
-    add_error_handlers(app, Grpc.unavailable_errors)
+    add_error_handlers(app, Grpc.unavailable_errors, Grpc.timeout_errors)
     async with client_of(downstream.address) as client:
         client.on_failure(reported.append)
 
@@ -106,7 +107,7 @@ async def test_call_that_does_not_reach_the_service_returns_503_and_is_reported(
                 assert await request() == (503, ["grpc.orders"])
                 downstream.set_status("SERVING")
                 downstream.pause()
-                assert await request() == (503, ["grpc.orders"])
+                assert await request() == (504, ["grpc.orders"])
             finally:
                 downstream.resume()
                 downstream.set_status("SERVING")
@@ -179,7 +180,7 @@ async def test_hung_connection_is_replaced_after_the_check_replaced_its_own(
         proxy.silence()
         with pytest.raises(TimeoutError):
             await check(client)
-        with pytest.raises(ServiceUnavailableError):
+        with pytest.raises(ServiceTimeoutError):
             await call(client)
         await check(client)
         assert await call(client) == "SERVING"

@@ -14,16 +14,23 @@ from ..resilience.problem import MEDIA_TYPE, problem_body
 log = logging.getLogger(__name__)
 
 
-def add_error_handlers(app: FastAPI, unavailable_errors: Iterable[type[Exception]]) -> None:
+def add_error_handlers(
+    app: FastAPI,
+    unavailable_errors: Iterable[type[Exception]],
+    timeout_errors: Iterable[type[Exception]] = (),
+) -> None:
     """Give every error response of an application a problem body.
 
     unavailable_errors: what clients of dependencies raise when the dependency is unavailable. The
         answer is 503, because a retry can succeed.
+    timeout_errors: what they raise when it responds too late. The answer is 504.
     """
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     for error in unavailable_errors:
         app.add_exception_handler(error, _unavailable)
+    for error in timeout_errors:
+        app.add_exception_handler(error, _timed_out)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -74,3 +81,9 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     log.warning("dependency unavailable", extra={"error": type(error).__name__})
     body = problem_body(request.scope, 503, "A dependency is unavailable; try again.")
     return Response(body, 503, {"retry-after": "1"}, MEDIA_TYPE)
+
+
+async def _timed_out(request: Request, error: Exception) -> Response:
+    log.warning("dependency timed out", extra={"error": type(error).__name__})
+    body = problem_body(request.scope, 504, "A dependency did not respond in time; try again.")
+    return Response(body, 504, media_type=MEDIA_TYPE)

@@ -31,6 +31,11 @@ class Dependency(Protocol):
         """What its client raises when the dependency is unavailable. The answer is 503."""
         return ()
 
+    @property
+    def timeout_errors(self) -> tuple[type[Exception], ...]:
+        """What its client raises when the dependency responds too late. The answer is 504."""
+        return ()
+
     def checks(self) -> Iterable[Check]:
         """Return its health checks."""
 
@@ -64,6 +69,10 @@ class Dependencies(list[Dependency]):
     def unavailable_errors(self) -> set[type[Exception]]:
         """Return what the clients raise when their dependency is unavailable."""
         return {error for dependency in self for error in dependency.unavailable_errors}
+
+    def timeout_errors(self) -> set[type[Exception]]:
+        """Return what the clients raise when their dependency responds too late."""
+        return {error for dependency in self for error in dependency.timeout_errors}
 
     def checks(self) -> list[Check]:
         """Return the checks of all. Those of an optional dependency only warn."""

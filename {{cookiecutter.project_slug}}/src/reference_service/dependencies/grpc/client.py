@@ -28,11 +28,20 @@ KEEPALIVE_OPTIONS = (
 )
 CHECK_OPTIONS = (("grpc.enable_retries", 0),)  # the health engine retries
 CHECK_ATTRIBUTES = {"rpc.system.name": "grpc", "rpc.method": "grpc.health.v1.Health/Check"}
-UNREACHED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class ServiceUnavailableError(grpc.aio.AioRpcError):  # type: ignore[misc]
-    """A call ended with UNAVAILABLE or DEADLINE_EXCEEDED: a later call can succeed."""
+    """A call ended with UNAVAILABLE: a later call can succeed."""
+
+
+class ServiceTimeoutError(grpc.aio.AioRpcError):  # type: ignore[misc]
+    """A call ended with DEADLINE_EXCEEDED: a later call can succeed."""
+
+
+ERRORS: dict[grpc.StatusCode, type[Exception]] = {
+    grpc.StatusCode.UNAVAILABLE: ServiceUnavailableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: ServiceTimeoutError,
+}
 
 
 class FailureReporter(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]
@@ -42,17 +51,17 @@ class FailureReporter(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[mis
         self._report = report
 
     async def intercept_unary_unary(self, proceed: Any, details: Any, request: Any) -> Any:
-        """Wait for a call and return it. Raises ServiceUnavailableError or AioRpcError."""
+        """Wait for a call and return it. Raises AioRpcError, or one of `ERRORS`."""
         call = await proceed(details, request)
         try:
             await call
         except grpc.aio.AioRpcError as error:
-            if error.code() not in UNREACHED:
+            if error.code() not in ERRORS:
                 raise
             self._report()
             metadata = error.initial_metadata(), error.trailing_metadata()
             details = error.details(), error.debug_error_string()
-            raise ServiceUnavailableError(error.code(), *metadata, *details) from error
+            raise ERRORS[error.code()](error.code(), *metadata, *details) from error
         return call
 
 
@@ -66,6 +75,7 @@ class Grpc(Dependency):
     """
 
     unavailable_errors = (ServiceUnavailableError,)
+    timeout_errors = (ServiceTimeoutError,)
 
     def __init__(self, settings: GrpcSettings) -> None:
         self._targets = {target.name: target for target in settings.targets}
@@ -85,7 +95,8 @@ class Grpc(Dependency):
         """Return the channel to a service. Call this in the event loop; it connects when needed.
 
         A unary call that does not reach the service raises ServiceUnavailableError, which becomes
-        a 503 response. Other status codes raise AioRpcError. Raises KeyError for an unknown name.
+        a 503 response, or ServiceTimeoutError after its deadline, a 504 response. Other status
+        codes raise AioRpcError. Raises KeyError for an unknown name.
         """
         if name not in self._channels:
             reporter = FailureReporter(lambda: self._on_failure(f"grpc.{name}"))
