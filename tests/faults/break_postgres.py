@@ -13,6 +13,7 @@ from .harness import (
     Fault,
     do_nothing,
 )
+from .probe_client import WARN
 
 MAX_LAG = 5.0
 """Default maximum lag of a standby, in seconds."""
@@ -128,6 +129,8 @@ def pause_replay(env: Environment) -> None:
     insert_row(env)
 
 
+GHOST = "ALTER SYSTEM SET synchronous_standby_names = 'ghost'"
+
 DIRECT = [
     Fault(
         "PostgreSQL is frozen",
@@ -155,6 +158,14 @@ DIRECT = [
         failure="postgres: Connection",
         detect_within=TRAFFIC_DETECTION,
         settings={"HEALTH_CHECK_INTERVAL": "60"},
+    ),
+    Fault(
+        "PostgreSQL waits for a synchronous standby that is gone: every commit hangs",
+        sql(GHOST, RELOAD),
+        sql("ALTER SYSTEM RESET synchronous_standby_names", RELOAD),
+        ready_code=504,
+        allowed_codes=frozenset({503}),
+        failure="postgres.write: TimeoutError",
     ),
     Fault(
         "PostgreSQL restarts under traffic",
@@ -219,8 +230,7 @@ DIRECT = [
     Fault(
         "Pool is full for 3 s (still ready)",
         fill_pool(3),
-        ready_code=200,
-        must_warn=True,
+        ready_code=WARN,
         hold=DETECTION,
     ),
     Fault(

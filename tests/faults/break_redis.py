@@ -8,6 +8,7 @@ from dev.sentinel_nodes import DataNode
 
 from .environment import Environment
 from .harness import DETECTION, PERMANENT_DETECTION, RECOVERY, Action, Fault, do_nothing
+from .probe_client import WARN
 
 PING_PERIOD = 10.0
 """Seconds between two pings of a primary to its replicas: `repl-ping-replica-period`."""
@@ -143,7 +144,7 @@ DIRECT = [
         "Redis is frozen",
         lambda env: env.valkey.pause(),
         lambda env: env.valkey.resume(),
-        ready_code=504,
+        ready_code=WARN,
         failure="redis: TimeoutError",
     ),
     Fault(
@@ -234,8 +235,7 @@ SENTINEL = [
         "One of three sentinels is stopped (still ready)",
         lambda env: env.sentinels.sentinels[2].stop(),
         lambda env: env.sentinels.sentinels[2].start(),
-        ready_code=200,
-        must_warn=True,
+        ready_code=WARN,
         failure="redis.sentinel: ",
         hold=DETECTION,
     ),
@@ -243,8 +243,7 @@ SENTINEL = [
         "One of three sentinels is frozen (still ready)",
         lambda env: env.sentinels.sentinels[1].pause(),
         lambda env: env.sentinels.sentinels[1].resume(),
-        ready_code=200,
-        must_warn=True,
+        ready_code=WARN,
         failure="redis.sentinel: ",
         hold=DETECTION,
     ),

@@ -7,8 +7,8 @@ import time
 from collections import Counter
 
 from .environment import POOL, Environment, wait_until_responds
-from .harness import DETECTION, OK, PERMANENT_DETECTION, RECOVERY, Action, Fault, do_nothing
-from .probe_client import CONNECTION_FAILED, NO_RESPONSE, send_probe, send_request
+from .harness import DETECTION, PERMANENT_DETECTION, RECOVERY, Action, Fault, do_nothing
+from .probe_client import CONNECTION_FAILED, NO_RESPONSE, OK, send_probe, send_request
 
 EXCEPTIONS = ("ValueError", "ExceptionGroup", "SystemExit", "CancelledError")
 ROUTING_DELAY = 0.6

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -21,7 +22,8 @@ from dev.server import Server
 from dev.standby import Standby
 from dev.valkey import Valkey
 
-from .probe_client import Probe, send_probe, send_request
+from .clients import Kind, client_mix
+from .probe_client import OK, Probe, send_probe, send_request
 from .proxy import Proxy
 
 POOL = 3
@@ -69,6 +71,7 @@ class Environment:
         self.sentinels = Sentinels(folder / "sentinels")
         self.proxies: dict[str, Proxy] = {}
         self.variables: dict[str, str] = {}
+        self.items: list[str] = []
         self.service = HttpProcess(folder / "service.log")
         self.baseline = HttpProcess(folder / "baseline.log")
         self._background: list[asyncio.Task[Any]] = []
@@ -79,6 +82,7 @@ class Environment:
             *(asyncio.to_thread(server.start) for server in self._independent_servers())
         )
         await asyncio.to_thread(self._migrate)
+        self.items = [await asyncio.to_thread(self._create_item) for _ in range(2)]
         if self.layout == "standby":
             await asyncio.to_thread(self.standby.start)
         if self.layout == "replica":
@@ -102,7 +106,7 @@ class Environment:
             await asyncio.to_thread(self.service.stop)
             self.service.start_service(variables)
         try:
-            await wait_until_responds(self.service, "/health/ready")
+            await wait_until(self.service.passes, READY_TIMEOUT)
         except TimeoutError:
             status = self.service.exit_status
             state = "is not ready" if self.service.is_running else f"ended with status {status}"
@@ -111,7 +115,17 @@ class Environment:
         async with asyncio.timeout(READY_TIMEOUT):
             while (await send_probe(self.baseline.port, "/readyz")).status_code != 200:
                 await self._start_baseline()  # it does not recover from every fault by itself
-        await asyncio.gather(*(self.service.get("/items") for _ in range(2 * POOL)))
+        await self._open_connections()
+
+    async def _open_connections(self) -> None:
+        """Let the service open as many connections as the clients need, before they are counted."""
+        port, new_item = self.service.port, b'{"name": "opens connections"}'
+        for _ in range(2 * POOL):
+            await asyncio.gather(
+                self.service.get("/items"),
+                *(self.service.get(f"/items/{item}") for item in self.items),
+                send_request(port, "/items", "POST", new_item),
+            )
 
     def run_in_background(self, work: Coroutine[Any, Any, Any]) -> None:
         """Start work that continues during the fault and ends by itself."""
@@ -141,6 +155,10 @@ class Environment:
             " WHERE usename = 'service' AND application_name <> 'baseline'"
         )
         return int(await asyncio.to_thread(server.sql, query))
+
+    def new_clients(self) -> list[Kind]:
+        """Return the kinds of requests that clients send to the service."""
+        return client_mix(*self.items, writable=self.layout != "standby")
 
     def new_probes(self) -> dict[str, Probe]:
         """Return the probes of the service and of the baseline, by name."""
@@ -172,6 +190,9 @@ class Environment:
                 port = f":{self.proxies[name].port}/"
                 addresses[variable] = re.sub(r":\d+/", port, addresses[variable])
         return addresses
+
+    def _create_item(self) -> str:
+        return self.postgres.sql("INSERT INTO items (name) VALUES ('kept') RETURNING id")
 
     def _migrate(self) -> None:
         subprocess.run(
@@ -239,6 +260,12 @@ class HttpProcess:
         """Return the lines of `ready?verbose` on the management port: one line per check."""
         _, body = await send_request(self.management_port, "/health/ready?verbose")
         return body.decode().splitlines()
+
+    async def passes(self) -> bool:
+        """Return whether every check passes. That of recent requests also sees the last fault."""
+        port = self.management_port
+        code, body = await send_request(port, "/health/ready?exclude=requests")
+        return code == OK and json.loads(body)["status"] == "pass"
 
     async def task_count(self) -> int:
         """Return the number of tasks in the event loop of the service."""

@@ -1,16 +1,17 @@
-"""Inject a fault into a running service, poll its probes, repair it, and check the responses."""
+"""Inject a fault into a running service, watch its probes and its clients, repair it, and judge."""
 
 import asyncio
 import contextlib
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from .clients import Kind, running_clients
 from .environment import Environment
-from .probe_client import NO_RESPONSE, PROBE_TIMEOUT, Probe, ProbeResponse
+from .probe_client import NO_RESPONSE, OK, PROBE_TIMEOUT, WARN, Probe, ProbeResponse
+from .truth import Judge, State, state_at, state_changes
 
-OK = 200
 DETECTION = 5 + 3 * 0.5 + 0.3
 """Seconds until an idle service detects a failure: one interval, three timeouts, back-off."""
 TRAFFIC_DETECTION = 1 + 3 * 0.5 + 0.3
@@ -22,6 +23,7 @@ TOLERANCE = 1.5
 """Extra seconds for a busy machine and for the poll interval."""
 STABLE = 1.0
 """Seconds during which a response must not change again."""
+BASELINE = ("healthz", "readyz")
 
 Action = Callable[[Environment], object]
 """Changes the environment: a function that may block, or one that returns an awaitable."""
@@ -35,14 +37,19 @@ def do_nothing(_: Environment) -> None:
 class Fault:
     """What is broken, how, and what the probes must return.
 
-    ready_code: what `ready` must return during the fault. 200 means that the service can still do
-        its work, and then any other response is a false alarm.
+    ready_code: what `ready` must return during the fault. 200 or WARN means that the core work
+        still succeeds, and then 503 is a false alarm.
+    clients: what exactly the clients must get during the fault. By default it follows from
+        `ready_code` whether the core work must succeed or fail.
     failure: what `?verbose` must contain during the fault, for example "postgres: TimeoutError".
     detect_within, recover_within: seconds until `ready` must change, and until it must return 200
         after the repair.
     hold: seconds that the fault lasts after `ready` has changed, or in total if it must not change.
     allowed_codes: further codes that are no error during the fault, for example CONNECTION_FAILED
         from a process that has ended.
+    red_is_right, green_is_right: why `ready` may be red although the clients succeed, or green
+        although they fail. These are the only exemptions from the comparison with the clients.
+    idle: no clients send requests, so the failure is detected by the interval alone.
     verify: returns one sentence per additional error, during the fault.
     settings: environment variables of the service, over the default ones.
     """
@@ -51,14 +58,33 @@ class Fault:
     inject: Action
     repair: Action = do_nothing
     ready_code: int = 503
+    clients: State | None = None
     failure: str = ""
-    must_warn: bool = False
     detect_within: float = DETECTION
     recover_within: float = RECOVERY
     hold: float = STABLE
     allowed_codes: frozenset[int] = frozenset()
+    red_is_right: str = ""
+    green_is_right: str = ""
+    idle: bool = False
     verify: Callable[[Environment], Awaitable[list[str]]] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def must_turn_red(self) -> bool:
+        """Whether `ready` must take the service out of rotation."""
+        return self.ready_code not in (OK, WARN)
+
+    def expects(self, state: State) -> bool:
+        """Return whether the clients may get this just before the repair."""
+        if self.clients is not None:
+            return state is self.clients
+        return state.core_works is not self.must_turn_red
+
+    @property
+    def expected_state(self) -> State:
+        """What the clients must get just before the repair."""
+        return self.clients or (State.DOWN if self.must_turn_red else State.WORKS)
 
 
 @dataclass
@@ -84,6 +110,15 @@ class Resources:
         return any(mine > theirs for mine, theirs in zip(*map(_values, (self, other)), strict=True))
 
 
+@dataclass(frozen=True)
+class Requests:
+    """What the clients got for one kind of request. slowest_success: seconds."""
+
+    sent: int
+    failed: int
+    slowest_success: float
+
+
 @dataclass
 class Result:
     """One row of the truth table. Times are seconds since the injection, durations are seconds."""
@@ -94,6 +129,8 @@ class Result:
     failure: str
     detect_within: float
     recover_within: float
+    expected_state: str
+    exemption: str
     detected_after: float | None = None
     recovered_after: float | None = None
     """Counted from `repaired`."""
@@ -107,11 +144,30 @@ class Result:
     """The lines of `?verbose` about failing checks, during the fault."""
     timelines: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     """For each probe: the times at which its response changed, and the new code."""
+    client_state: str = ""
+    """What the clients got just before the repair. Empty if there were no clients."""
+    client_timeline: list[tuple[float, str]] = field(default_factory=list)
+    """The times at which that changed, and the new state."""
+    requests: dict[str, Requests] = field(default_factory=dict)
+    """By kind of request, from the injection to the repair."""
+    wrong: dict[str, list[str]] = field(default_factory=dict)
+    """For each readiness probe: how it disagreed with the clients, one sentence each."""
     errors: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Observation:
+    """All that was seen of one fault. Times are seconds of `time.monotonic`."""
+
+    probes: Mapping[str, Probe]
+    kinds: Sequence[Kind]
+    injected: float
+    repair_started: float
+    repaired: float
+
+
 async def run_fault(fault: Fault, env: Environment, group: str) -> Result:
-    """Inject a fault into a ready service, repair it, wait until it is ready again, and check."""
+    """Inject a fault into a ready service, repair it, wait until it is ready again, and judge."""
     result = Result(
         fault.name,
         group,
@@ -119,13 +175,17 @@ async def run_fault(fault: Fault, env: Environment, group: str) -> Result:
         fault.failure,
         fault.detect_within,
         fault.recover_within,
+        str(fault.expected_state),
+        fault.red_is_right or fault.green_is_right,
     )
     await env.ensure_ready(fault.settings)
     result.resources_before = await _peak_resources(env)
     probes = env.new_probes()
+    kinds = [] if fault.idle else env.new_clients()
     ready = probes["ready"]
-    async with _polling(probes):
-        await _wait_for(lambda: all(len(probe.responses) > 2 for probe in probes.values()), 10)
+    async with _polling(probes), running_clients(kinds, env.service.port):
+        await _wait_for(lambda: all(len(each.responses) > 2 for each in probes.values()), 10)
+        await _wait_for(lambda: all(len(each.responses) > 1 for each in kinds), 10)
         injected = time.monotonic()
         await _perform(fault.inject, env)
         if fault.ready_code != OK:
@@ -133,40 +193,63 @@ async def run_fault(fault: Fault, env: Environment, group: str) -> Result:
                 lambda: (
                     _start_of_last_run(ready.responses, fault.ready_code, fault.allowed_codes)
                     is not None
+                    and _clients_agree(fault, kinds, time.monotonic())
                 ),
                 fault.detect_within + TOLERANCE + 1,
             )
         await asyncio.sleep(fault.hold)
-        report = await env.service.verbose_report()
-        result.verbose_report = [line for line in report if not line.startswith("[+]")]
+        result.verbose_report = await _failing_checks(fault, env)
         if fault.verify is not None:
             result.errors += await fault.verify(env)
         repair_started = time.monotonic()
         await _perform(fault.repair, env)
         repaired = time.monotonic()
         await _wait_for(
-            lambda: _start_of_last_run(ready.responses_since(repair_started), OK) is not None,
+            lambda: (
+                _start_of_last_run(ready.responses_since(repair_started), OK) is not None
+                and state_at(kinds, time.monotonic()) is State.WORKS
+            ),
             fault.recover_within + TOLERANCE + 1,
         )
         await asyncio.sleep(STABLE)
     await env.wait_for_background_work()
     result.resources_after = await _resources_after(env, result.resources_before)
-    _check_responses(fault, result, probes, (injected, repair_started, repaired))
+    seen = Observation(probes, kinds, injected, repair_started, repaired)
+    _check_responses(fault, result, seen)
+    _compare_with_clients(fault, result, seen)
     return result
 
 
-def _check_responses(
-    fault: Fault, result: Result, probes: Mapping[str, Probe], times: tuple[float, float, float]
-) -> None:
-    """Fill the result in, with one error for each difference from what is expected."""
-    injected, repair_started, repaired = times
+async def _failing_checks(fault: Fault, env: Environment) -> list[str]:
+    """Return the lines of `?verbose` about failing checks, once they contain the failure."""
+    deadline = time.monotonic() + fault.detect_within
+    while True:
+        report = await env.service.verbose_report()
+        failing = [line for line in report if not line.startswith("[+]")]
+        if _names_failure(fault, failing) or time.monotonic() > deadline:
+            return failing
+        await asyncio.sleep(0.2)
+
+
+def _names_failure(fault: Fault, report: list[str]) -> bool:
+    check, _, error = fault.failure.partition(": ")
+    return not fault.failure or any(check in line and error in line for line in report)
+
+
+def _clients_agree(fault: Fault, kinds: Sequence[Kind], instant: float) -> bool:
+    return fault.idle or fault.expects(state_at(kinds, instant))
+
+
+def _check_responses(fault: Fault, result: Result, seen: Observation) -> None:
+    """Fill the result in, with one error for each difference from what the fault expects."""
+    probes, injected, repair_started = seen.probes, seen.injected, seen.repair_started
     ready = probes["ready"]
     during = [each for each in ready.responses if injected <= each.sent_at < repair_started]
     changed = _start_of_last_run(during, fault.ready_code, fault.allowed_codes)
     recovered = _start_of_last_run(ready.responses_since(repair_started), OK)
-    result.repair_started, result.repaired = repair_started - injected, repaired - injected
+    result.repair_started, result.repaired = repair_started - injected, seen.repaired - injected
     result.ended = time.monotonic() - injected
-    result.recovered_after = None if recovered is None else max(0.0, recovered - repaired)
+    result.recovered_after = None if recovered is None else max(0.0, recovered - seen.repaired)
     for name, probe in probes.items():
         result.timelines[name] = list(_changes(probe.responses, injected))
     responses = [each for name in ("startup", "ready", "live") for each in probes[name].responses]
@@ -181,10 +264,7 @@ def _check_responses(
             result.errors.append(f"ready did not settle on {fault.ready_code}")
         elif result.detected_after > fault.detect_within + TOLERANCE:
             result.errors.append(f"ready changed only after {result.detected_after:.1f} s")
-    if fault.must_warn and not any(each.warning for each in ready.responses_since(injected)):
-        result.errors.append("ready did not warn")
-    check, _, error = fault.failure.partition(": ")
-    if not any(check in line and error in line for line in result.verbose_report) and fault.failure:
+    if not _names_failure(fault, result.verbose_report):
         result.errors.append(f"?verbose lacks {fault.failure}: {result.verbose_report}")
     if result.recovered_after is None:
         result.errors.append("ready did not recover")
@@ -195,12 +275,60 @@ def _check_responses(
         result.errors.append(f"resources leaked: {before} → {after}")
 
 
+def _compare_with_clients(fault: Fault, result: Result, seen: Observation) -> None:
+    """Hold the probes to what the clients got, with one error for each difference."""
+    if not seen.kinds:
+        return
+    start = min(kind.responses[0].sent_at for kind in seen.kinds)
+    result.client_timeline = [
+        (round(at - seen.injected, 2), str(state)) for at, state in state_changes(seen.kinds, start)
+    ]
+    state = state_at(seen.kinds, seen.repair_started)
+    result.client_state = str(state)
+    for kind in seen.kinds:
+        during = [
+            each for each in kind.responses if seen.injected <= each.sent_at < seen.repair_started
+        ]
+        result.requests[kind.name] = Requests(
+            len(during),
+            sum(not each.succeeded for each in during),
+            max((each.duration for each in during if each.succeeded), default=0.0),
+        )
+    if not fault.expects(state) and not result.exemption:
+        result.errors.append(f"clients got {state}, and the fault expects {fault.expected_state}")
+    judge = Judge(
+        TRAFFIC_DETECTION + TOLERANCE,
+        max(RECOVERY, fault.recover_within) + TOLERANCE,
+        max(DETECTION, fault.detect_within) + TOLERANCE,
+    )
+    responses = seen.probes["ready"].responses
+    result.wrong["ready"] = [
+        *([] if fault.green_is_right else judge.lies(responses, seen.kinds)),
+        *([] if fault.red_is_right else judge.false_alarms(responses, seen.kinds)),
+    ]
+    result.errors += result.wrong["ready"]
+    for name in BASELINE:
+        result.wrong[name] = _wrong_before_repair(seen, name, state)
+
+
+def _wrong_before_repair(seen: Observation, name: str, state: State) -> list[str]:
+    """Return how a probe of the baseline disagreed with the clients, in a word.
+
+    Only its last response before the repair counts: by then, every probe has had time to change.
+    """
+    before = [each for each in seen.probes[name].responses if each.sent_at < seen.repair_started]
+    code = before[-1].status_code
+    if state.core_works:
+        return [] if code == OK else ["red"]
+    return ["green"] if code == OK else ["no response"] if code == NO_RESPONSE else []
+
+
 def _unexpected_codes(fault: Fault, probes: Mapping[str, Probe], injected: float) -> Iterator[str]:
     """Yield one sentence for each probe that returned a code that the fault does not explain."""
     for name in ("startup", "ready", "live"):
         responses = probes[name].responses
         allowed = {OK, *fault.allowed_codes}
-        if name == "ready" and fault.ready_code != OK:
+        if name == "ready" and fault.must_turn_red:
             allowed |= {503, 504}
         during = [each for each in responses if injected <= each.sent_at]
         wrong = [each for each in responses if each.sent_at < injected and each.status_code != OK]
@@ -226,7 +354,7 @@ def _start_of_last_run(
     """
     start = None
     for response in responses:
-        if response.status_code == code:
+        if code in (response.status_code, response.code_or_warn):
             start = response.sent_at if start is None else start
         elif response.status_code not in ignored:
             start = None
@@ -234,10 +362,10 @@ def _start_of_last_run(
 
 
 def _changes(responses: list[ProbeResponse], zero: float) -> Iterator[tuple[float, int]]:
-    """Yield when the responses changed, and the new code. A warning is shown as 299."""
+    """Yield when the responses changed, and the new code."""
     last = None
     for response in responses:
-        code = 299 if response.warning else response.status_code
+        code = response.code_or_warn
         if code != last:
             yield round(response.sent_at + response.duration - zero, 2), code
             last = code

@@ -11,8 +11,9 @@ POLL_INTERVAL = 0.1
 PROBE_TIMEOUT = 1.0
 """Seconds to wait for a response: a kubelet's default `timeoutSeconds`."""
 
-NO_RESPONSE, CONNECTION_FAILED = 0, -1
-"""Stand for a status code: no response within the timeout; connection refused or broken."""
+OK = 200
+WARN, NO_RESPONSE, CONNECTION_FAILED = 299, 0, -1
+"""Stand for a status code: 200 with a warning; no response in time; refused or broken."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class ProbeResponse:
     status_code: int
     duration: float
     warning: bool = False
+
+    @property
+    def code_or_warn(self) -> int:
+        """The status code, or WARN."""
+        return WARN if self.warning and self.status_code == OK else self.status_code
 
 
 @dataclass

@@ -9,9 +9,10 @@ from typing import Any
 Result = dict[str, Any]
 
 PAGE = Template(Path(__file__).with_name("page.html").read_text("utf-8"))
-OK, WARN, NO_RESPONSE = 200, 299, 0
-LABELS = {WARN: "warn", NO_RESPONSE: "no response", -1: "refused"}
-BASELINE = ("healthz", "readyz")
+WARN, NO_RESPONSE = 299, 0
+LABELS: dict[object, str] = {WARN: "warn", NO_RESPONSE: "no response", -1: "refused"}
+STYLES = {"clients": "clients", "healthz": "baseline", "readyz": "baseline"}
+FAILING = ("reads only", "down")
 
 
 def table_row(result: Result) -> str:
@@ -22,14 +23,21 @@ def table_row(result: Result) -> str:
         f"{result['slowest_response'] * 1000:5.0f} ms"
     )
     mark = "FAIL" if result["errors"] else "ok"
-    row = f"{mark:5} {result['group']:18} {times}   {result['ready_code']}  {result['name']}"
+    state = result["client_state"] or "-"
+    code = LABELS.get(result["ready_code"], result["ready_code"])
+    row = f"{mark:5} {result['group']:18} {times}   {state:10} {code:4}  {result['name']}"
     return "\n".join([row, *(f"      {error}" for error in result["errors"])])
 
 
 def summary_line(results: list[Result], missing: int) -> str:
-    """Return the number of passed and failed faults."""
+    """Return the number of passed and failed faults, and how often the probe was right."""
     failed = sum(bool(result["errors"]) for result in results)
-    return f"{len(results) - failed} passed, {failed + missing} failed"
+    compared = [result for result in results if result["client_state"]]
+    right = sum(not result["wrong"]["ready"] for result in compared)
+    return (
+        f"{len(results) - failed} passed, {failed + missing} failed; {right} of {len(compared)}: "
+        "the probe said what the clients got"
+    )
 
 
 def html_page(results: list[Result], missing: int) -> str:
@@ -41,78 +49,79 @@ def html_page(results: list[Result], missing: int) -> str:
     return PAGE.substitute(summary=_summary(results, missing), groups="\n".join(groups))
 
 
-def wrong_response(result: Result, probe: str) -> str:
-    """Return how a probe was wrong: "green" or "no response" during a fault, "red" without one.
-
-    The response just before the repair decides: by then, every probe has had time to change.
-    """
-    before_repair = [
-        (at, code) for at, code in result["timelines"][probe] if at < result["repair_started"]
-    ]
-    code = before_repair[-1][1]
-    if result["ready_code"] == OK:
-        during_fault = {each for at, each in before_repair if at > 0}
-        return "red" if during_fault - {OK, WARN} and not result["errors"] else ""
-    if code in (OK, WARN):
-        return "green"
-    return "no response" if code == NO_RESPONSE else ""
-
-
 def _summary(results: list[Result], missing: int) -> str:
     # The group "Service" breaks the generated service alone, and not the baseline.
-    compared = [result for result in results if result["group"] != "Service"]
+    compared = [r for r in results if r["group"] != "Service" and r["client_state"]]
+    failures = [result for result in compared if result["client_state"] in FAILING]
+    harmless = [result for result in compared if result["client_state"] not in FAILING]
     slowest = max((result["slowest_response"] for result in compared), default=0.0)
-    failures = [result for result in compared if result["ready_code"] != OK]
-    harmless = [result for result in compared if result["ready_code"] == OK]
+    exempt = sum(bool(result["exemption"]) for result in results)
 
-    def count(probe: str, kind: str, among: list[Result]) -> int:
-        return sum(wrong_response(result, probe) == kind for result in among)
+    def wrong(probe: str, kind: str, among: list[Result]) -> int:
+        return sum(kind in result["wrong"][probe] for result in among)
 
-    healthz_green = count("healthz", "green", failures)
-    readyz_green = count("readyz", "green", failures)
-    readyz_silent = count("readyz", "no response", failures)
-    readyz_red = count("readyz", "red", harmless)
+    def right(probe: str) -> int:
+        return sum(not result["wrong"][probe] for result in compared)
+
     return (
-        f"{summary_line(results, missing)}. Faults that stop the service's work: {len(failures)}. "
-        f"During these, the baseline's <code>/healthz</code> stayed green in {healthz_green}. "
-        f"Its <code>/readyz</code> stayed green in {readyz_green} and did not respond in "
-        f"{readyz_silent}. Faults that do not stop it: {len(harmless)}. During these, the "
-        f"baseline's <code>/readyz</code> was red in {readyz_red}. "
+        f"{summary_line(results, missing)}. {exempt} of these have an exemption, with its reason. "
+        f"On the same servers, the baseline's <code>/healthz</code> said it in {right('healthz')} "
+        f"of {len(compared)}, and its <code>/readyz</code> in {right('readyz')}. While the "
+        f"clients' core requests failed ({len(failures)} faults), <code>/healthz</code> was green "
+        f"in {wrong('healthz', 'green', failures)}, <code>/readyz</code> was green in "
+        f"{wrong('readyz', 'green', failures)} and did not respond in "
+        f"{wrong('readyz', 'no response', failures)}. While they succeeded ({len(harmless)} "
+        f"faults), <code>/readyz</code> was red in {wrong('readyz', 'red', harmless)}. "
         f"The slowest probe response of the generated service took {slowest * 1000:.0f} ms."
     )
 
 
 def _article(result: Result) -> str:
-    length = result["ended"] - min(at for line in result["timelines"].values() for at, _ in line)
+    timelines = dict(result["timelines"])
+    if result["client_timeline"]:
+        timelines = {"clients": result["client_timeline"], **timelines}
+    length = result["ended"] - min(at for line in timelines.values() for at, _ in line)
     zero = length - result["ended"]
 
     def position(at: float) -> str:
         return f"{100 * max(0.0, zero + at) / length:.2f}%"
 
-    def bar(changes: list[tuple[float, int]]) -> str:
+    def bar(changes: list[tuple[float, int | str]]) -> str:
         parts = [*changes, (result["ended"], 0)]
         spans = (
-            f'<i class="c{code}" style="left:{position(at)};right:calc(100% - {position(end)})"'
-            f' title="{LABELS.get(code, code)} from {at:.1f} s to {end:.1f} s">'
-            f"{LABELS.get(code, code)}</i>"
+            f'<i class="c{str(code).replace(" ", "-")}"'
+            f' style="left:{position(at)};right:calc(100% - {position(end)})"'
+            f' title="{label} from {at:.1f} s to {end:.1f} s">{label}</i>'
             for (at, code), (end, _) in pairwise(parts)
+            for label in [LABELS.get(code, str(code))]
         )
         marks = "".join(f'<u style="left:{position(at)}"></u>' for at in (0.0, result["repaired"]))
         return f'<div class="bar">{"".join(spans)}{marks}</div>'
 
     lines = "".join(
         f"<span{style}>{name}</span>{bar(changes)}"
-        for name, changes in result["timelines"].items()
-        for style in [' class="baseline"' if name in BASELINE else ""]
+        for name, changes in timelines.items()
+        for style in [f' class="{STYLES[name]}"' if name in STYLES else ""]
     )
     ticks = "".join(f'<b style="left:{position(at)}">{at} s</b>' for at in _ticks(result["ended"]))
     errors = "".join(f'<p class="error">{escape(each)}</p>' for each in result["errors"])
-    report = "<br>".join(escape(line) for line in result["verbose_report"])
+    report = "<br>".join(map(escape, [*_requests(result), *result["verbose_report"]]))
     return (
         f"<article><div><h3>{'✗' if result['errors'] else '✓'} {escape(result['name'])}</h3>"
         f'<p class="measured">{escape(_measured(result))}<br>{report}</p>{errors}</div>'
         f'<div class="lines">{lines}<span></span><div class="axis">{ticks}</div></div></article>'
     )
+
+
+def _requests(result: Result) -> list[str]:
+    """Return what the clients got, and the reason of an exemption."""
+    sent = [
+        f"{name} {counts['sent'] - counts['failed']}/{counts['sent']}"
+        for name, counts in result["requests"].items()
+    ]
+    counted = [f"clients: {result['client_state']}; successful: {', '.join(sent)}"] if sent else []
+    exemption = [f"exempt: {result['exemption']}"] if result["exemption"] else []
+    return counted + exemption
 
 
 def _measured(result: Result) -> str:
