@@ -112,7 +112,7 @@ def state_changes(kinds: Sequence[Kind], start: float) -> Iterator[tuple[float, 
 class Judge:
     """Compares `ready` with what clients got. detection, recovery: seconds, tolerance included.
 
-    warning: seconds within which a failure that is no core work must at least be a warning.
+    warning: seconds within which a failure that is not core work must at least be a warning.
     """
 
     detection: float
