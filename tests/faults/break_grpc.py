@@ -2,6 +2,7 @@
 
 from .environment import Environment
 from .harness import DETECTION, PERMANENT_DETECTION, RECOVERY, Action, Fault
+from .probe_client import OK, WARN
 
 
 def set_status(status: str) -> Action:
@@ -19,6 +20,7 @@ GRPC = [
         f"gRPC service reports {status}",
         set_status(status),
         set_status("SERVING"),
+        ready_code=WARN,
         failure=f"grpc.downstream: {error}",
         detect_within=detect_within,
         recover_within=recover_within,
@@ -37,20 +39,20 @@ GRPC = [
         "gRPC service is frozen",
         lambda env: env.downstream.pause(),
         lambda env: env.downstream.resume(),
-        ready_code=504,
+        ready_code=WARN,
         failure="grpc.downstream: TimeoutError",
     ),
     Fault(
         "gRPC service is killed",
         lambda env: env.downstream.kill(),
         lambda env: env.downstream.start(),
+        ready_code=WARN,
         failure="grpc.downstream: ",
     ),
     Fault(
         "gRPC service restarts",
         restart,
-        ready_code=200,
+        ready_code=OK,
         hold=RECOVERY,
-        allowed_codes=frozenset({503, 504}),
     ),
 ]

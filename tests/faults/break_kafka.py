@@ -2,6 +2,7 @@
 
 from .environment import Environment
 from .harness import DETECTION, PERMANENT_DETECTION, Fault
+from .probe_client import OK, WARN
 
 TOPIC_AUTHORIZATION_FAILED = 29
 
@@ -18,12 +19,14 @@ KAFKA = [
         "Kafka partition has no leader",
         lambda env: env.kafka.set_leader("items", 0, None),
         lambda env: env.kafka.set_leader("items", 0, 1),
+        ready_code=WARN,
         failure="kafka: NoLeader",
     ),
     Fault(
         "Kafka denies access to the topic",
         lambda env: env.kafka.set_error("items", TOPIC_AUTHORIZATION_FAILED),
         lambda env: env.kafka.set_error("items", 0),
+        ready_code=WARN,
         failure="kafka: ",
         detect_within=PERMANENT_DETECTION,
         recover_within=PERMANENT_DETECTION,
@@ -32,27 +35,28 @@ KAFKA = [
         "All Kafka brokers are down",
         lambda env: env.kafka.brokers_down(),
         lambda env: env.kafka.brokers_up(),
+        ready_code=WARN,
         failure="kafka: Connection",
     ),
     Fault(
         "One of three Kafka brokers is down, with its partitions moved (still ready)",
         stop_one_broker_after_moving_its_partitions,
         lambda env: env.kafka.brokers_up(2),
-        ready_code=200,
+        ready_code=OK,
         hold=DETECTION,
     ),
     Fault(
         "Kafka responds after 200 ms (still ready)",
         lambda env: env.kafka.delay(200),
         lambda env: env.kafka.delay(0),
-        ready_code=200,
+        ready_code=OK,
         hold=DETECTION,
     ),
     Fault(
         "Kafka responds after 2 s",
         lambda env: env.kafka.delay(2000),
         lambda env: env.kafka.delay(0),
-        ready_code=504,
+        ready_code=WARN,
         failure="kafka: TimeoutError",
         recover_within=4,
     ),
@@ -60,7 +64,7 @@ KAFKA = [
         "Kafka is frozen",
         lambda env: env.kafka.pause(),
         lambda env: env.kafka.resume(),
-        ready_code=504,
+        ready_code=WARN,
         failure="kafka: TimeoutError",
     ),
 ]

@@ -13,7 +13,7 @@ from .harness import (
     Fault,
     do_nothing,
 )
-from .probe_client import WARN
+from .probe_client import OK, WARN
 
 MAX_LAG = 5.0
 """Default maximum lag of a standby, in seconds."""
@@ -129,6 +129,8 @@ def pause_replay(env: Environment) -> None:
     insert_row(env)
 
 
+UNPROVEN_SCHEMA = "nothing proves that the tables are those that the code needs"
+STALENESS = "a response does not show how old its data is"
 GHOST = "ALTER SYSTEM SET synchronous_standby_names = 'ghost'"
 
 DIRECT = [
@@ -152,10 +154,19 @@ DIRECT = [
         failure="postgres: Connection",
     ),
     Fault(
-        "PostgreSQL is stopped and a request fails, with a check interval of 60 s",
+        "PostgreSQL is frozen, and no client sends requests",
+        lambda env: env.postgres.pause(),
+        lambda env: env.postgres.resume(),
+        ready_code=504,
+        failure="postgres: TimeoutError",
+        idle=True,
+    ),
+    Fault(
+        "PostgreSQL is stopped and one request fails, with a check interval of 60 s",
         stop_and_fail_a_request,
         lambda env: env.postgres.start(),
         failure="postgres: Connection",
+        idle=True,
         detect_within=TRAFFIC_DETECTION,
         settings={"HEALTH_CHECK_INTERVAL": "60"},
     ),
@@ -170,7 +181,7 @@ DIRECT = [
     Fault(
         "PostgreSQL restarts under traffic",
         restart_under_traffic,
-        ready_code=200,
+        ready_code=OK,
         hold=RECOVERY,
         allowed_codes=frozenset({503}),
     ),
@@ -201,18 +212,26 @@ DIRECT = [
         failure="postgres: ReadOnly",
     ),
     Fault(
-        "PostgreSQL role lacks a privilege",
+        "PostgreSQL role may not read the version of the schema",
         sql("ALTER TABLE alembic_version OWNER TO postgres"),
         sql("ALTER TABLE alembic_version OWNER TO service"),
         failure="postgres.schema: InsufficientPrivilegeError",
+        red_is_right=UNPROVEN_SCHEMA,
         detect_within=PERMANENT_DETECTION,
         recover_within=PERMANENT_DETECTION,
     ),
     Fault(
-        "Schema is behind the code",
+        "Schema is behind the code: its tables do not exist yet",
+        sql("ALTER TABLE alembic_version RENAME TO gone", "ALTER TABLE items RENAME TO gone_items"),
+        sql("ALTER TABLE gone_items RENAME TO items", "ALTER TABLE gone RENAME TO alembic_version"),
+        failure="postgres.schema: SchemaBehind",
+    ),
+    Fault(
+        "Schema has lost its version, but not its tables",
         sql("ALTER TABLE alembic_version RENAME TO gone"),
         sql("ALTER TABLE gone RENAME TO alembic_version"),
         failure="postgres.schema: SchemaBehind",
+        red_is_right=UNPROVEN_SCHEMA,
     ),
     Fault(
         "Schema is ahead of the code, as in a rolling deployment (still ready)",
@@ -224,7 +243,7 @@ DIRECT = [
             "UPDATE alembic_version SET version_num = (SELECT version_num FROM previous)",
             "DROP TABLE previous",
         ),
-        ready_code=200,
+        ready_code=OK,
         hold=DETECTION,
     ),
     Fault(
@@ -254,7 +273,7 @@ PROXIED = [
         "PostgreSQL responds after 400 ms (still ready)",
         delay_responses(0.4),
         repair_network,
-        ready_code=200,
+        ready_code=OK,
         hold=2 * DETECTION,
     ),
     Fault(
@@ -278,12 +297,13 @@ STANDBY = [
         pause_replay,
         lambda env: env.standby.sql("SELECT pg_wal_replay_resume()"),
         failure="postgres.replication: ReplicationLag",
+        red_is_right=STALENESS,
         detect_within=MAX_LAG + 2,
     ),
     Fault(
         "Standby is idle because nothing was written (still ready)",
         do_nothing,
-        ready_code=200,
+        ready_code=OK,
         hold=2 * DETECTION,
     ),
     Fault(
@@ -291,6 +311,7 @@ STANDBY = [
         lambda env: env.postgres.freeze("walsender"),
         lambda env: env.postgres.resume(),
         failure="postgres.replication: PrimaryUnresponsive",
+        red_is_right=STALENESS,
         detect_within=RECEIVER_TIMEOUT / 2 + 2 + 2,
         settings={"DATABASE_MAX_LAG": "2"},
     ),
@@ -299,6 +320,7 @@ STANDBY = [
         lambda env: env.postgres.stop(),
         lambda env: env.postgres.start(),
         failure="postgres.replication: NotStreaming",
+        red_is_right=STALENESS,
         detect_within=MAX_LAG + 2,
     ),
     Fault(
@@ -306,6 +328,7 @@ STANDBY = [
         sql("REVOKE pg_read_all_stats FROM service"),
         sql("GRANT pg_read_all_stats TO service"),
         failure="postgres.replication: MissingGrant",
+        red_is_right=STALENESS,
         detect_within=PERMANENT_DETECTION,
         recover_within=PERMANENT_DETECTION,
     ),

@@ -8,7 +8,7 @@ from dev.sentinel_nodes import DataNode
 
 from .environment import Environment
 from .harness import DETECTION, PERMANENT_DETECTION, RECOVERY, Action, Fault, do_nothing
-from .probe_client import WARN
+from .probe_client import OK, WARN
 
 PING_PERIOD = 10.0
 """Seconds between two pings of a primary to its replicas: `repl-ping-replica-period`."""
@@ -132,12 +132,14 @@ DIRECT = [
         "Redis is stopped",
         lambda env: env.valkey.stop(),
         lambda env: env.valkey.start(),
+        ready_code=WARN,
         failure="redis: ConnectionError",
     ),
     Fault(
         "Redis is killed",
         lambda env: env.valkey.kill(),
         lambda env: env.valkey.start(),
+        ready_code=WARN,
         failure="redis: ConnectionError",
     ),
     Fault(
@@ -151,6 +153,7 @@ DIRECT = [
         "Redis is loading its data",
         restart_with_slow_loading,
         load_at_full_speed,
+        ready_code=WARN,
         failure="redis: BusyLoadingError",
         recover_within=15,
     ),
@@ -158,24 +161,28 @@ DIRECT = [
         "Redis is out of memory",
         send_command("CONFIG", "SET", "maxmemory", "1"),
         send_command("CONFIG", "SET", "maxmemory", "0"),
+        ready_code=WARN,
         failure="redis: OutOfMemoryError",
     ),
     Fault(
         "Redis has too few replicas to accept writes",
         send_command("CONFIG", "SET", "min-replicas-to-write", "1"),
         send_command("CONFIG", "SET", "min-replicas-to-write", "0"),
+        ready_code=WARN,
         failure="redis: TooFewReplicas",
     ),
     Fault(
         "Redis is demoted to a replica without a reachable primary",
         send_command("REPLICAOF", "127.0.0.1", "1"),
         send_command("REPLICAOF", "NO", "ONE"),
+        ready_code=WARN,
         failure="redis: LinkDown",
     ),
     Fault(
         "Redis password is changed, then restored",
         change_password,
         remove_password,
+        ready_code=WARN,
         failure="redis: AuthenticationError",
         detect_within=PERMANENT_DETECTION,
         recover_within=PERMANENT_DETECTION,
@@ -187,21 +194,21 @@ PROXIED = [
         "Network drops all traffic to Redis",
         drop_traffic,
         repair_network,
-        ready_code=504,
+        ready_code=WARN,
         failure="redis: TimeoutError",
     ),
     Fault(
         "Redis responds after 100 ms (still ready)",
         delay_responses(0.1),
         repair_network,
-        ready_code=200,
+        ready_code=OK,
         hold=DETECTION,
     ),
     Fault(
         "Redis responds after 2 s",
         delay_responses(2),
         repair_network,
-        ready_code=504,
+        ready_code=WARN,
         failure="redis: TimeoutError",
     ),
 ]
@@ -211,19 +218,21 @@ REPLICA = [
         "Primary of the replica is stopped",
         lambda env: env.valkey.stop(),
         lambda env: env.valkey.start(),
+        ready_code=WARN,
         failure="redis: LinkDown",
         recover_within=4,
     ),
     Fault(
         "Replica is idle because nothing was written (still ready)",
         do_nothing,
-        ready_code=200,
+        ready_code=OK,
         hold=PING_PERIOD + DETECTION,
     ),
     Fault(
         "Primary of the replica is frozen",
         lambda env: env.valkey.pause(),
         lambda env: env.valkey.resume(),
+        ready_code=WARN,
         failure="redis: LinkDown",
         detect_within=15 + DETECTION,
         recover_within=PING_PERIOD + RECOVERY,
@@ -237,7 +246,6 @@ SENTINEL = [
         lambda env: env.sentinels.sentinels[2].start(),
         ready_code=WARN,
         failure="redis.sentinel: ",
-        hold=DETECTION,
     ),
     Fault(
         "One of three sentinels is frozen (still ready)",
@@ -245,12 +253,12 @@ SENTINEL = [
         lambda env: env.sentinels.sentinels[1].resume(),
         ready_code=WARN,
         failure="redis.sentinel: ",
-        hold=DETECTION,
     ),
     Fault(
         "One of three sentinels is stopped, with REDIS_SENTINEL_STRICT",
         lambda env: env.sentinels.sentinels[0].stop(),
         lambda env: env.sentinels.sentinels[0].start(),
+        ready_code=WARN,
         failure="redis.sentinel: ",
         settings={"REDIS_SENTINEL_STRICT": "true"},
     ),
@@ -258,6 +266,7 @@ SENTINEL = [
         "Two of three sentinels are stopped",
         stop_two_sentinels,
         start_two_sentinels,
+        ready_code=WARN,
         failure="redis.sentinel: ",
         recover_within=4,
     ),
@@ -265,6 +274,7 @@ SENTINEL = [
         "Password of the sentinels is changed, then restored",
         change_sentinel_password,
         remove_sentinel_password,
+        ready_code=WARN,
         failure="redis.sentinel: ",
         recover_within=PERMANENT_DETECTION,
     ),
@@ -272,22 +282,20 @@ SENTINEL = [
         "Redis primary is frozen, and Sentinel fails over",
         lambda env: current_primary(env).pause(),
         repair_data_nodes,
-        ready_code=200,
-        allowed_codes=frozenset({503, 504}),
+        ready_code=OK,
         hold=FAILOVER,
     ),
     Fault(
         "Redis primary is killed, and Sentinel fails over",
         lambda env: current_primary(env).kill(),
         repair_data_nodes,
-        ready_code=200,
-        allowed_codes=frozenset({503, 504}),
+        ready_code=OK,
         hold=FAILOVER,
     ),
     Fault(
         "Redis fails over as planned (still ready)",
         lambda env: env.sentinels.failover(),
-        ready_code=200,
+        ready_code=OK,
         hold=FAILOVER,
     ),
 ]

@@ -8,7 +8,7 @@ from collections import Counter
 
 from .environment import POOL, Environment, wait_until_responds
 from .harness import DETECTION, PERMANENT_DETECTION, RECOVERY, Action, Fault, do_nothing
-from .probe_client import CONNECTION_FAILED, NO_RESPONSE, OK, send_probe, send_request
+from .probe_client import CONNECTION_FAILED, NO_RESPONSE, OK, WARN, send_probe, send_request
 
 EXCEPTIONS = ("ValueError", "ExceptionGroup", "SystemExit", "CancelledError")
 ROUTING_DELAY = 0.6
@@ -70,13 +70,15 @@ def handler_raises(exception: str) -> Fault:
     return Fault(
         f"Handler raises {exception} repeatedly (still ready)",
         start_load,
-        ready_code=200,
+        ready_code=OK,
         hold=3,
         verify=all_return_500,
     )
 
 
-def high_load(name: str, load: Load, *codes: int, **settings: str) -> Fault:
+def high_load(
+    name: str, load: Load, *codes: int, green_is_right: str = "", **settings: str
+) -> Fault:
     """Return a load during which `ready` must stay 200. codes: all must occur, and no others."""
 
     async def start_load(env: Environment) -> None:
@@ -89,8 +91,9 @@ def high_load(name: str, load: Load, *codes: int, **settings: str) -> Fault:
     return Fault(
         name,
         start_load,
-        ready_code=200,
+        ready_code=OK,
         hold=load.seconds + 1,
+        green_is_right=green_is_right,
         verify=exactly_these_codes,
         settings=settings,
     )
@@ -147,14 +150,14 @@ def restart_after(break_something: Action, **settings: str) -> Action:
     return restart
 
 
-async def live_but_not_started(env: Environment) -> list[str]:
-    """Check that a service that waits for a dependency is live, and that startup has not passed."""
+async def live_and_started(env: Environment) -> list[str]:
+    """Check that a service that waits for a dependency is live and has started."""
     port = env.service.port
     codes = {
         name: (await send_probe(port, f"/health/{name}")).status_code
         for name in ("live", "startup")
     }
-    return [] if codes == {"live": 200, "startup": 503} else [f"the probes returned {codes}"]
+    return [] if codes == {"live": 200, "startup": 200} else [f"the probes returned {codes}"]
 
 
 class Shutdown:
@@ -213,6 +216,7 @@ def shutdown_fault(
         detect_within=0.5,
         recover_within=START_TIMEOUT,
         allowed_codes=frozenset({503, CONNECTION_FAILED}),
+        red_is_right="it drains: no new requests must arrive, and those that do succeed",
         verify=shutdown.process_ends if loses_requests else shutdown.all_requests_complete,
         settings=settings,
     )
@@ -250,7 +254,7 @@ SERVICE = [
     Fault(
         "Handler blocks the event loop for 3 s",
         block_event_loop,
-        ready_code=200,
+        ready_code=OK,
         hold=5,
         allowed_codes=frozenset({NO_RESPONSE}),
         verify=blocking_stack_is_logged,
@@ -260,13 +264,13 @@ SERVICE = [
         "10,000 tasks are leaked (still ready)",
         leak_tasks,
         end_leaked_tasks,
-        ready_code=200,
+        ready_code=OK,
         hold=DETECTION,
     ),
     Fault(
         "500 slow clients hold one connection each (still ready)",
         start_slow_clients,
-        ready_code=200,
+        ready_code=OK,
         hold=4,
         verify=items_are_served,
     ),
@@ -285,6 +289,7 @@ SERVICE = [
         Load("/faults/sleep/0.5", 30, seconds=3),
         200,
         503,
+        green_is_right="other replicas would get the load, and be overloaded in turn",
         SERVICE_CONCURRENCY_LIMIT="10",
     ),
     Fault(
@@ -293,17 +298,18 @@ SERVICE = [
         lambda env: env.postgres.start(),
         detect_within=START_TIMEOUT,
         allowed_codes=frozenset({503, CONNECTION_FAILED}),
-        verify=live_but_not_started,
+        verify=live_and_started,
     ),
     Fault(
         "Service starts before its Kafka topic",
         restart_after(do_nothing, KAFKA_TOPICS="items,orders"),
         lambda env: env.kafka.create_topic("orders"),
+        ready_code=WARN,
         failure="kafka: TopicMissing",
         detect_within=START_TIMEOUT,
         recover_within=PERMANENT_DETECTION,
         allowed_codes=frozenset({503, CONNECTION_FAILED}),
-        verify=live_but_not_started,
+        verify=live_and_started,
     ),
     shutdown_fault("SIGTERM under load", Shutdown()),
     shutdown_fault(
@@ -322,6 +328,8 @@ SERVICE = [
         "Four dependencies fail at the same time",
         break_four_dependencies,
         repair_four_dependencies,
+        ready_code=504,
+        allowed_codes=frozenset({503}),
         failure="redis: ConnectionError",
         recover_within=RECOVERY + 2,
     ),
@@ -330,6 +338,7 @@ SERVICE = [
         freeze_every_dependency,
         resume_every_dependency,
         ready_code=504,
+        allowed_codes=frozenset({503}),
         failure="postgres: TimeoutError",
     ),
 ]
