@@ -7,25 +7,25 @@ KAFKA = [
     Step(
         "A Kafka partition has no leader",
         """
-        Every broker responds, but none accepts the messages of one partition. `ready` turns
-        503, and ?verbose names the reason. When Kafka has elected a leader, the check passes
-        again.
+        Every broker responds, but none accepts the messages of one partition. No request waits
+        for Kafka, so `ready` stays 200. It warns, and ?verbose names the reason. Events are
+        buffered until Kafka has elected a leader.
         """,
         inject=lambda environment: environment[Kafka].set_leader("items", 0, None),
         repair=lambda environment: environment[Kafka].set_leader("items", 0, 1),
-        ready="503",
+        ready="200 warn",
         reason="kafka: NoLeader",
         server=Kafka,
     ),
     Step(
         "Every Kafka broker is down",
         """
-        Connections are refused, so `ready` turns 503. No request waits for Kafka, so the API
-        still responds.
+        Connections are refused, and `ready` warns. The API responds as before. If the outage
+        lasts, the oldest events are dropped and counted.
         """,
         inject=lambda environment: environment[Kafka].brokers_down(),
         repair=lambda environment: environment[Kafka].brokers_up(),
-        ready="503",
+        ready="200 warn",
         reason="kafka: ",
         server=Kafka,
     ),

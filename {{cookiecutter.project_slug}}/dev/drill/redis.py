@@ -7,13 +7,13 @@ REDIS = [
     Step(
         "Redis is frozen",
         """
-        Nothing responds, so `ready` turns 504. A service that works without its cache should
-        stay in rotation. With HEALTH_REDIS_IMPACT=warn, `ready` would stay 200 and report
-        `warn`.
+        Nothing responds. But Redis is a cache here: after a tenth of a second each request reads
+        from the database instead. So `ready` stays 200 and warns, and no client notices. With
+        HEALTH_REDIS_IMPACT=fail it would turn 504, and take every pod out of rotation.
         """,
         inject=lambda environment: environment[Valkey].pause(),
         repair=lambda environment: environment[Valkey].resume(),
-        ready="504",
+        ready="200 warn",
         reason="redis: TimeoutError",
         server=Valkey,
     ),
@@ -21,11 +21,11 @@ REDIS = [
         "Redis is out of memory",
         """
         It responds to PING, but rejects every write. The check writes, so it detects that, and
-        `ready` turns 503. Other pods use the same Redis, so only a fix of Redis itself helps.
+        `ready` warns. Until Redis has memory again, items are read from the database.
         """,
         inject=lambda environment: environment[Valkey].ask("CONFIG", "SET", "maxmemory", "1"),
         repair=lambda environment: environment[Valkey].ask("CONFIG", "SET", "maxmemory", "0"),
-        ready="503",
+        ready="200 warn",
         reason="redis: OutOfMemoryError",
         server=Valkey,
     ),

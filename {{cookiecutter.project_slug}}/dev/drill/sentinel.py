@@ -48,13 +48,13 @@ SENTINEL = [
     Step(
         "The primary is killed",
         """
-        `ready` turns 503 while there is no primary. After 8 s without a response, the
-        sentinels promote a replica. The service follows by itself and is ready again, without
-        a restart or a change of its settings.
+        `ready` warns while there is no primary: items are read from the database. After 8 s
+        without a response, the sentinels promote a replica. The service follows by itself,
+        without a restart or a change of its settings.
         """,
         inject=kill_primary,
         repair=fail_over,
-        ready="503",
+        ready="200 warn",
         reason="redis",
         server=Sentinels,
     ),
