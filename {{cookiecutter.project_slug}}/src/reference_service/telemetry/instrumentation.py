@@ -1,5 +1,6 @@
 """What monitoring attaches to a service. A service without monitoring uses the defaults."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -23,10 +24,6 @@ class ServiceInfo(NamedTuple):
         return {"serviceId": self.service_id, "version": self.version}
 
 
-async def _close_nothing() -> None:
-    pass
-
-
 @dataclass(frozen=True, kw_only=True)
 class Instrumentation:
     """The places where monitoring reads or extends a service."""
@@ -39,4 +36,4 @@ class Instrumentation:
     trace: Trace | None = None  # traces a run of the checks when a readiness request asks for it
     on_startup: Callable[[FastAPI], None] = lambda _: None  # called before the first request
     on_loop_lag: Callable[[float], None] = lambda _: None  # called with seconds, ten times a second
-    close: Callable[[], Awaitable[None]] = _close_nothing  # called after all dependencies' own
+    close: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)  # called last on shutdown
