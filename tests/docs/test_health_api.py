@@ -20,13 +20,9 @@ def parse(file: str) -> ast.Module:
 
 
 def public_names() -> list[str]:
-    """Return what `__all__` of the package has."""
-    [names] = [
-        ast.literal_eval(node.value)
-        for node in parse("__init__.py").body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
-    ]
-    return [str(name) for name in names]
+    """Return what the package exports."""
+    imports = [node for node in parse("__init__.py").body if isinstance(node, ast.ImportFrom)]
+    return [name.asname for node in imports for name in node.names if name.asname]
 
 
 def definitions(module: ast.Module) -> dict[str, ast.ClassDef | ast.Assign]:

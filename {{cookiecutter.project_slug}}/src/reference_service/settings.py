@@ -19,8 +19,7 @@ Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
-ENGINE = Options()
-"""The health engine's own defaults."""
+ENGINE = Options()  # the health engine's own defaults
 
 [SLOW_REQUEST_SECONDS, *_] = [
     0.2,  # feature: core

@@ -15,6 +15,7 @@ from uuid import uuid4
 import pytest
 
 import dev.kafka
+from dev.kafka_events import parse_events, read_messages
 
 from reference_service.dependencies.kafka import Kafka, KafkaSettings
 from reference_service.dependencies.kafka.publisher import (
@@ -29,7 +30,6 @@ from reference_service.items import (
 from reference_service.items.events import (
     ItemCreated,
     PublishingItemStore,
-    parse_events,
 )
 
 from ..processes import eventually
@@ -117,7 +117,8 @@ async def test_other_messages_are_ignored() -> None:
 async def receive(kafka: Kafka, count: int) -> list[bytes]:
     """Return the first `count` messages of the topic, in order."""
     received: list[bytes] = []
-    async with asyncio.timeout(20), contextlib.aclosing(kafka.consume(from_start=True)) as messages:
+    reading = read_messages(kafka.settings, from_start=True)
+    async with asyncio.timeout(20), contextlib.aclosing(reading) as messages:
         async for message in messages:
             received.append(message)
             if len(received) == count:

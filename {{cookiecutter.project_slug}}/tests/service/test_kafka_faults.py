@@ -14,9 +14,9 @@ from aiokafka.conn import create_conn  # type: ignore[import-untyped]
 from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-untyped]
 
 from dev.kafka import Kafka
+from dev.kafka_events import parse_events, read_messages
 
 import reference_service.dependencies.kafka as client
-from reference_service.items.events import parse_events
 
 from ..conftest import StartService
 from ..domain import NEW, PATH
@@ -71,7 +71,7 @@ def until_received(kafka: Kafka, ids: set[str], within: float = 20.0) -> list[st
 
     async def receive() -> None:
         settings = client.KafkaSettings(bootstrap_servers=kafka.url, topics="items")
-        messages = client.Kafka(settings).consume(from_start=True)
+        messages = read_messages(settings, from_start=True)
         async with contextlib.aclosing(messages):
             async for event in parse_events(messages):
                 received.append(str(event.id))

@@ -79,8 +79,7 @@ def _add_problems(operation: dict[str, Any]) -> None:
     if "requestBody" in operation:
         responses["413"] = {"description": "The body is larger than the service accepts."}
     if "422" in responses:
-        description = "The request is not valid; `errors` lists every error."
-        responses["422"] = {"description": description}
+        responses["422"] = {"description": "The request is invalid; `errors` lists every error."}
     responses["500"] = {"description": "The service failed to handle the request."}
     description = "A dependency is unavailable, or the service is at its limit."
     responses["503"] = {"description": description, "headers": RETRY_AFTER}

@@ -10,34 +10,21 @@ A check is an async callable: returning is a pass, raising is a failure. `GET /h
 ASGI application that shows details. It has no authentication: serve it on a private port only.
 """
 
-from .answer import Answer, Probe
-from .check import AttemptContext, Check, CheckFailed, CheckResult, PermanentFailure, Status
-from .management import ManagementApp
-from .monitor import Monitor
-from .options import Options
-from .outcomes import RequestOutcomes
-from .probes import Probes
-from .registry import Registry
-from .state import CheckState
-from .traffic import RequestObserver, RequestRecord, Traffic
-
-__all__ = [
-    "Answer",
-    "AttemptContext",
-    "Check",
-    "CheckFailed",
-    "CheckResult",
-    "CheckState",
-    "ManagementApp",
-    "Monitor",
-    "Options",
-    "PermanentFailure",
-    "Probe",
-    "Probes",
-    "Registry",
-    "RequestObserver",
-    "RequestOutcomes",
-    "RequestRecord",
-    "Status",
-    "Traffic",
-]
+from .answer import Answer as Answer
+from .answer import Probe as Probe
+from .check import AttemptContext as AttemptContext
+from .check import Check as Check
+from .check import CheckFailed as CheckFailed
+from .check import CheckResult as CheckResult
+from .check import PermanentFailure as PermanentFailure
+from .check import Status as Status
+from .management import ManagementApp as ManagementApp
+from .monitor import Monitor as Monitor
+from .options import Options as Options
+from .outcomes import RequestOutcomes as RequestOutcomes
+from .probes import Probes as Probes
+from .registry import Registry as Registry
+from .state import CheckState as CheckState
+from .traffic import RequestObserver as RequestObserver
+from .traffic import RequestRecord as RequestRecord
+from .traffic import Traffic as Traffic

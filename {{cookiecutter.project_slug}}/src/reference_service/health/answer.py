@@ -26,15 +26,8 @@ class Answer(Enum):
     # By identity, because `Enum.__hash__` is slow and every probe looks up its response.
     __hash__ = object.__hash__
 
-    @property
-    def status(self) -> Status:
-        """The status in the response body."""
-        return self.value[0]
-
-    @property
-    def code(self) -> int:
-        """The HTTP status code."""
-        return self.value[1]
+    def __init__(self, status: Status, code: int) -> None:
+        self.status, self.code = status, code
 
     @staticmethod
     def from_monitors(monitors: Iterable[Monitor], now: float) -> "Answer":

@@ -6,19 +6,11 @@
 A second domain is a second folder like this one. Neither imports the other.
 """
 
-from .api import items_router
-from .cursor import Cursor
-from .memory import MemoryItems
-from .model import Item, ItemCreate, ItemPage, ItemPatch
-from .store import ItemStore
-
-__all__ = [
-    "Cursor",
-    "Item",
-    "ItemCreate",
-    "ItemPage",
-    "ItemPatch",
-    "ItemStore",
-    "MemoryItems",
-    "items_router",
-]
+from .api import items_router as items_router
+from .cursor import Cursor as Cursor
+from .memory import MemoryItems as MemoryItems
+from .model import Item as Item
+from .model import ItemCreate as ItemCreate
+from .model import ItemPage as ItemPage
+from .model import ItemPatch as ItemPatch
+from .store import ItemStore as ItemStore

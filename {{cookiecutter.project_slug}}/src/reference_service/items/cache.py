@@ -57,14 +57,12 @@ class CachedItems:
         return item
 
     async def update(self, item_id: UUID, patch: ItemPatch) -> Item | None:
-        """Change the given fields and return the item, or None if it does not exist."""
         try:
             return await self._store.update(item_id, patch)
         finally:  # also after an error or a cancellation, because the change may have happened
             await self._invalidate(item_id)
 
     async def delete(self, item_id: UUID) -> None:
-        """Delete the item if it exists."""
         try:
             await self._store.delete(item_id)
         finally:

@@ -1,16 +1,13 @@
-"""The event that an item was created: its format, its publisher and its reader."""
+"""The event that an item was created: its format and its publisher."""
 
-import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from .model import Item, ItemCreate
 from .store import ItemStore
-
-log = logging.getLogger(__name__)
 
 WITHOUT_KAFKA = "no request waits for events; they are buffered, and dropped if there are too many"
 
@@ -51,12 +48,3 @@ class PublishingItemStore:
         item = await self._create(new)
         self._publish(str(item.id).encode(), ItemCreated.of(item).model_dump_json().encode())
         return item
-
-
-async def parse_events(messages: AsyncIterable[bytes]) -> AsyncIterator[ItemCreated]:
-    """Yield the events in a stream of messages. Other messages are logged and ignored."""
-    async for message in messages:
-        try:
-            yield ItemCreated.model_validate_json(message)
-        except ValidationError as error:
-            log.warning("ignored invalid item event", extra={"errors": error.error_count()})

@@ -20,7 +20,6 @@ class MemoryItems:
         self._capacity = capacity
 
     async def create(self, new: ItemCreate) -> Item:
-        """Store a new item under a new id."""
         now = datetime.now(UTC)
         item = Item(id=uuid4(), **new.model_dump(), created_at=now, updated_at=now)
         if len(self._items) >= self._capacity:
@@ -29,16 +28,13 @@ class MemoryItems:
         return item
 
     async def get(self, item_id: UUID) -> Item | None:
-        """Return the item, or None if it does not exist."""
         return self._items.get(item_id)
 
     async def page(self, limit: int, after: Cursor | None = None) -> list[Item]:
-        """Return up to `limit` items, the newest first, starting after a cursor."""
         rest = (item for item in self._items.values() if not after or Cursor.of(item) < after)
         return heapq.nlargest(limit, rest, key=Cursor.of)
 
     async def update(self, item_id: UUID, patch: ItemPatch) -> Item | None:
-        """Change the given fields and return the item, or None if it does not exist."""
         item = self._items.get(item_id)
         if item is None or not patch:
             return item
@@ -47,5 +43,4 @@ class MemoryItems:
         return self._items[item_id]
 
     async def delete(self, item_id: UUID) -> None:
-        """Delete the item if it exists."""
         self._items.pop(item_id, None)

@@ -38,20 +38,17 @@ class PostgresItems:
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def create(self, new: ItemCreate) -> Item:
-        """Store a new item under a new id."""
         statement = ITEMS.insert().values(new.model_dump()).returning(ITEMS)
         async with self._engine.begin() as connection:
             return _item((await connection.execute(statement)).one())
 
     async def get(self, item_id: UUID) -> Item | None:
-        """Return the item, or None if it does not exist."""
         statement = ITEMS.select().where(ITEMS.c.id == item_id)
         async with self._autocommit.connect() as connection:
             row = (await connection.execute(statement)).one_or_none()
         return _item(row) if row else None
 
     async def page(self, limit: int, after: Cursor | None = None) -> list[Item]:
-        """Return up to `limit` items, the newest first, starting after a cursor."""
         statement = ITEMS.select().order_by(ITEMS.c.created_at.desc(), ITEMS.c.id.desc())
         if after:  # one comparison, which the index supports
             statement = statement.where(tuple_(ITEMS.c.created_at, ITEMS.c.id) < after)
@@ -59,7 +56,6 @@ class PostgresItems:
             return [_item(row) for row in await connection.execute(statement.limit(limit))]
 
     async def update(self, item_id: UUID, patch: ItemPatch) -> Item | None:
-        """Change the given fields and return the item, or None if it does not exist."""
         if not patch:
             return await self.get(item_id)
         update = ITEMS.update().where(ITEMS.c.id == item_id)
@@ -69,7 +65,6 @@ class PostgresItems:
             return _item(row) if row else None
 
     async def delete(self, item_id: UUID) -> None:
-        """Delete the item if it exists."""
         async with self._engine.begin() as connection:
             await connection.execute(ITEMS.delete().where(ITEMS.c.id == item_id))
 

@@ -10,19 +10,10 @@ Each file stands alone beside `problem.py`, which writes every error body:
 (The middleware that is added last runs first.)
 """
 
-from .body_limit import BodyLimit
-from .concurrency_limit import ConcurrencyLimit
-from .connection_close import ConnectionClose
-from .problem import problem_body, send_problem
-from .recovery import Recovery
-from .timeout import Timeout
-
-__all__ = [
-    "BodyLimit",
-    "ConcurrencyLimit",
-    "ConnectionClose",
-    "Recovery",
-    "Timeout",
-    "problem_body",
-    "send_problem",
-]
+from .body_limit import BodyLimit as BodyLimit
+from .concurrency_limit import ConcurrencyLimit as ConcurrencyLimit
+from .connection_close import ConnectionClose as ConnectionClose
+from .problem import problem_body as problem_body
+from .problem import send_problem as send_problem
+from .recovery import Recovery as Recovery
+from .timeout import Timeout as Timeout

@@ -4,6 +4,5 @@ This folder uses private parts of uvicorn's HTTP protocol and server. They were 
 0.54: `pyproject.toml` excludes the next minor version until its tests have passed here.
 """
 
-from .serve import exit_process, run
-
-__all__ = ["exit_process", "run"]
+from .serve import exit_process as exit_process
+from .serve import run as run

@@ -8,16 +8,11 @@ CHECKS_PER_TIMEOUT = 4  # of a connection, during its shortest timeout
 
 
 class PendingIO(NamedTuple):
-    """What a client has to do next.
+    """What a client has to do next."""
 
-    kind: `headers`, `body`, `response` or `next request`.
-    timeout: seconds for which `progress` may stay the same.
-    progress: how far the client is. Only a change counts.
-    """
-
-    kind: str
-    timeout: float
-    progress: tuple[int, ...]
+    kind: str  # `headers`, `body`, `response` or `next request`
+    timeout: float  # seconds for which `progress` may stay the same
+    progress: tuple[int, ...]  # how far the client is; only a change counts
 
 
 class StallDetector:

@@ -1,21 +1,11 @@
 """What the service reports about itself: logs, metrics, traces, and stalls of its event loop."""
 
-from .access_log import AccessLog
-from .counters import Counters, Metric
-from .event_loop import watch_loop
-from .instrumentation import Instrumentation, ServiceInfo
-from .logs import configure_logging
-from .request_id import RequestId
-from .suppress import suppress_tracing
-
-__all__ = [
-    "AccessLog",
-    "Counters",
-    "Instrumentation",
-    "Metric",
-    "RequestId",
-    "ServiceInfo",
-    "configure_logging",
-    "suppress_tracing",
-    "watch_loop",
-]
+from .access_log import AccessLog as AccessLog
+from .counters import Counters as Counters
+from .counters import Metric as Metric
+from .event_loop import watch_loop as watch_loop
+from .instrumentation import Instrumentation as Instrumentation
+from .instrumentation import ServiceInfo as ServiceInfo
+from .logs import configure_logging as configure_logging
+from .request_id import RequestId as RequestId
+from .suppress import suppress_tracing as suppress_tracing

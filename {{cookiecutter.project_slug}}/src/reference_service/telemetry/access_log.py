@@ -36,13 +36,9 @@ class AccessLog:
 
 def write_record(level: int, record: RequestRecord) -> None:
     """Log a request through the logging module, as everything else is logged."""
-    extra = {
-        "method": record.scope["method"],
-        "path": record.scope["path"],
-        "status": record.status,
-        "duration_ms": round(record.duration * 1000, 1),
-    }
-    log.log(level, "request", extra=extra)
+    request = {"method": record.scope["method"], "path": record.scope["path"]}
+    response = {"status": record.status, "duration_ms": round(record.duration * 1000, 1)}
+    log.log(level, "request", extra=request | response)
 
 
 def write_json(level: int, record: RequestRecord) -> None:

@@ -8,15 +8,12 @@ Increment = Callable[[], None]  # counts one event
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One value, read at each scrape. A name that ends in `_total` is a counter, others are gauges.
-
-    labels: in addition to `service_id`, which every metric of the service has.
-    """
+    """One value, read at each scrape: a counter if its name ends in `_total`, else a gauge."""
 
     name: str
     description: str
     read: Callable[[], float]
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)  # every metric has `service_id` as well
 
 
 class Counters:

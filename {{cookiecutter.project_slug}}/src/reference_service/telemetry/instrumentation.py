@@ -1,5 +1,6 @@
 """What monitoring attaches to a service. A service without monitoring uses the defaults."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -23,29 +24,16 @@ class ServiceInfo(NamedTuple):
         return {"serviceId": self.service_id, "version": self.version}
 
 
-async def _close_nothing() -> None:
-    pass
-
-
 @dataclass(frozen=True, kw_only=True)
 class Instrumentation:
-    """The places where monitoring reads or extends a service.
-
-    fastapi: FastAPI's own telemetry, off by default.
-    observers: called with the record of each request when its response has ended.
-    mounts: applications on the management port, by path.
-    trace: traces a run of the checks when a readiness request asks for it.
-    on_startup: called once with the complete application, before the first request.
-    on_loop_lag: called ten times per second with the event loop's lag in seconds.
-    close: sends what is still buffered. Called after every dependency has been closed.
-    """
+    """The places where monitoring reads or extends a service."""
 
     fastapi: TelemetryConfig = field(
         default_factory=lambda: TelemetryConfig(tracing=False, metrics=False, logs=False)
     )
-    observers: tuple[RequestObserver, ...] = ()
-    mounts: Mapping[str, ASGIApp] = field(default_factory=dict)
-    trace: Trace | None = None
-    on_startup: Callable[[FastAPI], None] = lambda _: None
-    on_loop_lag: Callable[[float], None] = lambda _: None
-    close: Callable[[], Awaitable[None]] = _close_nothing
+    observers: tuple[RequestObserver, ...] = ()  # called for each request when its response ends
+    mounts: Mapping[str, ASGIApp] = field(default_factory=dict)  # on the management port, by path
+    trace: Trace | None = None  # traces a run of the checks when a readiness request asks for it
+    on_startup: Callable[[FastAPI], None] = lambda _: None  # called before the first request
+    on_loop_lag: Callable[[float], None] = lambda _: None  # called with seconds, ten times a second
+    close: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)  # called last on shutdown

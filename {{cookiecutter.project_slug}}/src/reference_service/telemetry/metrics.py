@@ -1,7 +1,7 @@
 """What Prometheus scrapes: the checks, the requests, and what other parts of the service count."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from http import HTTPStatus
 
 from prometheus_client import Histogram, disable_created_metrics, make_asgi_app
@@ -56,10 +56,6 @@ class Metrics(Collector):
         store.register(self)
         store.register(REGISTRY)
         self.page: ASGIApp = make_asgi_app(store)
-
-    def describe(self) -> Iterable[Family]:
-        """Return nothing, so that no value is read before the service is complete."""
-        return ()
 
     def collect(self) -> Iterator[Family]:
         """Yield the values that other objects keep, as they are now.

@@ -1,6 +1,6 @@
 """Measure requests for Prometheus."""
 
-from typing import Any
+from functools import cache, partial
 
 from fastapi import FastAPI
 from opentelemetry import trace
@@ -22,24 +22,16 @@ class RequestMetrics:
     """
 
     def __init__(self, metrics: Metrics, *, traced: bool = False) -> None:
-        self._metrics = metrics
         self._exemplar = _trace_id if traced else lambda: None
-        self._children: dict[tuple[str, str, str], Any] = {}
+        # A lookup by labels without the cache would double the cost of an observation.
+        self._series = cache(partial(metrics.requests.labels, metrics.service_id))
 
     def __call__(self, record: RequestRecord) -> None:
         """Observe one request."""
         scope = record.scope
         method = scope["method"] if scope["method"] in METHODS else OTHER
-        child = self._child(method, route_of(scope), str(record.status))
-        child.observe(record.duration, self._exemplar())
-
-    def _child(self, method: str, route: str, status: str) -> Any:
-        """Return the cached series. A lookup by labels would double the cost of an observation."""
-        key = (method, route, status)
-        if key not in self._children:
-            labels = (self._metrics.service_id, *key)
-            self._children[key] = self._metrics.requests.labels(*labels)
-        return self._children[key]
+        series = self._series(method, route_of(scope), str(record.status))
+        series.observe(record.duration, self._exemplar())
 
     def initialize_series(self, app: FastAPI) -> None:
         """Start every series that a route can have at 0: `rate()` does not see a first event."""
@@ -47,9 +39,9 @@ class RequestMetrics:
             for method, operation in operations.items():
                 if method.upper() in METHODS:
                     for status in filter(str.isdigit, {*operation["responses"], *FAILURES}):
-                        self._child(method.upper(), route, status)
+                        self._series(method.upper(), route, status)
         for status in FAILURES:
-            self._child("GET", OTHER, status)
+            self._series("GET", OTHER, status)
 
 
 def route_of(scope: Scope) -> str:

@@ -104,7 +104,6 @@ class Grpc(Dependency):
         return self._channels[name]
 
     def checks(self) -> Iterable[Check]:
-        """Return one check per service."""
         for name, client in self._health_clients.items():
             yield Check(f"grpc.{name}", client.check, attributes=CHECK_ATTRIBUTES)
 
@@ -113,7 +112,6 @@ class Grpc(Dependency):
         self._on_failure = callback
 
     async def close(self) -> None:
-        """Close every connection."""
         channels = (*self._channels.values(), *self._previous.values())
         for resource in (*self._health_clients.values(), *channels):
             await resource.close()

@@ -1,12 +1,8 @@
-"""Kafka: settings, client and health check.
+"""Kafka: settings, a client that never waits for the brokers, and a health check.
 
-    kafka = Kafka(settings)
-    kafka.publish(key, value)
-
-Publishing never waits for the brokers.
+kafka = Kafka(settings)
+kafka.publish(key, value)
 """
 
-from .client import Kafka
-from .settings import KafkaSettings
-
-__all__ = ["Kafka", "KafkaSettings"]
+from .client import Kafka as Kafka
+from .settings import KafkaSettings as KafkaSettings

@@ -1,10 +1,8 @@
-"""The client of Kafka: it publishes in the background, consumes, and checks the topics."""
+"""The client of Kafka: it publishes in the background, and checks the topics."""
 
 import logging
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
 from typing import Any
-
-from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]
 
 from ...health import Check
 from ...telemetry import Metric
@@ -26,38 +24,19 @@ class Kafka(Dependency):
         # While brokers are unavailable aiokafka repeats the same error. The publisher logs it once.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         servers = split_list(settings.bootstrap_servers)
+        self.settings = settings
         self.topics = split_list(settings.topics)
-        self._options = {"bootstrap_servers": servers, **options}
         self._brokers = Brokers(servers, **options)
-        self._publisher = Publisher(self.topics[0], **self._options)
+        self._publisher = Publisher(self.topics[0], bootstrap_servers=servers, **options)
 
     def publish(self, key: bytes, value: bytes) -> None:
         """Queue a message for the first topic. This neither waits nor raises."""
         self._publisher.publish(key, value)
 
-    async def consume(self, *, from_start: bool = False) -> AsyncGenerator[bytes, None]:
-        """Yield each message of the first topic as it arrives, without end and through outages.
-
-        from_start: yield the existing messages first.
-        Each consumer receives every message. To share the messages among several consumers, and to
-        continue after a restart, pass a `group_id` to AIOKafkaConsumer.
-        Raises KafkaConnectionError if no broker can be reached at first.
-        """
-        offset = "earliest" if from_start else "latest"
-        consumer = AIOKafkaConsumer(self.topics[0], auto_offset_reset=offset, **self._options)
-        try:
-            await consumer.start()
-            async for record in consumer:
-                yield record.value
-        finally:
-            await consumer.stop()
-
     def checks(self) -> Iterable[Check]:
-        """Return the check of the topics."""
         yield topics_check(self._brokers.fetch_metadata, self.topics)
 
     def metrics(self) -> Iterable[Metric]:
-        """Return the number of messages that were dropped."""
         description = "Item events that were never sent."
         yield Metric("item_events_dropped_total", description, lambda: self._publisher.dropped)
 

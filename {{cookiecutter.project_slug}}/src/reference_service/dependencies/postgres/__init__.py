@@ -3,8 +3,6 @@
 Use `async with postgres.engine.begin() as connection: ...`. The engine belongs to SQLAlchemy.
 """
 
-from .client import Postgres
-from .settings import PostgresSettings
-from .tables import METADATA
-
-__all__ = ["METADATA", "Postgres", "PostgresSettings"]
+from .client import Postgres as Postgres
+from .settings import PostgresSettings as PostgresSettings
+from .tables import METADATA as METADATA

@@ -1,12 +1,8 @@
-"""Redis: settings, client and health check.
+"""Redis: settings, redis-py's client and health check.
 
-    redis = Redis(settings)
-    await redis.client.get("key")
-
-The client is redis-py's.
+redis = Redis(settings)
+await redis.client.get("key")
 """
 
-from .client import Redis
-from .settings import RedisSettings
-
-__all__ = ["Redis", "RedisSettings"]
+from .client import Redis as Redis
+from .settings import RedisSettings as RedisSettings

@@ -35,10 +35,8 @@ class Redis(Dependency):
         self.allow_replica = True
 
     def checks(self) -> Iterable[Check]:
-        """Return the check of the server, by the role that it reports."""
         yield server_check(self.check_client, allow_replica=self.allow_replica)
 
     async def close(self) -> None:
-        """Close every connection."""
         await self.check_client.aclose()
         await self.client.aclose()

@@ -5,7 +5,6 @@
 The clients of `redis` then connect to the current primary.
 """
 
-from .client import Sentinel, route_through_sentinel
-from .settings import SentinelSettings
-
-__all__ = ["Sentinel", "SentinelSettings", "route_through_sentinel"]
+from .client import Sentinel as Sentinel
+from .client import route_through_sentinel as route_through_sentinel
+from .settings import SentinelSettings as SentinelSettings

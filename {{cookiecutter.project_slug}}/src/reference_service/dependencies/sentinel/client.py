@@ -87,7 +87,6 @@ class Sentinel(Dependency):
         return await asyncio.shield(self._search)
 
     def checks(self) -> Iterable[Check]:
-        """Return the check of the sentinels and of the primary that they name."""
         functions = self._ping, self._disconnect
         group = SentinelGroup(self._nodes, self._master, *functions, strict=self._strict)
         yield Check("redis.sentinel", group.check, attributes=CHECK_ATTRIBUTES)
