@@ -65,25 +65,6 @@ def load_at_full_speed(env: Environment) -> None:
         del env.valkey.settings[name]
 
 
-def delay_responses(seconds: float) -> Action:
-    """Return an action that delays each response of Redis."""
-
-    async def delay(env: Environment) -> None:
-        env.proxies["redis"].latency = seconds
-
-    return delay
-
-
-async def drop_traffic(env: Environment) -> None:
-    """Drop all traffic between the service and Redis."""
-    env.proxies["redis"].drop_traffic()
-
-
-async def repair_network(env: Environment) -> None:
-    """Pass all traffic again, without delay."""
-    env.proxies["redis"].repair()
-
-
 def stop_two_sentinels(env: Environment) -> None:
     """Stop two of three sentinels."""
     for sentinel in env.sentinels.sentinels[:2]:
@@ -186,30 +167,6 @@ DIRECT = [
         failure="redis: AuthenticationError",
         detect_within=PERMANENT_DETECTION,
         recover_within=PERMANENT_DETECTION,
-    ),
-]
-
-PROXIED = [
-    Fault(
-        "Network drops all traffic to Redis",
-        drop_traffic,
-        repair_network,
-        ready_code=WARN,
-        failure="redis: TimeoutError",
-    ),
-    Fault(
-        "Redis responds after 100 ms (still ready)",
-        delay_responses(0.1),
-        repair_network,
-        ready_code=OK,
-        hold=DETECTION,
-    ),
-    Fault(
-        "Redis responds after 2 s",
-        delay_responses(2),
-        repair_network,
-        ready_code=WARN,
-        failure="redis: TimeoutError",
     ),
 ]
 

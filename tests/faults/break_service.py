@@ -13,6 +13,7 @@ from .probe_client import CONNECTION_FAILED, NO_RESPONSE, OK, WARN, send_probe, 
 EXCEPTIONS = ("ValueError", "ExceptionGroup", "SystemExit", "CancelledError")
 ROUTING_DELAY = 0.6
 """Seconds after SIGTERM during which requests still arrive, because routing changes take time."""
+DRAINING = "it drains: new requests must not arrive, but those that do succeed"
 START_TIMEOUT = 10.0
 """Seconds that a service may need from start to ready on a busy machine."""
 EXIT_TIMEOUT = 10.0
@@ -216,7 +217,7 @@ def shutdown_fault(
         detect_within=0.5,
         recover_within=START_TIMEOUT,
         allowed_codes=frozenset({503, CONNECTION_FAILED}),
-        red_is_right="it drains: no new requests must arrive, and those that do succeed",
+        red_is_right=DRAINING,
         verify=shutdown.process_ends if loses_requests else shutdown.all_requests_complete,
         settings=settings,
     )
@@ -298,6 +299,7 @@ SERVICE = [
         lambda env: env.postgres.start(),
         detect_within=START_TIMEOUT,
         allowed_codes=frozenset({503, CONNECTION_FAILED}),
+        red_is_right=DRAINING,
         verify=live_and_started,
     ),
     Fault(
@@ -309,6 +311,7 @@ SERVICE = [
         detect_within=START_TIMEOUT,
         recover_within=PERMANENT_DETECTION,
         allowed_codes=frozenset({503, CONNECTION_FAILED}),
+        red_is_right=DRAINING,
         verify=live_and_started,
     ),
     shutdown_fault("SIGTERM under load", Shutdown()),
@@ -328,8 +331,7 @@ SERVICE = [
         "Four dependencies fail at the same time",
         break_four_dependencies,
         repair_four_dependencies,
-        ready_code=504,
-        allowed_codes=frozenset({503}),
+        allowed_codes=frozenset({504}),
         failure="redis: ConnectionError",
         recover_within=RECOVERY + 2,
     ),

@@ -74,6 +74,8 @@ class Environment:
         self.items: list[str] = []
         self.service = HttpProcess(folder / "service.log")
         self.baseline = HttpProcess(folder / "baseline.log")
+        self.cleanup = contextlib.ExitStack()
+        """What a fault has to undo even if it is interrupted, after all servers have ended."""
         self._background: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
@@ -92,7 +94,9 @@ class Environment:
         if self.layout == "proxied":
             for name, server in (("postgres", self.postgres), ("redis", self.valkey)):
                 self.proxies[name] = Proxy(server.port)
-                await self.proxies[name].start()
+            self.proxies["silent"] = Proxy(self.postgres.port)
+            for proxy in self.proxies.values():
+                await proxy.start()
         self.variables = DEFAULTS | self._addresses()
         await self._start_baseline()
 
@@ -122,9 +126,8 @@ class Environment:
         port, new_item = self.service.port, b'{"name": "opens connections"}'
         for _ in range(2 * POOL):
             await asyncio.gather(
-                self.service.get("/items"),
-                *(self.service.get(f"/items/{item}") for item in self.items),
-                send_request(port, "/items", "POST", new_item),
+                *(self.service.get(f"/items/{item}") for item in 2 * self.items),
+                *(send_request(port, "/items", "POST", new_item) for _ in range(POOL)),
             )
 
     def run_in_background(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -146,6 +149,7 @@ class Environment:
         replicas = [self.replica] if self.replica else []
         servers = [*self._independent_servers(), self.standby, *replicas]
         await asyncio.gather(*(asyncio.to_thread(server.stop) for server in servers))
+        await asyncio.to_thread(self.cleanup.close)
 
     async def database_connections(self) -> int:
         """Count the connections that the service has open to its database."""

@@ -50,6 +50,8 @@ class Fault:
     red_is_right, green_is_right: why `ready` may be red although the clients succeed, or green
         although they fail. These are the only exemptions from the comparison with the clients.
     idle: no clients send requests, so the failure is detected by the interval alone.
+    max_failures: how many requests of clients may fail before the repair. None: any number.
+    needs: returns why the fault cannot be injected on this machine, or an empty string.
     verify: returns one sentence per additional error, during the fault.
     settings: environment variables of the service, over the default ones.
     """
@@ -67,6 +69,8 @@ class Fault:
     red_is_right: str = ""
     green_is_right: str = ""
     idle: bool = False
+    max_failures: int | None = None
+    needs: Callable[[], str] = lambda: ""
     verify: Callable[[Environment], Awaitable[list[str]]] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -296,6 +300,9 @@ def _compare_with_clients(fault: Fault, result: Result, seen: Observation) -> No
         )
     if not fault.expects(state) and not result.exemption:
         result.errors.append(f"clients got {state}, and the fault expects {fault.expected_state}")
+    failed = sum(counts.failed for counts in result.requests.values())
+    if fault.max_failures is not None and failed > fault.max_failures:
+        result.errors.append(f"{failed} requests failed")
     judge = Judge(
         TRAFFIC_DETECTION + TOLERANCE,
         max(RECOVERY, fault.recover_within) + TOLERANCE,

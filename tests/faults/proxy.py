@@ -22,6 +22,10 @@ class Proxy:
         self._forwarding = asyncio.Event()
         self._forwarding.set()
         self._resetting = False
+        self._resetting_new = False
+        self._gate = asyncio.Event()  # open: lets the traffic of the latest connections pass
+        self._gate.set()
+        self._closed_gates: list[asyncio.Event] = []
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -49,20 +53,30 @@ class Proxy:
         self._resetting = True
         self._reset_open_connections()
 
+    def reset_new_connections(self) -> None:
+        """Reset each new connection as soon as it is accepted. Open ones are not affected."""
+        self._resetting_new = True
+
+    def swallow_open_connections(self) -> None:
+        """Forward nothing more on open connections, as a NAT that has forgotten them."""
+        self._gate.clear()
+        self._closed_gates.append(self._gate)
+        self._gate = asyncio.Event()
+        self._gate.set()
+
     def repair(self) -> None:
         """Forward everything again. Connections whose traffic was dropped are reset."""
         if not self._forwarding.is_set():
             self._reset_open_connections()
-        self.latency, self._resetting = 0.0, False
+        self.latency, self._resetting, self._resetting_new = 0.0, False, False
+        while self._closed_gates:
+            self._closed_gates.pop().set()
         self._forwarding.set()
 
     def _reset_open_connections(self) -> None:
         """Reset every open connection, as a firewall does after it has lost its state."""
         for writer in self._writers:
-            with contextlib.suppress(OSError):
-                connection = writer.get_extra_info("socket")
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
-            writer.transport.abort()
+            _reset(writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -70,16 +84,18 @@ class Proxy:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         self._writers.add(writer)
+        gate = self._gate
         try:
-            if self._resetting:
-                self._reset_open_connections()
+            if self._resetting or self._resetting_new:
+                _reset(writer)
                 return
             await self._forwarding.wait()
             upstream, up = await asyncio.open_connection("127.0.0.1", self.target)
             self._writers.add(up)
             try:
                 await asyncio.gather(
-                    self._forward(reader, up, delayed=False), self._forward(upstream, writer)
+                    self._forward(reader, up, gate, delayed=False),
+                    self._forward(upstream, writer, gate),
                 )
             finally:
                 self._writers.discard(up)
@@ -91,14 +107,27 @@ class Proxy:
             writer.transport.abort()
 
     async def _forward(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, delayed: bool = True
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        gate: asyncio.Event,
+        *,
+        delayed: bool = True,
     ) -> None:
         """Forward one direction. Only responses are delayed: one delay per round trip."""
         while data := await reader.read(65536):
             await self._forwarding.wait()
+            await gate.wait()
             if delayed and self.latency:
                 await asyncio.sleep(self.latency)
             writer.write(data)
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        connection = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+    writer.transport.abort()

@@ -1,13 +1,27 @@
 """All faults, by group. Each group has an environment of its own, so groups can run in parallel."""
 
-from . import break_grpc, break_kafka, break_postgres, break_redis, break_service
+from collections.abc import Collection
+
+from . import (
+    break_grpc,
+    break_kafka,
+    break_network,
+    break_postgres,
+    break_redis,
+    break_service,
+    break_sessions,
+    break_standby,
+    break_tables,
+)
 from .environment import Layout
 from .harness import Fault
 
 GROUPS: dict[str, tuple[Layout, list[Fault]]] = {
-    "PostgreSQL": ("direct", break_postgres.DIRECT),
-    "Network": ("proxied", [*break_postgres.PROXIED, *break_redis.PROXIED]),
-    "PostgreSQL standby": ("standby", break_postgres.STANDBY),
+    "PostgreSQL": ("direct", break_postgres.SERVER),
+    "PostgreSQL sessions": ("direct", break_sessions.SESSIONS),
+    "PostgreSQL tables": ("direct", break_tables.TABLES),
+    "PostgreSQL standby": ("standby", break_standby.STANDBY),
+    "Network": ("proxied", break_network.NETWORK),
     "Redis": ("direct", break_redis.DIRECT),
     "Redis replica": ("replica", break_redis.REPLICA),
     "Redis Sentinel": ("sentinel", break_redis.SENTINEL),
@@ -18,10 +32,27 @@ GROUPS: dict[str, tuple[Layout, list[Fault]]] = {
 """Group name: layout of the environment, faults."""
 
 
-def fault_names(text: str = "", *, quick: bool = False) -> dict[str, list[str]]:
-    """Return the names that contain a text, by group. quick: only the first of each group."""
+def unavailable_faults(text: str = "") -> dict[str, str]:
+    """Return why faults cannot be injected on this machine, by their names that contain a text."""
+    faults = [fault for _, group in GROUPS.values() for fault in group if _matches(fault, text)]
+    return {fault.name: reason for fault in faults if (reason := fault.needs())}
+
+
+def fault_names(
+    text: str = "", *, quick: bool = False, without: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """Return the names that contain a text, by group. quick: only the first of each group.
+
+    without: names to leave out.
+    """
     matching = {
-        group: [fault.name for fault in faults if text.lower() in fault.name.lower()]
+        group: [
+            fault.name for fault in faults if _matches(fault, text) and fault.name not in without
+        ]
         for group, (_, faults) in GROUPS.items()
     }
     return {group: names[:1] if quick else names for group, names in matching.items() if names}
+
+
+def _matches(fault: Fault, text: str) -> bool:
+    return text.lower() in fault.name.lower()

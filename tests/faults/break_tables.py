@@ -1,0 +1,224 @@
+"""Break what the core work needs of PostgreSQL: privileges, disk, locks, columns, speed.
+
+In each of these the server answers every other query, so a ping sees nothing.
+"""
+
+import asyncio
+import subprocess
+import tempfile
+from pathlib import Path
+
+from .environment import Environment, wait_until
+from .harness import DETECTION, PERMANENT_DETECTION, Action, Fault
+from .postgres_actions import (
+    DISCONNECT_SERVICE,
+    LOCK_TIMEOUT,
+    hold_lock,
+    release_locks,
+    run_until_released,
+    sql,
+)
+from .probe_client import OK
+from .truth import State
+
+DISK_SIZE = "12m"
+SLOW_ITEMS = (
+    "ALTER TABLE items ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE items FORCE ROW LEVEL SECURITY",
+    "CREATE POLICY slow ON items USING (pg_sleep(3) IS NOT NULL)",
+)
+FAST_ITEMS = (
+    "DROP POLICY slow ON items",
+    "ALTER TABLE items NO FORCE ROW LEVEL SECURITY",
+    "ALTER TABLE items DISABLE ROW LEVEL SECURITY",
+)
+TRIGGER = """
+    CREATE FUNCTION on_insert() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$;
+    CREATE TRIGGER on_insert BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION on_insert()
+    """
+DROP_TRIGGER = "DROP FUNCTION on_insert CASCADE"
+
+
+def cannot_mount() -> str:
+    """Return why no small disk can be mounted here, or an empty string."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            _mount(Path(folder))
+        except (OSError, subprocess.CalledProcessError):
+            return "mounting a small disk needs root"
+        _unmount(Path(folder))
+    return ""
+
+
+def _mount(folder: Path) -> None:
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE},mode=0700", "tmpfs", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _unmount(folder: Path) -> None:
+    subprocess.run(["umount", "--lazy", str(folder)], check=False, capture_output=True)
+
+
+def fill_disk(env: Environment) -> None:
+    """Move the table of items to a small disk, and fill that disk.
+
+    The fill factor makes each insert need a new page, which a full disk does not have.
+    """
+    disk = env.folder / "disk"
+    disk.mkdir()
+    _mount(disk)
+    env.cleanup.callback(_unmount, disk)
+    tablespace = disk / "tablespace"
+    tablespace.mkdir(mode=0o700)
+    env.postgres.sql(f"CREATE TABLESPACE small LOCATION '{tablespace}'")
+    env.postgres.sql("ALTER TABLE items SET (fillfactor = 10)")
+    env.postgres.sql("ALTER TABLE items SET TABLESPACE small")
+    subprocess.run(
+        ["dd", "if=/dev/zero", f"of={disk}/filler", "bs=4096"], check=False, capture_output=True
+    )
+
+
+def free_disk(env: Environment) -> None:
+    """Free the disk, and move the table back."""
+    (env.folder / "disk" / "filler").unlink()
+    env.postgres.sql("ALTER TABLE items RESET (fillfactor)")
+    env.postgres.sql("ALTER TABLE items SET TABLESPACE pg_default")
+    env.postgres.sql("DROP TABLESPACE small")
+    env.cleanup.close()
+    (env.folder / "disk").rmdir()
+
+
+async def queue_behind_a_migration(env: Environment) -> None:
+    """Let a migration wait for a long query: all later queries wait behind the migration."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+    await hold_lock("SELECT count(*) FROM items")(env)
+
+    async def is_waiting() -> bool:
+        return await asyncio.to_thread(env.postgres.sql, waiting) != "0"
+
+    migration = "ALTER TABLE items ADD COLUMN waits integer"
+    env.run_in_background(asyncio.to_thread(run_until_released, env, migration))
+    await wait_until(is_waiting, LOCK_TIMEOUT)
+
+
+def lock_one_item(env: Environment) -> object:
+    """Lock the one item that a client changes."""
+    return hold_lock(f"SELECT id FROM items WHERE id = '{env.items[1]}' FOR UPDATE")(env)
+
+
+def table_fault(
+    name: str, inject: str | Action, repair: str | Action, clients: State | None = None
+) -> Fault:
+    """Return a fault of the table that is detected by doing the core work."""
+    return Fault(
+        name,
+        sql(inject) if isinstance(inject, str) else inject,
+        sql(repair) if isinstance(repair, str) else repair,
+        clients=clients,
+        failure="items: ",
+        allowed_codes=frozenset({504}),
+        recover_within=PERMANENT_DETECTION,
+    )
+
+
+TABLES = [
+    Fault(
+        "Disk of the tables is full",
+        fill_disk,
+        free_disk,
+        clients=State.READS_ONLY,
+        failure="items: ",
+        needs=cannot_mount,
+    ),
+    *(
+        table_fault(
+            f"PostgreSQL role may not {privilege} items",
+            f"REVOKE {privilege} ON items FROM service",
+            f"GRANT {privilege} ON items TO service",
+            State.DOWN if privilege == "SELECT" else State.READS_ONLY,
+        )
+        for privilege in ("INSERT", "SELECT", "UPDATE")
+    ),
+    table_fault(
+        "Table of the items is renamed",
+        "ALTER TABLE items RENAME TO gone",
+        "ALTER TABLE gone RENAME TO items",
+        State.DOWN,
+    ),
+    table_fault(
+        "Column of the items is renamed",
+        "ALTER TABLE items RENAME COLUMN description TO gone",
+        "ALTER TABLE items RENAME COLUMN gone TO description",
+        State.DOWN,
+    ),
+    table_fault(
+        "Column of the items has lost its default",
+        "ALTER TABLE items ALTER COLUMN id DROP DEFAULT",
+        "ALTER TABLE items ALTER COLUMN id SET DEFAULT gen_random_uuid()",
+        State.READS_ONLY,
+    ),
+    table_fault(
+        "A newer constraint rejects what this build writes",
+        "ALTER TABLE items ADD CONSTRAINT newer CHECK (description IS NOT NULL) NOT VALID",
+        "ALTER TABLE items DROP CONSTRAINT newer",
+        State.READS_ONLY,
+    ),
+    table_fault(
+        "A trigger rejects every insert",
+        TRIGGER.format(body="RAISE EXCEPTION 'maintenance';"),
+        DROP_TRIGGER,
+        State.READS_ONLY,
+    ),
+    table_fault(
+        "A trigger makes each insert take 3 s",
+        TRIGGER.format(body="PERFORM pg_sleep(3); RETURN NEW;"),
+        DROP_TRIGGER,
+    ),
+    table_fault("Queries of items take 3 s", sql(*SLOW_ITEMS), sql(*FAST_ITEMS)),
+    table_fault(
+        "Queries of items exceed the role's statement timeout",
+        sql(*SLOW_ITEMS, "ALTER ROLE service SET statement_timeout = '300ms'", DISCONNECT_SERVICE),
+        sql(*FAST_ITEMS, "ALTER ROLE service RESET statement_timeout", DISCONNECT_SERVICE),
+    ),
+    table_fault(
+        "Table of the items is locked in ACCESS EXCLUSIVE mode",
+        hold_lock("LOCK TABLE items"),
+        release_locks,
+    ),
+    table_fault(
+        "Table of the items is locked against writes, as by CREATE INDEX",
+        hold_lock("LOCK TABLE items IN SHARE MODE"),
+        release_locks,
+    ),
+    table_fault(
+        "Queries wait behind a migration, which waits for a long query",
+        queue_behind_a_migration,
+        release_locks,
+    ),
+    Fault(
+        "Another transaction locks one item (still ready)",
+        lock_one_item,
+        release_locks,
+        ready_code=OK,
+        clients=State.READS_ONLY,
+        hold=DETECTION,
+        green_is_right="all other items can be read and written",
+        settings={"DATABASE_POOL_SIZE": "15"},
+    ),
+    Fault(
+        "A migration changes the type of a column (still ready)",
+        sql("ALTER TABLE items ALTER COLUMN name TYPE varchar(500)"),
+        sql("ALTER TABLE items ALTER COLUMN name TYPE text"),
+        ready_code=OK,
+        max_failures=0,
+        hold=3,
+    ),
+    Fault(
+        "A migration adds a column (still ready)",
+        sql("ALTER TABLE items ADD COLUMN added integer DEFAULT 1"),
+        sql("ALTER TABLE items DROP COLUMN added"),
+        ready_code=OK,
+        max_failures=0,
+        hold=3,
+    ),
+]
