@@ -4,7 +4,7 @@ from .environment import Environment
 from .harness import DETECTION, PERMANENT_DETECTION, Fault
 from .probe_client import OK, WARN
 
-TOPIC_AUTHORIZATION_FAILED = 29
+UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, TOPIC_AUTHORIZATION_FAILED = 3, 5, 29
 
 
 def stop_one_broker_after_moving_its_partitions(env: Environment) -> None:
@@ -66,5 +66,26 @@ KAFKA = [
         lambda env: env.kafka.resume(),
         ready_code=WARN,
         failure="kafka: TimeoutError",
+    ),
+    Fault(
+        "Kafka has lost the topic",
+        lambda env: env.kafka.set_error("items", UNKNOWN_TOPIC),
+        lambda env: env.kafka.set_error("items", 0),
+        ready_code=WARN,
+        failure="kafka: TopicMissing",
+    ),
+    Fault(
+        "Kafka elects leaders for too long",
+        lambda env: env.kafka.set_error("items", LEADER_NOT_AVAILABLE),
+        lambda env: env.kafka.set_error("items", 0),
+        ready_code=WARN,
+        failure="kafka: ",
+    ),
+    Fault(
+        "Kafka restarts (still ready)",
+        lambda env: env.kafka.restart(),
+        ready_code=OK,
+        max_failures=0,
+        hold=3,
     ),
 ]

@@ -1,10 +1,13 @@
 """Break Redis: the server, its network, a replica, and a group that Sentinel monitors."""
 
 import asyncio
+import contextlib
 import secrets
+import socket
 import time
 
 from dev.sentinel_nodes import DataNode
+from dev.valkey import Valkey
 
 from .environment import Environment
 from .harness import DETECTION, PERMANENT_DETECTION, RECOVERY, Action, Fault, do_nothing
@@ -65,6 +68,123 @@ def load_at_full_speed(env: Environment) -> None:
         del env.valkey.settings[name]
 
 
+class IdleClients:
+    """Clients that use every connection that Redis accepts, as neighbors with a leak do."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.sockets: list[socket.socket] = []
+
+    def connect(self, env: Environment) -> None:
+        """Let Redis accept few clients, disconnect the service, and take every connection."""
+        env.valkey.ask("CONFIG", "SET", "maxclients", str(self.count))
+        env.valkey.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        address = ("127.0.0.1", env.valkey.port)
+        self.sockets = [socket.create_connection(address) for _ in range(2 * self.count)]
+
+    def disconnect(self, env: Environment) -> None:
+        """Close them, and let Redis accept many clients again."""
+        while self.sockets:
+            self.sockets.pop().close()
+        ask_until_accepted(env, "CONFIG", "SET", "maxclients", "10000")
+
+
+def ask_until_accepted(env: Environment, *command: str) -> None:
+    """Send a command to Redis as soon as it accepts connections again."""
+    deadline = time.monotonic() + SAVE_TIMEOUT
+    while True:
+        try:
+            env.valkey.ask(*command)
+        except (OSError, RuntimeError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def run_endless_script(env: Environment) -> None:
+    """Let Redis execute a script that never ends. It then answers BUSY to everything else."""
+    env.valkey.ask("CONFIG", "SET", "busy-reply-threshold", "100")
+    with contextlib.suppress(OSError):  # there is no reply
+        env.valkey.ask("EVAL", "while true do end", "0")
+
+
+def restart_as_cluster(env: Environment) -> None:
+    """Restart Redis as a node of a cluster that serves no slots."""
+    env.valkey.stop()
+    env.valkey.settings |= {"cluster-enabled": "yes", "cluster-announce-ip": "127.0.0.1"}
+    env.valkey.start()
+
+
+def restart_alone(env: Environment) -> None:
+    """Restart Redis as a server of its own."""
+    env.valkey.stop()
+    del env.valkey.settings["cluster-enabled"], env.valkey.settings["cluster-announce-ip"]
+    env.valkey.start()
+
+
+def follow_without_stale_reads(env: Environment) -> None:
+    """Make Redis a replica that lost its primary and rejects reads."""
+    env.valkey.ask("CONFIG", "SET", "replica-serve-stale-data", "no")
+    env.valkey.ask("REPLICAOF", "127.0.0.1", "1")
+
+
+def lead_again(env: Environment) -> None:
+    """Make Redis a primary again."""
+    env.valkey.ask("REPLICAOF", "NO", "ONE")
+    env.valkey.ask("CONFIG", "SET", "replica-serve-stale-data", "yes")
+
+
+def evict_keys(env: Environment) -> None:
+    """Leave Redis so little memory that it evicts a key for each new one."""
+    used = int(env.valkey.info("memory")["used_memory"])
+    env.valkey.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    env.valkey.ask("CONFIG", "SET", "maxmemory", str(used))
+
+
+def stop_evicting(env: Environment) -> None:
+    """Set no limit of memory."""
+    env.valkey.ask("CONFIG", "SET", "maxmemory", "0")
+    env.valkey.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+def store_garbage(env: Environment) -> None:
+    """Replace each cached item by a value of another type, and by one that is not an item."""
+    keys = env.valkey.ask("EVAL", "return table.concat(redis.call('KEYS', '*:item:*'), ' ')", "0")
+    for number, key in enumerate(keys.split()):
+        env.valkey.ask("DEL", key)
+        env.valkey.ask(*(("LPUSH", key, "x") if number % 2 else ("SET", key, "not an item")))
+
+
+def deny(*commands: str) -> Action:
+    """Return an action that takes commands from the service's user, and disconnects it."""
+
+    def act(env: Environment) -> None:
+        env.valkey.ask("ACL", "SETUSER", "default", *(f"-{command}" for command in commands))
+        env.valkey.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    return act
+
+
+def stop_all_sentinels(env: Environment) -> None:
+    """Stop all sentinels. The primary still works."""
+    for sentinel in env.sentinels.sentinels:
+        sentinel.stop()
+
+
+def start_all_sentinels(env: Environment) -> None:
+    """Start the stopped sentinels."""
+    for sentinel in env.sentinels.sentinels:
+        sentinel.start()
+
+
+def replica(env: Environment) -> Valkey:
+    """Return the server that the service uses in the layout `replica`."""
+    assert env.replica is not None
+    return env.replica
+
+
 def stop_two_sentinels(env: Environment) -> None:
     """Stop two of three sentinels."""
     for sentinel in env.sentinels.sentinels[:2]:
@@ -107,6 +227,8 @@ def repair_data_nodes(env: Environment) -> None:
         else:
             node.start()
 
+
+NEIGHBORS = IdleClients(40)
 
 DIRECT = [
     Fault(
@@ -168,9 +290,110 @@ DIRECT = [
         detect_within=PERMANENT_DETECTION,
         recover_within=PERMANENT_DETECTION,
     ),
+    Fault(
+        "Redis pauses writes",
+        send_command("CLIENT", "PAUSE", "60000", "WRITE"),
+        send_command("CLIENT", "UNPAUSE"),
+        ready_code=WARN,
+        failure="redis: TimeoutError",
+    ),
+    Fault(
+        "Redis pauses all commands for 0.3 s (still ready)",
+        send_command("CLIENT", "PAUSE", "300", "ALL"),
+        ready_code=OK,
+        max_failures=0,
+        hold=3,
+    ),
+    Fault(
+        "Redis executes a script that never ends",
+        run_endless_script,
+        send_command("SCRIPT", "KILL"),
+        ready_code=WARN,
+        failure="redis: ",
+    ),
+    Fault(
+        "Redis user may not SET",
+        deny("set"),
+        send_command("ACL", "SETUSER", "default", "+@all"),
+        ready_code=WARN,
+        failure="redis: NoPermissionError",
+    ),
+    Fault(
+        "Redis user may not GET",
+        deny("get"),
+        send_command("ACL", "SETUSER", "default", "+@all"),
+        ready_code=OK,
+        max_failures=0,
+        hold=DETECTION,
+    ),
+    Fault(
+        "Redis accepts no more clients",
+        NEIGHBORS.connect,
+        NEIGHBORS.disconnect,
+        ready_code=WARN,
+        failure="redis: ",
+    ),
+    Fault(
+        "Redis is a cluster node without slots",
+        restart_as_cluster,
+        restart_alone,
+        ready_code=WARN,
+        failure="redis: ",
+    ),
+    Fault(
+        "Redis is a replica that rejects reads without its primary",
+        follow_without_stale_reads,
+        lead_again,
+        ready_code=WARN,
+        failure="redis: ",
+    ),
+    Fault(
+        "Redis evicts keys (still ready)",
+        evict_keys,
+        stop_evicting,
+        ready_code=OK,
+        max_failures=0,
+        hold=3,
+    ),
+    Fault(
+        "Redis holds other values under the keys of the cache (still ready)",
+        store_garbage,
+        send_command("FLUSHALL"),
+        ready_code=OK,
+        max_failures=0,
+        hold=3,
+    ),
+    Fault(
+        "Redis disconnects all clients once (still ready)",
+        send_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"),
+        ready_code=OK,
+        max_failures=0,
+        hold=3,
+    ),
+    Fault(
+        "Redis loses all data (still ready)",
+        send_command("FLUSHALL"),
+        ready_code=OK,
+        max_failures=0,
+        hold=3,
+    ),
 ]
 
 REPLICA = [
+    Fault(
+        "Replica is stopped",
+        lambda env: replica(env).stop(),
+        lambda env: replica(env).start(),
+        ready_code=WARN,
+        failure="redis: ConnectionError",
+    ),
+    Fault(
+        "Replica is frozen",
+        lambda env: replica(env).pause(),
+        lambda env: replica(env).resume(),
+        ready_code=WARN,
+        failure="redis: TimeoutError",
+    ),
     Fault(
         "Primary of the replica is stopped",
         lambda env: env.valkey.stop(),
@@ -197,6 +420,13 @@ REPLICA = [
 ]
 
 SENTINEL = [
+    Fault(
+        "All sentinels are stopped",
+        stop_all_sentinels,
+        start_all_sentinels,
+        ready_code=WARN,
+        failure="redis.sentinel: ",
+    ),
     Fault(
         "One of three sentinels is stopped (still ready)",
         lambda env: env.sentinels.sentinels[2].stop(),

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import resource
 import signal
 import time
 from collections import Counter
 
 from .environment import POOL, Environment, wait_until_responds
 from .harness import DETECTION, PERMANENT_DETECTION, RECOVERY, Action, Fault, do_nothing
+from .postgres_actions import restore_password
 from .probe_client import CONNECTION_FAILED, NO_RESPONSE, OK, WARN, send_probe, send_request
 
 EXCEPTIONS = ("ValueError", "ExceptionGroup", "SystemExit", "CancelledError")
@@ -16,6 +18,10 @@ ROUTING_DELAY = 0.6
 DRAINING = "it drains: new requests must not arrive, but those that do succeed"
 START_TIMEOUT = 10.0
 """Seconds that a service may need from start to ready on a busy machine."""
+FROZEN = 8.0
+"""Seconds that the service is stopped with SIGSTOP: longer than any result of a check is valid."""
+THREADS = 60
+"""Handlers that block: more than the threads of the service."""
 EXIT_TIMEOUT = 10.0
 """Seconds until a process that received SIGTERM must have ended."""
 
@@ -223,6 +229,75 @@ def shutdown_fault(
     )
 
 
+async def freeze_while_the_database_stops(env: Environment) -> None:
+    """Freeze the service, stop its database, and let the service continue after 8 s."""
+    os.kill(env.service.pid, signal.SIGSTOP)
+    try:
+        await asyncio.to_thread(env.postgres.stop)
+        await asyncio.sleep(FROZEN)
+    finally:
+        os.kill(env.service.pid, signal.SIGCONT)
+
+
+async def freeze_for_a_while(env: Environment) -> None:
+    """Freeze the service for 8 s, as a hypervisor does that moves a machine."""
+    os.kill(env.service.pid, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(FROZEN)
+    finally:
+        os.kill(env.service.pid, signal.SIGCONT)
+
+
+def kill_and_start(env: Environment) -> None:
+    """End the service with SIGKILL, as a kernel without memory does, and start it again."""
+    variables = env.service.variables
+    os.kill(env.service.pid, signal.SIGKILL)
+    env.service.stop()
+    env.service.start_service(variables)
+
+
+def limit_files(env: Environment) -> None:
+    """Let the service open no file or connection beyond those that it has."""
+    pid = env.service.pid
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (env.service.open_descriptors(), hard))
+
+
+def allow_files(env: Environment) -> None:
+    """Let the service open as many files as the hard limit allows."""
+    _, hard = resource.prlimit(env.service.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(env.service.pid, resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def block_threads(env: Environment) -> None:
+    """Let synchronous handlers block every thread for some seconds."""
+    for _ in range(THREADS):
+        env.run_in_background(env.service.get("/faults/block-thread/4"))
+
+
+async def send_malformed_requests(env: Environment) -> None:
+    """Send bytes that are not HTTP, on ten connections at a time, for three seconds."""
+    env.run_in_background(_send_and_abort(env, b"\x16\x03\x01 not HTTP\r\n\r\n", seconds=3))
+
+
+async def disconnect_before_responses(env: Environment) -> None:
+    """Send requests and disconnect at once, on ten connections at a time, for three seconds."""
+    request = b"GET /items HTTP/1.1\r\nhost: x\r\n\r\n"
+    env.run_in_background(_send_and_abort(env, request, seconds=3))
+
+
+async def _send_and_abort(env: Environment, content: bytes, seconds: float) -> None:
+    async def send() -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", env.service.port)
+        writer.write(content)
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        await asyncio.gather(*(send() for _ in range(10)))
+
+
 def break_four_dependencies(env: Environment) -> None:
     """Break each of four dependencies in a different way."""
     env.postgres.pause()
@@ -342,5 +417,106 @@ SERVICE = [
         ready_code=504,
         allowed_codes=frozenset({503}),
         failure="postgres: TimeoutError",
+    ),
+    Fault(
+        "Service is stopped (SIGSTOP) while its database goes away",
+        freeze_while_the_database_stops,
+        lambda env: env.postgres.start(),
+        failure="postgres: ",
+        allowed_codes=frozenset({NO_RESPONSE}),
+    ),
+    Fault(
+        "Service is stopped (SIGSTOP) for 8 s",
+        freeze_for_a_while,
+        ready_code=OK,
+        allowed_codes=frozenset({NO_RESPONSE, 503, 504}),
+        hold=3,
+    ),
+    Fault(
+        "Service is killed and starts again",
+        kill_and_start,
+        ready_code=OK,
+        allowed_codes=frozenset({503, CONNECTION_FAILED}),
+        hold=3,
+    ),
+    Fault(
+        "Service starts while its database is frozen",
+        restart_after(lambda env: env.postgres.pause()),
+        lambda env: env.postgres.resume(),
+        ready_code=504,
+        failure="postgres: TimeoutError",
+        detect_within=START_TIMEOUT,
+        allowed_codes=frozenset({503, CONNECTION_FAILED}),
+        red_is_right=DRAINING,
+        verify=live_and_started,
+    ),
+    Fault(
+        "Service starts with a password that is not valid yet",
+        restart_after(lambda env: env.postgres.sql("ALTER ROLE service PASSWORD 'other'")),
+        restore_password,
+        failure="postgres: InvalidPasswordError",
+        detect_within=START_TIMEOUT,
+        recover_within=PERMANENT_DETECTION,
+        allowed_codes=frozenset({504, CONNECTION_FAILED}),
+        red_is_right=DRAINING,
+        verify=live_and_started,
+    ),
+    Fault(
+        "Service starts before its cache",
+        restart_after(lambda env: env.valkey.stop()),
+        lambda env: env.valkey.start(),
+        ready_code=WARN,
+        failure="redis: ConnectionError",
+        detect_within=START_TIMEOUT,
+        allowed_codes=frozenset({503, CONNECTION_FAILED}),
+        red_is_right=DRAINING,
+        verify=live_and_started,
+    ),
+    Fault(
+        "Service cannot open more files",
+        limit_files,
+        allow_files,
+        ready_code=OK,
+        allowed_codes=frozenset({NO_RESPONSE, CONNECTION_FAILED}),
+        hold=4,
+        red_is_right="new clients cannot connect either: only kept connections work",
+        recover_within=RECOVERY + 1,
+    ),
+    Fault(
+        "Threads are all in use by handlers that block (still ready)",
+        block_threads,
+        ready_code=OK,
+        max_failures=0,
+        hold=6,
+    ),
+    Fault(
+        "Clients send malformed requests continuously (still ready)",
+        send_malformed_requests,
+        ready_code=OK,
+        max_failures=0,
+        hold=4,
+    ),
+    Fault(
+        "Clients disconnect before each response (still ready)",
+        disconnect_before_responses,
+        ready_code=OK,
+        max_failures=0,
+        hold=4,
+    ),
+    high_load(
+        "Requests for paths that do not exist (still ready)",
+        Load("/nothing", 10, seconds=3),
+        404,
+    ),
+    high_load(
+        "Writes at full load (still ready)",
+        Load("/items", 4 * POOL, method="POST", seconds=DETECTION),
+        201,
+    ),
+    high_load(
+        "Requests exceed the request timeout (still ready)",
+        Load("/faults/sleep/5", 5, seconds=3),
+        504,
+        SERVICE_REQUEST_TIMEOUT="1",
     ),
 ]

@@ -32,6 +32,12 @@ async def block(seconds: float) -> str:
     return "blocked"
 
 
+@part_faults.get("/block-thread/{seconds}")
+def block_thread(seconds: float) -> str:
+    time.sleep(seconds)
+    return "blocked"
+
+
 def block_the_loop(seconds: float) -> None:
     time.sleep(seconds)
 
