@@ -9,8 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from .model import Item, ItemCreate
 from .store import ItemStore
 
-# Queues a message with a key and a value. It neither waits nor raises.
-Publish = Callable[[bytes, bytes], None]
+Publish = Callable[[bytes, bytes], None]  # queues a key and a value; neither waits nor raises
 
 
 class ItemCreated(BaseModel):
