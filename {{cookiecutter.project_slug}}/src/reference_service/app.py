@@ -39,16 +39,12 @@ DISTRIBUTION = "reference-service"
 
 
 class Service(NamedTuple):
-    """One service.
+    """One service, with what its two ports serve."""
 
-    app: the service port. api: the FastAPI application inside it. management: the management port.
-    on_slow_client: counts a client that was disconnected because it was slow.
-    """
-
-    app: Probes
-    api: FastAPI
-    management: ManagementApp
-    on_slow_client: Callable[[], None]
+    app: Probes  # for the service port
+    api: FastAPI  # the application inside it
+    management: ManagementApp  # for the management port
+    on_slow_client: Callable[[], None]  # counts a client that was disconnected because it was slow
 
 
 def create_app(settings: Settings | None = None) -> Probes:

@@ -11,8 +11,7 @@ from .store import ItemStore
 
 WITHOUT_KAFKA = "no request waits for events; they are buffered, and dropped if there are too many"
 
-# Queues a message with a key and a value. It neither waits nor raises.
-Publish = Callable[[bytes, bytes], None]
+Publish = Callable[[bytes, bytes], None]  # queues a key and a value; neither waits nor raises
 
 
 class ItemCreated(BaseModel):

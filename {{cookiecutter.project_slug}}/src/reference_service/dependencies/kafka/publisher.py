@@ -22,8 +22,7 @@ BATCH_SIZE = 100  # messages that are sent before the first one is acknowledged
 REQUEST_TIMEOUT = 3.0  # seconds without a broker's response after which a request is sent again
 UNAVAILABLE_AFTER = 2.0  # seconds without a response after which Kafka is reported unavailable
 RESTART_DELAY = 1.0  # seconds between the failure of a producer and the start of the next one
-# Seconds to send queued messages on close: less than CLOSE_TIMEOUT, so that drops are logged.
-FLUSH_TIMEOUT = 1.5
+FLUSH_TIMEOUT = 1.5  # seconds to send the queue on close; CLOSE_TIMEOUT leaves time to log drops
 STOP_TIMEOUT = 0.3  # seconds for the producer to stop
 DROPS_LOG_INTERVAL = 10.0  # minimum seconds between two log lines about dropped messages
 
