@@ -85,6 +85,15 @@ class Service:
         """Wait until `ready` responds with the code, and return the seconds it took."""
         return wait_until(lambda: self.probe("ready") == code, within)
 
+    def until_status(self, status: str, within: float = 30.0) -> float:
+        """Wait until `ready` responds with pass or warn, and return the seconds it took."""
+
+        def has_status() -> bool:
+            response = self.api.get("/health/ready")
+            return response.status_code == 200 and response.json() == {"status": status}
+
+        return wait_until(has_status, within)
+
     def check(self, name: str) -> dict[str, Any]:
         """Return the report of the management port about a check."""
         report = self.management.get("/health").json()["checks"][name][0]

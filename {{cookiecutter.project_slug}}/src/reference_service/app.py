@@ -72,7 +72,7 @@ def create_service(settings: Settings) -> Service:
 
     items: ItemStore = MemoryItems()
     items = PostgresItems(postgres.engine)  # feature: postgres
-    items = CachedItems(items, redis.client)  # feature: redis
+    items = CachedItems(items, redis.client, redis.report_failure)  # feature: redis
     items = PublishingItemStore(items, kafka.publish)  # feature: kafka
 
     # Add checks of your own here: [..., Check("name", run)].

@@ -30,13 +30,18 @@ RETRY_INTERVAL = 1.0  # seconds between attempts, of one request each, to use a 
 class CachedItems:
     """An `ItemStore` that caches `get` in Redis and never fails because of Redis.
 
+    on_failure: called when a command fails or takes too long, which no response shows.
+
     A change replaces the cached item with a tombstone, and readers cache an item only under a
     free key. So a slow reader cannot put the previous item back. Two gaps remain: readers get the
     previous item until its tombstone is written, or until its `TTL` if Redis was unavailable.
     """
 
-    def __init__(self, store: ItemStore, redis: Redis) -> None:
+    def __init__(
+        self, store: ItemStore, redis: Redis, on_failure: Callable[[], None] = lambda: None
+    ) -> None:
         self._store = store
+        self._on_failure = on_failure
         self.create, self.page = store.create, store.page
         self._redis = redis
         self._unavailable = False
@@ -97,6 +102,7 @@ class CachedItems:
             # After the timeout it is not awaited: on a busy machine redis-py took 5 s to react.
             reply = await result_within(REDIS_TIMEOUT, asyncio.ensure_future(command()))
         except (RedisError, OSError) as error:
+            self._on_failure()
             if not self._unavailable:
                 log.warning("cache unavailable", extra={"error": type(error).__name__})
             self._unavailable = True

@@ -4,23 +4,20 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from redis import exceptions
+from redis.asyncio import ConnectionPool
 from redis.asyncio import Redis as Client
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from ...health import Check, CheckFailed, CheckResult
+from .errors import PERMANENT
 
-PERMANENT_ERRORS = (
-    exceptions.AuthenticationError,
-    exceptions.AuthenticationWrongNumberOfArgsError,
-    exceptions.NoPermissionError,
-    exceptions.InvalidResponse,
-)
-CHECK_ATTRIBUTES = {"db.system.name": "redis", "db.operation.name": "PING"}
+CHECK_ATTRIBUTES = {"db.system.name": "redis", "db.operation.name": "SET"}
 
 # Seconds since a replica received data from its primary, which pings it every 10 s. It counts them
 # in its own ticks, which are late when it is busy: 11 s were measured on an idle primary.
 MAX_IO_AGE = 15
-MAX_CONNECTION_AGE = 60.0  # seconds: an old connection still works with an old password
+RECONNECT_INTERVAL = 60.0  # seconds: an old connection still works with an old password
+RECONNECT_TIMEOUT = 0.2  # seconds to open a new connection, before the old one is used again
 WRITE_KEY, WRITE_KEY_TTL = "reference-service:health", 60  # seconds
 
 
@@ -36,52 +33,71 @@ class NotPrimary(CheckFailed):
     """The server is a replica, but the service needs a primary."""
 
 
-class TooFewReplicas(CheckFailed):
-    """The primary rejects writes because of `min-replicas-to-write`."""
-
-
-class SnapshotFailed(CheckFailed):
-    """The primary rejects writes because it could not save a snapshot to disk."""
-
-
-# Error codes that have no exception of their own in redis-py.
-WRITE_ERRORS = {"NOREPLICAS": TooFewReplicas, "MISCONF": SnapshotFailed}
-
-
 def server_check(client: Client, *, allow_replica: bool) -> Check:
     """Return the check that the server can be written, or is a replica that is up to date.
 
     PING alone proves neither.
     client: for this check alone, so that no request takes its connection.
     """
-    connected_at = 0.0
+    reconnect_at = 0.0
 
     async def check() -> CheckResult:
-        nonlocal connected_at
+        nonlocal reconnect_at
         now = asyncio.get_running_loop().time()
-        if now - connected_at > MAX_CONNECTION_AGE:
-            await client.connection_pool.disconnect()
-            connected_at = now
-        try:
-            return await _check_server(client, allow_replica=allow_replica)
-        except exceptions.ResponseError as error:  # OOM and READONLY have their own exceptions
-            for code, failure in WRITE_ERRORS.items():
-                if str(error).startswith(code):
-                    raise failure("the primary rejects writes") from error
-            raise
+        if now >= reconnect_at:
+            if reconnect_at:
+                await _reconnect(client.connection_pool)
+            reconnect_at = now + RECONNECT_INTERVAL
+        return await _check_server(client, allow_replica=allow_replica)
 
-    return Check("redis", check, permanent=PERMANENT_ERRORS, attributes=CHECK_ATTRIBUTES)
+    return Check("redis", check, permanent=PERMANENT, attributes=CHECK_ATTRIBUTES)
+
+
+async def _reconnect(pool: ConnectionPool) -> None:
+    """Make the next command open a new connection, unless the server rejects new connections.
+
+    Those of requests continue to work then, for example, if `maxclients` is reached. Raises
+    AuthenticationError.
+    """
+    connection = pool.make_connection()  # type: ignore[no-untyped-call]
+    try:
+        async with asyncio.timeout(RECONNECT_TIMEOUT):
+            await connection.connect()
+        await pool.disconnect()
+    except AuthenticationError:
+        raise
+    except (RedisError, OSError):
+        return
+    finally:
+        await connection.disconnect(nowait=True)
 
 
 async def _check_server(client: Client, *, allow_replica: bool) -> CheckResult:
-    await client.ping()
-    info = await client.info("replication")
-    if info["role"] == "slave":
-        if not allow_replica:
-            await client.connection_pool.disconnect()  # the next attempt finds the primary again
-            raise NotPrimary("the server is a replica and rejects writes")
+    """Delete, write and read a key in one round trip. Raises RedisError, OSError, CheckFailed.
+
+    A role without the permission for INFO proves that the server is a primary by writing.
+    """
+    async with client.pipeline(transaction=False) as pipeline:
+        pipeline.delete(WRITE_KEY)
+        pipeline.set(WRITE_KEY, "1", ex=WRITE_KEY_TTL)
+        pipeline.get(WRITE_KEY)
+        pipeline.info("replication")
+        *replies, info = await pipeline.execute(raise_on_error=False)
+    is_replica = isinstance(info, dict) and info["role"] == "slave"
+    if is_replica and not allow_replica:
+        await client.connection_pool.disconnect()  # the next attempt finds the primary again
+        raise NotPrimary("the server is a replica and rejects writes")
+    for reply in replies[-1:] if is_replica else replies:  # a replica rejects the writes
+        if isinstance(reply, Exception):
+            raise reply
+    if isinstance(info, NoPermissionError):
+        return CheckResult(
+            detail="the role lacks the permission for INFO", data={"role": "primary"}
+        )
+    if isinstance(info, Exception):
+        raise info
+    if is_replica:
         return _check_replica(info)
-    await client.set(WRITE_KEY, "1", ex=WRITE_KEY_TTL)
     return CheckResult(data={"role": "primary", "replicas": info["connected_slaves"]})
 
 

@@ -3,16 +3,21 @@
 from collections.abc import Iterable
 
 from redis import exceptions
+from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as Client
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from ...health import Check
-from .. import Dependency
+from .. import Dependency, FailureCallback
 from .checks import server_check
+from .errors import TRY_AGAIN
 from .settings import RedisSettings
 
+MAX_CONNECTIONS = 50  # of requests; redis-py's default pool fails at the 101st, and never waits
+POOL_TIMEOUT = 1.0  # seconds that a command waits while all of them are in use
 SOCKET_TIMEOUT = 1.0  # seconds without data after which a command of a request fails
+POOL_OPTIONS = {"max_connections": MAX_CONNECTIONS, "timeout": POOL_TIMEOUT}
 
 
 class Redis(Dependency):
@@ -23,19 +28,30 @@ class Redis(Dependency):
     allow_replica: whether the server may be a replica, which can only be read.
     """
 
-    unavailable_errors = (exceptions.ConnectionError, exceptions.TimeoutError)
+    unavailable_errors = (exceptions.ConnectionError, *TRY_AGAIN.values())
+    timeout_errors = (exceptions.TimeoutError,)
 
     def __init__(self, settings: RedisSettings) -> None:
         self.settings = settings
         url = settings.url.get_secret_value()
-        retry_once = Retry(NoBackoff(), 1)
-        self.client = Client.from_url(url, socket_timeout=SOCKET_TIMEOUT, retry=retry_once)
+        options = {"socket_timeout": SOCKET_TIMEOUT, "retry": Retry(NoBackoff(), 1)}
+        pool = BlockingConnectionPool.from_url(url, **POOL_OPTIONS, **options)
+        self.client = Client.from_pool(pool)
         # No retries, because the health engine retries.
         self.check_client = Client.from_url(url, max_connections=1, retry=Retry(NoBackoff(), 0))
         self.allow_replica = True
+        self._on_failure: FailureCallback = lambda _: None
 
     def checks(self) -> Iterable[Check]:
         yield server_check(self.check_client, allow_replica=self.allow_replica)
+
+    def on_failure(self, callback: FailureCallback) -> None:
+        """Call `callback` when a request goes on without Redis."""
+        self._on_failure = callback
+
+    def report_failure(self) -> None:
+        """Bring the check forward: a request has met a failure, and does not show it."""
+        self._on_failure("redis")
 
     async def close(self) -> None:
         await self.check_client.aclose()

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from redis import exceptions
+from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as Client
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
@@ -15,7 +16,7 @@ from ...environment import SettingsError
 from ...health import Check
 from .. import Dependency, FailureCallback
 from ..redis import Redis
-from ..redis.client import SOCKET_TIMEOUT
+from ..redis.client import POOL_OPTIONS, SOCKET_TIMEOUT
 from .checks import SentinelGroup
 from .nodes import Node, find_primary, send_command
 from .settings import Address, SentinelSettings, parse_addresses
@@ -38,6 +39,10 @@ def route_through_sentinel(redis: Redis, settings: SentinelSettings) -> "list[Se
         sentence = "REDIS_SENTINELS: not set, and neither is REDIS_URL. Set one of them."
         raise SettingsError([sentence])
     return []
+
+
+class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Connections to the primary. A command waits while all of them are in use."""
 
 
 class Sentinel(Dependency):
@@ -67,13 +72,14 @@ class Sentinel(Dependency):
 
         Neither may have connected before. A failover closes their connections.
         """
-        client.connection_pool = self._create_pool(retries=1, socket_timeout=SOCKET_TIMEOUT)
+        options = {"socket_timeout": SOCKET_TIMEOUT, **POOL_OPTIONS}
+        client.connection_pool = self._create_pool(retries=1, **options)
         # No retries, because the health engine retries.
         check_client.connection_pool = self._create_pool(retries=0, max_connections=1)
 
     def _create_pool(self, *, retries: int, **options: Any) -> Any:
         options |= {"retry": Retry(NoBackoff(), retries), **self._options}
-        pool = SentinelConnectionPool(self._master, self, **options)  # type: ignore[no-untyped-call]
+        pool = SentinelPool(self._master, self, **options)  # type: ignore[no-untyped-call]
         self._pools.append(pool)
         return pool
 
