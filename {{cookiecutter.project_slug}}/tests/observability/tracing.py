@@ -38,11 +38,11 @@ def trace_while_frozen(server: Server, service: Service, collector: Collector) -
     """Freeze a server; return the spans of a health trace by name; resume and wait for recovery."""
     server.pause()
     try:
-        service.until_ready(504)
+        wait_until(lambda: service.api.get("/health/ready").json() != {"status": "pass"})
         spans = health_trace(service, collector)
     finally:
         server.resume()
-    service.until_ready()
+    service.until_status("pass")
     return {span.name: span for span in spans}
 
 

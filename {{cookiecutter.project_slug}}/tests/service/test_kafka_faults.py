@@ -1,4 +1,4 @@
-"""Failures of Kafka, and what the probes report meanwhile. Requests still succeed."""
+"""Failures of Kafka, and what the probes report meanwhile. No request waits for Kafka."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
 def service(start_service: StartService, kafka: Kafka) -> Service:
     """The service with that cluster, ready, after its first event."""
     running = start_service(KAFKA_BOOTSTRAP_SERVERS=kafka.url)
-    running.until_ready()
+    running.until_status("pass")
     until_received(kafka, create(running))
     return running
 
@@ -49,7 +49,7 @@ def service(start_service: StartService, kafka: Kafka) -> Service:
 def fast(start_service: StartService, kafka: Kafka) -> Service:
     """The same with frequent checks, for tests that do not measure the detection time."""
     running = start_service(KAFKA_BOOTSTRAP_SERVERS=kafka.url, HEALTH_CHECK_INTERVAL=1)
-    running.until_ready()
+    running.until_status("pass")
     return running
 
 
@@ -104,9 +104,13 @@ def assert_no_address_is_shown(service: Service, kafka: Kafka) -> None:
         assert not any(has_port(page, address.split(":")[1]) for address in kafka.url.split(","))
 
 
-def test_healthy_cluster_is_ready_and_each_event_arrives_once(
-    service: Service, kafka: Kafka
-) -> None:
+def test_impact_has_its_reason(service: Service) -> None:
+    report = service.check("kafka")
+    assert report["impact"] == "warn"
+    assert report["impactReason"].startswith("no request waits for events")
+
+
+def test_healthy_cluster_passes_and_each_event_arrives_once(service: Service, kafka: Kafka) -> None:
     assert service.check("kafka")["observedValue"] == {"brokers": 3, "partitions": 3}
     ids = create(service, 20)
     received = until_received(kafka, ids)
@@ -116,56 +120,52 @@ def test_healthy_cluster_is_ready_and_each_event_arrives_once(
 class Outage(NamedTuple):
     inject: Callable[[Kafka], None]
     repair: Callable[[Kafka], None]
-    code: int
     error: str
 
 
 OUTAGES = {
-    "down": Outage(Kafka.brokers_down, Kafka.brokers_up, 503, "ConnectionRefusedError"),
-    "killed": Outage(Kafka.kill, Kafka.start, 503, "ConnectionRefusedError"),
-    "frozen": Outage(Kafka.pause, Kafka.resume, 504, "TimeoutError"),
-    "slow": Outage(lambda k: k.delay(2000), lambda k: k.delay(0), 504, "TimeoutError"),
+    "down": Outage(Kafka.brokers_down, Kafka.brokers_up, "ConnectionRefusedError"),
+    "killed": Outage(Kafka.kill, Kafka.start, "ConnectionRefusedError"),
+    "frozen": Outage(Kafka.pause, Kafka.resume, "TimeoutError"),
+    "slow": Outage(lambda k: k.delay(2000), lambda k: k.delay(0), "TimeoutError"),
     "leaderless": Outage(
-        lambda k: k.set_leader("items", 1, None),
-        lambda k: k.set_leader("items", 1, 2),
-        503,
-        "NoLeader",
+        lambda k: k.set_leader("items", 1, None), lambda k: k.set_leader("items", 1, 2), "NoLeader"
     ),
 }
 
 
 @pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES)
-def test_outage_is_detected_in_time_and_events_arrive_after_it(
+def test_outage_warns_in_time_and_events_arrive_after_it(
     service: Service, kafka: Kafka, outage: Outage
 ) -> None:
     tasks = service.tasks()
     outage.inject(kafka)
     try:
         created = create(service, 5)
-        assert service.until_ready(outage.code) <= DETECTION + SLACK
-        assert service.probe("live") == 200
+        assert service.until_status("warn") <= DETECTION + SLACK
+        assert {service.probe(name) for name in ("startup", "ready", "live")} == {200}
         assert service.check("kafka")["error"] == outage.error
         assert_no_address_is_shown(service, kafka)
         created |= create(service, 20)
         assert service.tasks() <= tasks + 15  # of three connections and the producer
     finally:
         outage.repair(kafka)
-    assert service.until_ready() <= RECOVERY + SLACK
+    assert service.until_status("pass") <= RECOVERY + SLACK
     until_received(kafka, created | create(service))
 
 
 def test_partitions_without_a_leader_are_listed(fast: Service, kafka: Kafka) -> None:
     kafka.set_leader("items", 2, None)
     try:
-        fast.until_ready(503)
+        fast.until_status("warn")
         data = {"leaderless": ["items-2"], "brokers": 3, "partitions": 3}
         assert fast.check("kafka")["observedValue"] == data
     finally:
         kafka.set_leader("items", 2, 1)
-    fast.until_ready()
+    fast.until_status("pass")
 
 
-def test_missing_topic_fails_at_once_and_is_not_created_by_the_check(
+def test_missing_topic_warns_at_once_and_is_not_created_by_the_check(
     start_service: StartService, kafka: Kafka
 ) -> None:
     service = start_service(
@@ -173,25 +173,27 @@ def test_missing_topic_fails_at_once_and_is_not_created_by_the_check(
     )
     create(service)
     until_checked(service, 3)
-    assert service.probe("startup") == 503
+    service.until_status("warn")
+    assert service.probe("startup") == 200
     check = service.check("kafka")
     assert (check["error"], check["observedValue"]) == ("TopicMissing", {"topics": ["absent"]})
     assert "absent" not in topics_of(kafka)
     kafka.create_topic("absent")
-    service.until_ready()
+    service.until_status("pass")
 
 
-def test_forbidden_topic_fails_at_the_first_attempt(
+def test_forbidden_topic_warns_at_the_first_attempt(
     start_service: StartService, kafka: Kafka
 ) -> None:
     kafka.create_topic("secret")
     service = start_service(
         KAFKA_BOOTSTRAP_SERVERS=kafka.url, KAFKA_TOPICS="items,secret", HEALTH_CHECK_INTERVAL=1
     )
-    service.until_ready()
+    service.until_status("pass")
     kafka.set_error("secret", 29)
     try:
-        service.until_ready(503)
+        service.until_status("warn")
+        create(service)
         wait_until(lambda: service.check("kafka")["error"] == "TopicAuthorizationFailedError")
         [failed] = service.records(
             "health check kafka: fail: TopicAuthorizationFailedError: "
@@ -200,10 +202,10 @@ def test_forbidden_topic_fails_at_the_first_attempt(
         assert failed
     finally:
         kafka.set_error("secret", 0)
-    service.until_ready()
+    service.until_status("pass")
 
 
-def test_cluster_that_responds_within_the_timeout_is_ready_from_the_start(
+def test_cluster_that_responds_within_the_timeout_passes_from_the_start(
     start_service: StartService, kafka: Kafka
 ) -> None:
     """Opening the connection takes longer than the timeout, because it needs several requests."""
@@ -211,7 +213,7 @@ def test_cluster_that_responds_within_the_timeout_is_ready_from_the_start(
     try:
         one = kafka.url.split(",")[0]
         service = start_service(KAFKA_BOOTSTRAP_SERVERS=one, HEALTH_CHECK_INTERVAL=1)
-        service.until_ready()
+        service.until_status("pass")
         until_checked(service, 3)
         assert service.check("kafka")["status"] == "pass"
         assert service.check("kafka")["consecutiveFailures"] == 0
@@ -224,7 +226,7 @@ def test_dead_and_silent_brokers_fail_no_attempt(start_service: StartService, ka
         port = silent.getsockname()[1]
         servers = f"127.0.0.1:{port},{kafka.url}"
         service = start_service(KAFKA_BOOTSTRAP_SERVERS=servers, HEALTH_CHECK_INTERVAL=1)
-        service.until_ready()
+        service.until_status("pass")
         kafka.brokers_down(1, 2)
         try:
             for _ in range(3):
@@ -239,12 +241,12 @@ def test_service_starts_before_its_cluster(start_service: StartService, kafka: K
     kafka.brokers_down()
     try:
         service = start_service(KAFKA_BOOTSTRAP_SERVERS=kafka.url)
-        probes = {name: service.probe(name) for name in ("live", "startup", "ready")}
-        assert probes == {"live": 200, "startup": 503, "ready": 503}
+        service.until_status("warn")
+        assert service.probe("startup") == 200
         created = create(service, 3)
     finally:
         kafka.brokers_up()
-    assert service.until_ready() <= RECOVERY + SLACK
+    assert service.until_status("pass") <= RECOVERY + SLACK
     until_received(kafka, created)
 
 
@@ -276,7 +278,7 @@ def test_outage_leaks_no_connection_and_logs_no_python_warning(
     service = start_service(
         KAFKA_BOOTSTRAP_SERVERS=kafka.url, HEALTH_CHECK_INTERVAL=1, PYTHONDEVMODE=1
     )
-    service.until_ready()
+    service.until_status("pass")
     until_received(kafka, create(service))
     files = Path(f"/proc/{service.process.pids[0]}/fd")
     if not files.exists():
@@ -286,11 +288,11 @@ def test_outage_leaks_no_connection_and_logs_no_python_warning(
         kafka.pause()
         try:
             create(service, 3)
-            service.until_ready(504)
+            service.until_status("warn")
             until_checked(service, 2)
         finally:
             kafka.resume()
-        service.until_ready()
+        service.until_status("pass")
     until_received(kafka, create(service))
     wait_until(lambda: len(list(files.iterdir())) <= before + 4)  # the check's, one per broker
     service.signal(signal.SIGTERM)

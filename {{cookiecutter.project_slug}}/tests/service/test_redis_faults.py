@@ -94,7 +94,8 @@ def run_endless_script(valkey: Valkey) -> None:
     """Start a script that never ends, and wait until the server is busy with it."""
 
     def run() -> None:
-        with Redis.from_url(valkey.url) as client, pytest.raises(ResponseError):
+        client = Redis.from_url(valkey.url, socket_timeout=None)
+        with client, pytest.raises(ResponseError):
             client.eval("while true do end", 0)
 
     def is_busy() -> bool:
@@ -230,7 +231,7 @@ def test_role_without_permission_for_info_passes(start_with: StartWith, valkey: 
     valkey.ask("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-@dangerous")
     url = valkey.url.replace("redis://", "redis://app:pw@")
     service = start_with(valkey, REDIS_URL=url)
-    assert service.check("redis")["observedValue"] == {"role": "primary"}
+    assert service.check("redis")["observedValue"] == {"role": "primary", "replicas": None}
     use(service)
 
 

@@ -156,15 +156,15 @@ def test_one_sentinel_down_warns_with_its_name_and_leaves_the_service_ready(
 
 
 @each_way
-def test_two_sentinels_down_fail_while_requests_succeed(
+def test_two_sentinels_down_warn_while_requests_succeed(
     service: Service, group: dev.sentinel.Sentinels, how: str
 ) -> None:
     with Traffic(service) as traffic, down(how, *group.sentinels[:2]):
-        service.until_ready({"frozen": 504, "killed": 503}[how])
         error = {"frozen": "QuorumTimeout", "killed": "QuorumLost"}[how]
-        assert check(service)["error"] == error
+        wait_until(lambda: check(service)["error"] == error)
+        service.until_status("warn")
         assert service.check("redis")["status"] == "pass"
-    service.until_ready()
+    service.until_status("pass")
     assert traffic.codes == {200}
 
 
@@ -200,11 +200,14 @@ async def test_concurrent_searches_ask_each_sentinel_once_and_do_not_wait_for_a_
     await sentinel.close()
 
 
-def test_one_sentinel_down_fails_in_strict_mode(
+def test_one_sentinel_down_takes_a_service_that_needs_redis_out_of_rotation_in_strict_mode(
     start_service: StartService, group: dev.sentinel.Sentinels
 ) -> None:
     service = start_service(
-        REDIS_SENTINELS=group.url, REDIS_SENTINEL_STRICT="true", HEALTH_CHECK_INTERVAL=0.2
+        REDIS_SENTINELS=group.url,
+        REDIS_SENTINEL_STRICT="true",
+        HEALTH_REDIS_IMPACT="fail",
+        HEALTH_CHECK_INTERVAL=0.2,
     )
     service.until_ready()
     with down("killed", group.sentinels[2]):
@@ -215,16 +218,18 @@ def test_one_sentinel_down_fails_in_strict_mode(
 
 
 @each_way
-def test_primary_down_fails_until_the_service_has_followed_the_failover(
+def test_primary_down_warns_until_the_service_has_followed_the_failover(
     service: Service, group: dev.sentinel.Sentinels, how: str
 ) -> None:
     primary = group.current_primary()
     assert primary
     with Traffic(service) as traffic, down(how, primary):
-        wait_until(lambda: service.probe("ready") in {503, 504})
-        assert check(service)["error"] in {"PrimaryTimeout", "PrimaryDown", "FailingOver"}
-        service.until_ready()
+        errors = {"PrimaryTimeout", "PrimaryDown", "FailingOver"}
+        wait_until(lambda: check(service)["error"] in errors)
+        service.until_status("warn")
+        wait_until(lambda: check(service)["error"] is None and check(service)["failovers"])
         assert (check(service)["primary"], check(service)["failovers"]) == ("ok", 1)
+        wait_until(lambda: service.check("redis")["status"] == "pass")
         assert service.check("redis")["observedValue"]["role"] == "primary"
     assert traffic.codes == {200}
     [record] = service.records("primary changed; reconnecting")
@@ -260,15 +265,15 @@ async def test_check_reports_the_failover_of_a_primary_that_is_down(
     await sentinel.close()
 
 
-def test_primary_that_became_a_replica_by_hand_is_not_ready(
+def test_primary_that_became_a_replica_by_hand_warns(
     service: Service, group: dev.sentinel.Sentinels
 ) -> None:
     primary = group.current_primary()
     assert primary
     primary.ask("REPLICAOF", "127.0.0.1", "1")
-    service.until_ready(503)
-    assert service.check("redis")["error"] == "NotPrimary"
-    service.until_ready()  # the sentinels have promoted another one
+    wait_until(lambda: service.check("redis")["error"] == "NotPrimary")
+    service.until_status("warn")
+    service.until_status("pass")  # the sentinels have promoted another one
 
 
 def test_planned_failover_fails_no_probe_and_no_request(
@@ -294,11 +299,11 @@ def test_requests_succeed_while_the_whole_group_is_down(
     with Traffic(service) as traffic:
         group.kill()
         try:
-            service.until_ready(503)
-            wait_until(lambda: service.check("redis")["status"] == "fail")
+            service.until_status("warn")
+            wait_until(lambda: service.check("redis")["status"] == "warn")
         finally:
             group.start()
-        service.until_ready()
+        service.until_status("pass")
     assert traffic.codes == {200}
 
 
@@ -308,7 +313,8 @@ def test_unknown_master_has_its_own_error(
     service = start_service(REDIS_SENTINELS=group.url, REDIS_SENTINEL_MASTER="other")
     wait_until(lambda: check(service)["error"] == "MasterUnknown")
     assert check(service)["sentinel-1"] == "primary not monitored"
-    assert service.probe("startup") == 503
+    service.until_status("warn")
+    assert service.probe("startup") == 200
 
 
 @pytest.fixture(scope="module")
@@ -337,7 +343,7 @@ def test_password_that_every_sentinel_rejects_has_its_own_error(
     assert check(service)["sentinel-1"] == "AUTH: AuthenticationError"
 
 
-def test_password_that_one_sentinel_rejects_warns_and_fails_at_once_if_all_do(
+def test_password_that_one_sentinel_rejects_has_its_error_at_once_if_all_do(
     start_service: StartService, locked: dev.sentinel.Sentinels
 ) -> None:
     service = start_service(
@@ -355,10 +361,10 @@ def test_password_that_one_sentinel_rejects_warns_and_fails_at_once_if_all_do(
         assert check(service)["sentinel-1"] == "AUTH: AuthenticationError"
         for sentinel in others:
             change_password(sentinel, "hunter3")
-        service.until_ready(503)
+        wait_until(lambda: check(service)["error"])
         assert check(service)["error"] == "AuthenticationFailed"
     finally:
         for sentinel in locked.sentinels:
             change_password(sentinel, "hunter2")
-    service.until_ready()
+    service.until_status("pass")
     assert "hunter" not in service.management.get("/health").text

@@ -73,32 +73,23 @@ async def _reconnect(pool: ConnectionPool) -> None:
 
 
 async def _check_server(client: Client, *, allow_replica: bool) -> CheckResult:
-    """Delete, write and read a key in one round trip. Raises RedisError, OSError, CheckFailed.
-
-    A role without the permission for INFO proves that the server is a primary by writing.
-    """
+    """Use the server as its role permits. Raises RedisError, OSError or CheckFailed."""
+    try:
+        info = await client.info("replication")
+    except NoPermissionError:  # whether it is a primary shows when it is written
+        info = {"role": "master"}
+    if info["role"] == "slave":
+        if not allow_replica:
+            await client.connection_pool.disconnect()  # the next attempt finds the primary again
+            raise NotPrimary("the server is a replica and rejects writes")
+        await client.get(WRITE_KEY)
+        return _check_replica(info)
     async with client.pipeline(transaction=False) as pipeline:
         pipeline.delete(WRITE_KEY)
         pipeline.set(WRITE_KEY, "1", ex=WRITE_KEY_TTL)
         pipeline.get(WRITE_KEY)
-        pipeline.info("replication")
-        *replies, info = await pipeline.execute(raise_on_error=False)
-    is_replica = isinstance(info, dict) and info["role"] == "slave"
-    if is_replica and not allow_replica:
-        await client.connection_pool.disconnect()  # the next attempt finds the primary again
-        raise NotPrimary("the server is a replica and rejects writes")
-    for reply in replies[-1:] if is_replica else replies:  # a replica rejects the writes
-        if isinstance(reply, Exception):
-            raise reply
-    if isinstance(info, NoPermissionError):
-        return CheckResult(
-            detail="the role lacks the permission for INFO", data={"role": "primary"}
-        )
-    if isinstance(info, Exception):
-        raise info
-    if is_replica:
-        return _check_replica(info)
-    return CheckResult(data={"role": "primary", "replicas": info["connected_slaves"]})
+        await pipeline.execute()
+    return CheckResult(data={"role": "primary", "replicas": info.get("connected_slaves")})
 
 
 def _check_replica(info: Mapping[str, Any]) -> CheckResult:
