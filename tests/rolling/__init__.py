@@ -1,6 +1,6 @@
 """A rolling deployment without a cluster: real processes, and the parts of Kubernetes that matter.
 
-    python -m rolling SCENARIO POD.json
+    python -m rolling POD.json SCENARIO
 
 `pod.py` acts as a kubelet: it starts a process, sends its probes, and restarts and stops it as the
 pod's manifest says. `deployment.py` keeps replicas, rolls them, and routes connections to ready

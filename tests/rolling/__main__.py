@@ -1,62 +1,29 @@
 """Run a scenario on real servers, and print the results as JSON.
 
-    python -m rolling SCENARIO POD.json
+    python -m rolling POD.json SCENARIO
 
 It runs in the folder of the generated service, with the service's packages. POD.json contains the
 `spec` of a pod, and the `settings` of the service in it.
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
-from dev.postgres import Postgres
-from dev.servers import SERVERS
-
 from .clock import wait_until
-from .deployment import Deployment
+from .environment import REPLICAS, Environment, running_environment
 from .load import Load
 from .manifest import Manifest
 
-REPLICAS = 3
 ROLLS = 7
 STEADY_LOAD = 1.0
 """Seconds of load before the first and after the last pod is deleted."""
-SETUP_TIMEOUT = 120.0
-SLOW_INSERTS = """
-CREATE FUNCTION sleep_on_insert() RETURNS trigger LANGUAGE plpgsql
-    AS 'BEGIN PERFORM pg_sleep(1.5); RETURN NEW; END';
-CREATE TRIGGER sleep_on_insert BEFORE INSERT ON items FOR EACH ROW
-    WHEN (NEW.name LIKE 'slow %') EXECUTE FUNCTION sleep_on_insert();
-"""
-
-
-@dataclasses.dataclass(frozen=True)
-class Environment:
-    """The servers that a deployment uses, and the folder for its logs."""
-
-    postgres: Postgres
-    addresses: dict[str, str]
-    folder: Path
-
-    @contextlib.asynccontextmanager
-    async def deployed(self, manifest: Manifest) -> AsyncIterator[Deployment]:
-        """Deploy the service in a `with` block."""
-        deployment = Deployment(manifest, self.addresses, self.folder)
-        try:
-            await deployment.start(REPLICAS)
-            yield deployment
-        finally:
-            await deployment.stop()
 
 
 async def roll_with_drain(env: Environment, manifest: Manifest) -> dict[str, Any]:
@@ -137,27 +104,6 @@ async def freeze(env: Environment, manifest: Manifest) -> dict[str, Any]:
         }
 
 
-@contextlib.contextmanager
-def running_environment() -> Iterator[Environment]:
-    """Run new servers in a temporary folder."""
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rolling-")))
-        servers = [stack.enter_context(kind(folder / kind.name)) for kind in SERVERS]
-        addresses = {server.variable: server.url for server in servers}
-        for server in servers:
-            if server.setup:
-                subprocess.run(
-                    [sys.executable, "-m", *server.setup],
-                    env=addresses,
-                    check=True,
-                    stderr=subprocess.DEVNULL,
-                    timeout=SETUP_TIMEOUT,
-                )
-        (postgres,) = (server for server in servers if isinstance(server, Postgres))
-        postgres.sql(SLOW_INSERTS)
-        yield Environment(postgres, addresses, folder)
-
-
 SCENARIOS: dict[str, Callable[[Environment, Manifest], Coroutine[None, None, dict[str, Any]]]] = {
     "with-drain": roll_with_drain,
     "without-drain": roll_without_drain,
@@ -165,7 +111,7 @@ SCENARIOS: dict[str, Callable[[Environment, Manifest], Coroutine[None, None, dic
 }
 
 if __name__ == "__main__":
-    scenario, pod = sys.argv[1:]
+    pod, scenario = sys.argv[1:]
     with running_environment() as env:
         manifest = Manifest.from_pod(**json.loads(Path(pod).read_text("utf-8")))
         results = asyncio.run(SCENARIOS[scenario](env, manifest))

@@ -1,4 +1,4 @@
-"""The time scale of these tests: waiting times are shorter than in a cluster."""
+"""The time scale of these tests: waiting times can be shorter than in a cluster."""
 
 import asyncio
 import time
@@ -10,15 +10,13 @@ timeouts, the detection of a failed server, and the time for a start.
 """
 WAIT_TIMEOUT = 60.0
 """Seconds for what takes a few seconds unless the machine is very busy."""
+ENDPOINT_PROPAGATION = 2.0
+"""Seconds until every node of a cluster has received a change of the endpoints."""
 
 
-def scaled(seconds: float) -> float:
+def scaled(seconds: float, speedup: float = SPEEDUP) -> float:
     """Return the seconds that a waiting time in a cluster takes here."""
-    return seconds / SPEEDUP
-
-
-ENDPOINT_PROPAGATION = scaled(2)
-"""Seconds until every node has received a change of the endpoints."""
+    return seconds / speedup
 
 
 async def wait_until(condition: Callable[[], object], timeout: float = WAIT_TIMEOUT) -> float:  # noqa: ASYNC109 - it bounds every wait

@@ -2,10 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .clock import ENDPOINT_PROPAGATION, wait_until
+from .clock import wait_until
 from .manifest import Manifest
 from .pod import Pod
 
@@ -16,17 +17,23 @@ class Service:
     """Routes each new connection to a random endpoint.
 
     kube-proxy does the same: the kernel chooses the endpoint when a connection is opened. There are
-    no retries, and an endpoint receives connections until it is removed.
+    no retries, and an endpoint receives connections until it is removed. Open connections stay open
+    then. Without endpoints kube-proxy rejects new connections: clients see "connection refused".
+
+    propagation: seconds until a change of the endpoints has an effect.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, propagation: float) -> None:
         self.endpoints: list[int] = []
         self.min_endpoints = 0
         """The lowest number of endpoints since this attribute was last set."""
+        self.changes: list[tuple[float, int]] = []
+        """Each change: the seconds of `time.monotonic`, and the number of endpoints since then."""
+        self._propagation = propagation
 
     def publish(self, ports: list[int]) -> None:
         """Make these ports the endpoints, after the propagation delay."""
-        asyncio.get_running_loop().call_later(ENDPOINT_PROPAGATION, self._set_endpoints, ports)
+        asyncio.get_running_loop().call_later(self._propagation, self._set_endpoints, ports)
 
     async def connect(self) -> Connection:
         """Connect to an endpoint. Raises OSError if that fails or if there is no endpoint."""
@@ -36,21 +43,25 @@ class Service:
 
     def _set_endpoints(self, ports: list[int]) -> None:
         self.endpoints = ports
+        self.changes.append((time.monotonic(), len(ports)))
         self.min_endpoints = min(self.min_endpoints, len(ports))
 
 
 class Deployment:
     """Replicas of a pod, rolled with `maxSurge: 1` and `maxUnavailable: 0`.
 
-    environment: variables in addition to the manifest's settings. folder: for the logs.
+    environment_of: returns the variables of the nth pod, in addition to the manifest's settings.
+    folder: for the logs.
     """
 
-    def __init__(self, manifest: Manifest, environment: Mapping[str, str], folder: Path) -> None:
-        self.service = Service()
+    def __init__(
+        self, manifest: Manifest, environment_of: Callable[[int], Mapping[str, str]], folder: Path
+    ) -> None:
+        self.service = Service(manifest.endpoint_propagation)
         self.pods: list[Pod] = []
         self.deleted: list[Pod] = []
         self._manifest = manifest
-        self._environment = environment
+        self._environment_of = environment_of
         self._folder = folder
         self._deletions: list[asyncio.Task[None]] = []
 
@@ -85,8 +96,9 @@ class Deployment:
             await pod.kill()
 
     def _create_pod(self) -> Pod:
-        log = self._folder / f"pod-{len(self.deleted) + len(self.pods)}.log"
-        pod = Pod(self._manifest, self._environment, log, self._publish_ready_pods)
+        number = len(self.deleted) + len(self.pods)
+        log = self._folder / f"pod-{number}.log"
+        pod = Pod(self._manifest, self._environment_of(number), log, self._publish_ready_pods)
         self.pods.append(pod)
         return pod
 

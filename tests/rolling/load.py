@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import json
 import re
 import select
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from .deployment import Connection
@@ -22,7 +23,7 @@ class ClientKind:
     """Clients of one kind. interval: seconds between two requests of each client.
 
     keep_alive: whether they reuse connections. creates: prefix of the names of the items that they
-    create; clients without a prefix read.
+    create; clients without a prefix read `path`.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ClientKind:
     interval: float
     keep_alive: bool = False
     creates: str = ""
+    path: str = "/items?limit=5"
 
 
 IDLE = ClientKind("reads on mostly idle connections", 8, interval=3.0, keep_alive=True)
@@ -47,6 +49,33 @@ CLIENT_KINDS = (
 )
 
 
+@dataclass(frozen=True)
+class Response:
+    """A complete response. retry_after: whether it has that header."""
+
+    status: int
+    retry_after: bool
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one request led to. sent_at: seconds of `time.monotonic`. duration: in seconds.
+
+    outcome: the status code, or the name of the exception if there was no complete response.
+    """
+
+    kind: ClientKind
+    sent_at: float
+    duration: float
+    outcome: str
+    retry_after: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the response was the expected one."""
+        return self.outcome == ("201" if self.kind.creates else "200")
+
+
 class ConnectionClosedError(Exception):
     """The server closed a reused connection cleanly before it received the request."""
 
@@ -54,14 +83,18 @@ class ConnectionClosedError(Exception):
 class Load:
     """All clients and their results.
 
-    connect: opens a connection to the service, or raises OSError.
+    connect: opens a connection to the service, or raises OSError. patience: seconds that a client
+    waits for a response.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
-        self.requests = Counter[str]()
-        """The number of requests by kind of client."""
-        self.failures: list[str] = []
-        """One sentence for each request without a complete response or with a wrong status code."""
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        kinds: Sequence[ClientKind] = CLIENT_KINDS,
+        patience: float = RESPONSE_TIMEOUT,
+    ) -> None:
+        self.results: list[Result] = []
+        """One for each request, in the order in which they ended."""
         self.retried = 0
         """How many requests crossed with the close of an idle connection.
 
@@ -71,15 +104,27 @@ class Load:
         self.created: list[str] = []
         """The names of the items whose creation was confirmed."""
         self._connect = connect
+        self._kinds = kinds
+        self._patience = patience
         self._numbers = itertools.count()
         self._in_flight: set[asyncio.Task[None]] = set()
+
+    @property
+    def requests(self) -> Counter[str]:
+        """The number of requests by kind of client."""
+        return Counter(result.kind.name for result in self.results)
+
+    @property
+    def failures(self) -> list[str]:
+        """One text for each request without a complete response or with a wrong status code."""
+        return [f"{each.kind.name}: {each.outcome}" for each in self.results if not each.succeeded]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Send requests in a `with` block, and wait for outstanding responses at its end."""
         clients = [
             asyncio.create_task(self._run_client(kind, kind.interval * place / kind.clients))
-            for kind in CLIENT_KINDS
+            for kind in self._kinds
             for place in range(kind.clients)
         ]
         try:
@@ -100,27 +145,35 @@ class Load:
             request.add_done_callback(self._in_flight.discard)
 
     async def _send(self, kind: ClientKind, pool: list[Connection]) -> None:
-        self.requests[kind.name] += 1
         item = f"{kind.creates} {next(self._numbers)}" if kind.creates else ""
+        sent_at = time.monotonic()
+        response = Response(0, retry_after=False)
+        outcome = ""
         try:
-            async with asyncio.timeout(RESPONSE_TIMEOUT):
+            async with asyncio.timeout(self._patience):
                 try:
-                    code = await self._exchange(item, pool, keep_alive=kind.keep_alive)
+                    response = await self._exchange(kind, item, pool)
                 except ConnectionClosedError:
                     if kind is not IDLE:
                         raise
                     self.retried += 1
-                    code = await self._exchange(item, [], keep_alive=False)
+                    fresh = dataclasses.replace(kind, keep_alive=False)
+                    response = await self._exchange(fresh, item, [])
         except (OSError, EOFError, ValueError, TimeoutError, ConnectionClosedError) as error:
-            self.failures.append(f"{kind.name}: {error!r}")
-            return
-        if code != (201 if item else 200):
-            self.failures.append(f"{kind.name}: status {code}")
-        elif item:
+            outcome = type(error).__name__
+        result = Result(
+            kind,
+            sent_at,
+            time.monotonic() - sent_at,
+            outcome or str(response.status),
+            response.retry_after,
+        )
+        self.results.append(result)
+        if item and result.succeeded:
             self.created.append(item)
 
-    async def _exchange(self, item: str, pool: list[Connection], *, keep_alive: bool) -> int:
-        """Send one request, on a pooled connection if there is one, and return the status code.
+    async def _exchange(self, kind: ClientKind, item: str, pool: list[Connection]) -> Response:
+        """Send one request, on a pooled connection if there is one, and return the response.
 
         Raises OSError, EOFError, ValueError or ConnectionClosedError if the response is incomplete.
         """
@@ -128,7 +181,7 @@ class Load:
         reader, writer = pooled or await self._connect()
         reusable = False
         try:
-            writer.write(_encode_request(item, keep_alive=keep_alive))
+            writer.write(_encode_request(kind, item))
             try:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             except asyncio.IncompleteReadError as error:
@@ -139,8 +192,8 @@ class Load:
             if length is None:
                 raise ValueError("the response has no Content-Length")
             await reader.readexactly(int(length[1]))
-            reusable = keep_alive and "\r\nconnection: close\r\n" not in head
-            return int(head.split()[1])
+            reusable = kind.keep_alive and "\r\nconnection: close\r\n" not in head
+            return Response(int(head.split()[1]), retry_after="\r\nretry-after: " in head)
         finally:
             if reusable:
                 pool.append((reader, writer))
@@ -148,12 +201,12 @@ class Load:
                 writer.transport.abort()
 
 
-def _encode_request(item: str, *, keep_alive: bool) -> bytes:
+def _encode_request(kind: ClientKind, item: str) -> bytes:
     body = json.dumps({"name": item}).encode() if item else b""
     head = [
-        "POST /items HTTP/1.1" if item else "GET /items?limit=5 HTTP/1.1",
+        "POST /items HTTP/1.1" if item else f"GET {kind.path} HTTP/1.1",
         "host: reference-service",
-        f"connection: {'keep-alive' if keep_alive else 'close'}",
+        f"connection: {'keep-alive' if kind.keep_alive else 'close'}",
         *(["content-type: application/json", f"content-length: {len(body)}"] if body else []),
     ]
     return "\r\n".join([*head, "", ""]).encode() + body
