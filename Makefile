@@ -8,7 +8,7 @@ endif
 include template.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-all faults bench golden lint format docs pins clean
+.PHONY: help demo check test test-all faults outages bench golden lint format docs pins clean
 
 SERVICE := {{cookiecutter.project_slug}}
 TOOLS := $(BUILD)/tools
@@ -36,6 +36,9 @@ test-all: ## Run all tests, and test every pair of features: about an hour
 
 faults: $(READY) ## Break a generated service in every way and compare its probes with the truth
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m faults $(ARGS)
+
+outages: $(READY) ## Break the database of three replicas with each impact, and print what clients get
+	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m rolling.compare $(ARGS)
 
 bench: $(READY) ## Benchmark a generated service against a minimal baseline
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m bench $(ARGS)

@@ -28,6 +28,7 @@ FEATURES: dict[str, list[str]] = {
         "dev/standby.py",
         "docs/decisions/*pool*.md",
         "docs/decisions/*postgres*.md",
+        "docs/how-to/choose-the-impact-of-a-check.md",
         "docs/patterns/*postgres*.md",
         "migrations",
         "src/reference_service/items/postgres.py",
@@ -112,7 +113,6 @@ FEATURES: dict[str, list[str]] = {
         "compose.yaml",
         "deploy/compose",
         "docs/container.md",
-        "docs/decisions/*image*.md",
     ],
     "github": [
         ".github",
@@ -139,7 +139,6 @@ FEATURES: dict[str, list[str]] = {
         "docs/decisions/*one-record*.md",
         "docs/decisions/*saturated-pool*.md",
         "docs/decisions/*traced-probes*.md",
-        "docs/decisions/*warn-checks*.md",
         "docs/patterns",
     ],
 }

@@ -7,8 +7,10 @@ It runs in the folder of the generated service, with the service's packages. POD
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import json
+import re
 import sys
 import time
 from collections import Counter
@@ -24,6 +26,8 @@ from .manifest import Manifest
 ROLLS = 7
 STEADY_LOAD = 1.0
 """Seconds of load before the first and after the last pod is deleted."""
+BROKEN_ROLL_TIMEOUT = 30.0
+"""Seconds until a roll is given up whose new pods do not become ready."""
 
 
 async def roll_with_drain(env: Environment, manifest: Manifest) -> dict[str, Any]:
@@ -104,10 +108,47 @@ async def freeze(env: Environment, manifest: Manifest) -> dict[str, Any]:
         }
 
 
+async def roll_broken_release(env: Environment, manifest: Manifest) -> dict[str, Any]:
+    """Roll out a release whose password of the database is wrong, with impact `fail`."""
+    return await _roll_broken_release(env, manifest)
+
+
+async def roll_broken_release_that_warns(env: Environment, manifest: Manifest) -> dict[str, Any]:
+    """Roll out the same release with impact `warn`."""
+    settings = manifest.settings | {"HEALTH_POSTGRES_IMPACT": "warn"}
+    return await _roll_broken_release(env, dataclasses.replace(manifest, settings=settings))
+
+
+async def _roll_broken_release(env: Environment, manifest: Manifest) -> dict[str, Any]:
+    variable = env.postgres.variable
+    wrong = {variable: re.sub(r":[^:@]+@", ":wrong@", env.addresses[variable])}
+    async with env.deployed(manifest, lambda n: wrong if n >= REPLICAS else {}) as deployment:
+        load = Load(deployment.service.connect)
+        async with load.running():
+            await asyncio.sleep(STEADY_LOAD)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BROKEN_ROLL_TIMEOUT):
+                    await deployment.roll()
+                    await deployment.wait_for_deletions()
+            rolled_at = time.monotonic()
+            await asyncio.sleep(STEADY_LOAD)
+        later = [each for each in load.results if each.sent_at > rolled_at]
+        return {
+            "replaced": len(deployment.deleted),
+            "min_endpoints": deployment.service.min_endpoints,
+            "failures": load.failures,
+            "requests_later": len(later),
+            "failures_later": sum(not each.succeeded for each in later),
+            "restarts": sum(pod.restarts for pod in deployment.pods),
+        }
+
+
 SCENARIOS: dict[str, Callable[[Environment, Manifest], Coroutine[None, None, dict[str, Any]]]] = {
     "with-drain": roll_with_drain,
     "without-drain": roll_without_drain,
     "frozen": freeze,
+    "broken-release": roll_broken_release,
+    "broken-release-that-warns": roll_broken_release_that_warns,
 }
 
 if __name__ == "__main__":

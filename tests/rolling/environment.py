@@ -5,7 +5,7 @@ import dataclasses
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 from dev.postgres import Postgres
@@ -34,12 +34,12 @@ class Environment:
 
     @contextlib.asynccontextmanager
     async def deployed(
-        self, manifest: Manifest, first_pod: Mapping[str, str] | None = None
+        self, manifest: Manifest, changes_of: Callable[[int], Mapping[str, str]] = lambda _: {}
     ) -> AsyncIterator[Deployment]:
-        """Deploy the service in a `with` block. first_pod: changed variables of the first pod."""
+        """Deploy the service in a `with` block. changes_of: changed variables of the nth pod."""
 
         def environment_of(number: int) -> dict[str, str]:
-            return {**self.addresses, **((first_pod or {}) if number == 0 else {})}
+            return {**self.addresses, **changes_of(number)}
 
         deployment = Deployment(manifest, environment_of, self.folder)
         try:

@@ -125,12 +125,13 @@ async def run(env: Environment, manifest: Manifest, outage: Outage) -> dict[str,
     """Play an outage, and return what clients, endpoints and probes showed."""
     proxy = Proxy(env.postgres.port)
     await proxy.start()
-    through_proxy = {}
-    if outage.kind == CUT_OFF:
-        variable = env.postgres.variable
-        through_proxy[variable] = re.sub(r":\d+/", f":{proxy.port}/", env.addresses[variable])
+    variable = env.postgres.variable
+    through_proxy = {variable: re.sub(r":\d+/", f":{proxy.port}/", env.addresses[variable])}
+    cut = outage.kind == CUT_OFF
     try:
-        async with env.deployed(manifest, first_pod=through_proxy) as deployment:
+        async with env.deployed(
+            manifest, lambda number: through_proxy if cut and number == 0 else {}
+        ) as deployment:
             return await _run(env, proxy, deployment, outage)
     finally:
         await proxy.stop()

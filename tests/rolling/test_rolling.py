@@ -78,3 +78,20 @@ def test_frozen_process_is_killed_and_restarted(frozen: Results) -> None:
     assert frozen["frozen_pod_restarts"] == 1
     assert frozen["frozen_pod_kills"] == 1
     assert frozen["other_pod_restarts"] == 0
+
+
+def test_release_that_cannot_log_in_to_the_database_replaces_no_replica(
+    deployed: DeployedService,
+) -> None:
+    results = deployed.run("rolling", "broken-release")
+    assert (results["replaced"], results["min_endpoints"]) == (0, 3)
+    assert results["failures"] == []
+    assert results["restarts"] == 0
+
+
+def test_the_same_release_with_impact_warn_replaces_every_replica(
+    deployed: DeployedService,
+) -> None:
+    results = deployed.run("rolling", "broken-release-that-warns")
+    assert results["replaced"] == 3
+    assert results["failures_later"] == results["requests_later"] > 0
