@@ -125,7 +125,7 @@ class CheckSettings(BaseSettings):
 
     impact: Literal["fail", "warn"] | None = None
     """What a failure of the check does to readiness: fail or warn. It applies to the parts of the
-    check too: HEALTH_POSTGRES_IMPACT also to `postgres.pool`."""
+    check too: that of `db` also to `db.pool`."""
     timeout: Seconds | None = None
     """Maximum seconds of an attempt."""
     interval: Seconds | None = None
