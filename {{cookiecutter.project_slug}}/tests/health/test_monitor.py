@@ -9,10 +9,12 @@ from dataclasses import replace
 import pytest
 
 from reference_service.health import (
+    Answer,
     Check,
     CheckFailed,
     CheckResult,
     PermanentFailure,
+    Probe,
     Registry,
     Status,
 )
@@ -109,7 +111,7 @@ def test_check_that_swallows_cancellation_has_only_one_attempt_in_flight() -> No
         dependency = Dependency()
         dependency.hangs = dependency.swallows_cancellation = True
         async with running(Check("db", dependency.check)) as registry:
-            await asyncio.sleep(60)
+            await asyncio.sleep(30)
             tasks = len(asyncio.all_tasks())
             attempts = len(dependency.attempted_at)
             dependency.hangs = False
@@ -123,6 +125,39 @@ def test_check_that_swallows_cancellation_has_only_one_attempt_in_flight() -> No
     assert attempts == 1
     assert tasks == 4  # this test, the supervisor, the monitor, the abandoned attempt
     assert status is Status.PASS
+
+
+def test_attempt_that_never_ends_is_given_up_and_does_not_blind_the_check() -> None:
+    async def scenario() -> tuple[Status, Answer, int]:
+        dependency = Dependency()
+        dependency.hangs = dependency.swallows_cancellation = True
+        async with running(Check("db", dependency.check)) as registry:
+            await asyncio.sleep(5)
+            dependency.hangs = False  # but the first attempt never ends
+            await asyncio.sleep(29)
+            status, live = registry.monitors["db"].state.status, registry.answer(Probe.LIVE)
+            return status, live, dependency.in_flight
+
+    assert run(scenario()) == (Status.PASS, Answer.PASS, 1)
+
+
+def test_live_fails_when_three_attempts_of_a_check_never_end_and_no_fourth_is_given_up() -> None:
+    async def scenario() -> tuple[Answer, Answer, int, Answer]:
+        dependency = Dependency()
+        dependency.hangs = dependency.swallows_cancellation = True
+        async with running(Check("db", dependency.check)) as registry:
+            await asyncio.sleep(90)
+            early = registry.answer(Probe.LIVE)
+            await asyncio.sleep(60)
+            late = registry.answer(Probe.LIVE)
+            await asyncio.sleep(600)
+            in_flight = dependency.in_flight
+            dependency.hangs = False
+            dependency.released.set()
+            await asyncio.sleep(2)
+            return early, late, in_flight, registry.answer(Probe.LIVE)
+
+    assert run(scenario()) == (Answer.PASS, Answer.FAIL, 4, Answer.PASS)
 
 
 def test_idle_check_that_hangs_fails_within_an_interval_and_three_timeouts() -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from .check import AttemptContext, Check, CheckFailed, CheckResult, Status
 from .load import Cadence
-from .options import HISTORY_SIZE, MIN_RECHECK_INTERVAL, STALE_MARGIN
+from .options import GIVE_UP_AFTER, HISTORY_SIZE, MAX_GIVEN_UP, MIN_RECHECK_INTERVAL, STALE_MARGIN
 from .state import Attempt, CheckState, next_delay, next_state
 from .tasks import result_within
 
@@ -46,10 +46,17 @@ class Monitor:
         self._wake = asyncio.Event()
         self._run_now_request: tuple[AttemptContext, asyncio.Future[None]] | None = None
         self._abandoned: asyncio.Task[CheckResult] | None = None
+        self._abandoned_at = 0.0
+        self._given_up: set[asyncio.Task[CheckResult]] = set()
 
     def stale(self, now: float) -> bool:
         """Tell whether the result is overdue: the next attempt should have replaced it."""
         return now > self.state.expires_at
+
+    @property
+    def stuck(self) -> bool:
+        """Whether so many attempts do not end that no other is made. Only a restart helps."""
+        return len(self._given_up) >= MAX_GIVEN_UP
 
     def status(self, now: float) -> Status:
         """Return the effect of this check on readiness now. A stale result counts as a failure."""
@@ -130,12 +137,17 @@ class Monitor:
         """Run the check, and abandon it after its timeout.
 
         Until an abandoned attempt has ended no second one starts: the next attempt waits for it
-        instead, and times out too if it does not end.
+        instead, and times out too if it does not end. Some never end. Those are given up, so that
+        they do not blind the check, unless there are already `MAX_GIVEN_UP`.
         """
         if self._abandoned is not None:
             await asyncio.wait({self._abandoned}, timeout=self.timeout)
             if not self._abandoned.done():
-                raise TimeoutError
+                if self.stuck or self._clock() - self._abandoned_at < GIVE_UP_AFTER:
+                    raise TimeoutError
+                log.error("health check does not end; trying again", extra={"check": self.name})
+                self._given_up.add(self._abandoned)
+                self._abandoned.add_done_callback(self._given_up.discard)
             self._abandoned = None
         task = asyncio.create_task(_run_check(self.check), name=f"health check {self.name}")
         try:
@@ -143,6 +155,7 @@ class Monitor:
         finally:
             # A task that has ended is not kept: it refers to the frames of its exception.
             self._abandoned = None if task.done() else task
+            self._abandoned_at = self._clock()
 
     def _log_change(self, previous: CheckState, outcome: CheckResult | Exception) -> None:
         """Log each new status or error once. Only the log has the message of an exception."""

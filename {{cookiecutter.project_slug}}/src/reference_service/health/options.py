@@ -19,6 +19,8 @@ class Options:
 INITIAL_RETRY_DELAY = 0.1  # after a transient failure; each further failure doubles it
 MAX_RETRY_DELAY = 1.0  # between attempts of a failed check: bounds how late a recovery is seen
 MIN_RECHECK_INTERVAL = 1.0  # between attempts that `recheck()` requests: bounds a flood of errors
+GIVE_UP_AFTER = 30.0  # an abandoned attempt that still runs then no longer delays the next one
+MAX_GIVEN_UP = 3  # attempts of one check that run on; with as many, `live` fails
 STALE_MARGIN = 1.0  # how late a busy machine may be before a result is stale
 SUPERVISOR_TIMEOUT = 30.0  # without a heartbeat for so long `live` fails: only a restart helps
 LOAD_PERIOD = 30.0  # between two readings of the load score

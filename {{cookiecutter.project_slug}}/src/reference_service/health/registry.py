@@ -42,6 +42,7 @@ class Registry:
         self.started_up = False  # whether the application's own start-up work is done
         self.draining = False
         self.waiting: dict[object, float] = {}  # when each request without a response started
+        self.stuck = False  # whether a check cannot run any more, because its attempts do not end
         self._startup_passed = False
         self._ready, self._ready_until = Answer.FAIL, 0.0
         self._last_heartbeat = clock()
@@ -74,13 +75,13 @@ class Registry:
         return self._ready
 
     def live(self) -> Answer:
-        """Answer `live`: `FAIL` if the checks no longer run, whatever their results are.
+        """Answer `live`: `FAIL` if a check no longer runs, whatever the results are.
 
         With `Options.live_fails_on_shutdown` it is `FAIL` while draining too.
         """
         if self.draining and self.options.live_fails_on_shutdown:
             return Answer.FAIL
-        return Answer.PASS if self.is_supervised() else Answer.FAIL
+        return Answer.PASS if self.is_supervised() and not self.stuck else Answer.FAIL
 
     def answer(self, probe: Probe, exclude: Collection[str] = ()) -> Answer:
         """Answer a probe as if the checks named in `exclude` did not exist."""
@@ -176,6 +177,7 @@ class Registry:
                         log.error("monitor stopped unexpectedly; restarting", extra={"check": name})
                     tasks[name] = asyncio.create_task(monitor.run(), name=f"monitor {name}")
                 self._recheck_if_requests_wait()
+                self.stuck = any(monitor.stuck for monitor in self.monitors.values())
                 if self._last_heartbeat >= next_reading:
                     next_reading += LOAD_PERIOD
                     self.cadence.score = self.load.score()

@@ -56,6 +56,8 @@ def verbose_lines(registry: Registry, probe: Probe, exclude: Collection[str]) ->
     if probe is Probe.LIVE:
         alive = registry.is_supervised()
         yield "[+]supervisor ok" if alive else "[-]supervisor failed: Unresponsive"
+        stuck = [name for name, monitor in registry.monitors.items() if monitor.stuck]
+        yield from (f"[-]{name} failed: Unresponsive" for name in stuck)
     else:
         now = registry.clock()
         for name, monitor in registry.monitors.items():
