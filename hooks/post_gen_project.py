@@ -35,6 +35,7 @@ FEATURES: dict[str, list[str]] = {
         "src/reference_service/dependencies/postgres",
         "tests/**/test_*migration*.py",
         "tests/**/test_*postgres*.py",
+        "tests/dependencies/small_disk.py",
     ],
     "redis": [
         "deploy/compose/redis.yaml",

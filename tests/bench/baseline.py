@@ -89,7 +89,7 @@ def add_comparison_routes(app: FastAPI, memory: APIRouter) -> FastAPI:
 def fastapi() -> FastAPI:
     """Return the service's routes and database engine in a FastAPI application."""
     app = create_app()
-    app.include_router(items_router(PostgresItems(Postgres(PostgresSettings()).engine)))
+    app.include_router(items_router(PostgresItems(Postgres(PostgresSettings()))))
     return add_comparison_routes(app, memory_router())
 
 

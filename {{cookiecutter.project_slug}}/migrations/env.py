@@ -8,8 +8,7 @@ import logging
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import reference_service.app  # noqa: F401 - imports the tables of every domain into METADATA
@@ -18,43 +17,43 @@ from reference_service.dependencies.postgres import (
     Postgres,
     PostgresSettings,
 )
+from reference_service.dependencies.postgres.errors import (
+    DatabaseUnavailableError,
+    LockTimeoutError,
+    PreparedStatementLostError,
+)
 from reference_service.environment import SettingsError, read_section
 
-TURN_TIMEOUT = 60.0
-"""Maximum seconds to wait while another process migrates."""
+TURN_TIMEOUT = 60.0  # seconds to wait while another process migrates
+POLL_INTERVAL = 0.2  # seconds between attempts to take the lock
+LOCK_TIMEOUT = "3s"  # how long a migration waits for a table; other statements wait behind it
 
-POLL_INTERVAL = 0.2
-"""Seconds between attempts to take the lock."""
-
-LOCK_TIMEOUT = "3s"
-"""How long a migration waits for a table. Meanwhile, every other statement waits behind it."""
-
-# The lock belongs to the session, because some migrations need several transactions, for example
-# CREATE INDEX CONCURRENTLY. The statement does not wait for the lock, because a waiting statement
-# would block such a migration.
-TRY_LOCK = text("SELECT pg_try_advisory_lock(27422255623596387)")  # "alembic" as a number
-
-LOCK_NOT_AVAILABLE = "55P03"
+# The lock and the timeouts belong to transactions, because a connection pooler gives a session to
+# other clients between two transactions. The lock has a connection of its own, because migrations
+# end their transactions. The attempt does not wait: a waiting statement would block some of them,
+# for example CREATE INDEX CONCURRENTLY. An idle transaction does not.
+TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(27422255623596387)")  # "alembic" as a number
+STAY_OPEN = text("SET LOCAL idle_in_transaction_session_timeout = 0")
+SET_LOCK_TIMEOUT = text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
 
 
 async def migrate() -> None:
     """Run the command in the database, one process at a time. Raises CommandError."""
     postgres = Postgres(_read_settings())
     try:
-        async with postgres.engine.connect() as connection:
-            await _wait_for_turn(connection)
-            await connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
-            await connection.commit()  # Alembic begins its own transactions
+        async with postgres.engine.connect() as turn, postgres.engine.connect() as connection:
+            await _wait_for_turn(turn)
             await connection.run_sync(_run_migrations)
-    except ConnectionError as error:
-        raise CommandError(f"The database cannot be reached: {error}") from error
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
-            raise
+    except LockTimeoutError as error:
         message = (
             f"A migration waited {LOCK_TIMEOUT} for a table in use and was rolled back; try again."
         )
         raise CommandError(message) from error
+    except PreparedStatementLostError as error:
+        message = "The URL leads to a connection pooler: set DATABASE_PREPARED_STATEMENTS=false."
+        raise CommandError(message) from error
+    except DatabaseUnavailableError as error:
+        raise CommandError(f"The database cannot be reached: {error}") from error
     finally:
         await postgres.close()
 
@@ -67,18 +66,21 @@ def _read_settings() -> PostgresSettings:
 
 
 async def _wait_for_turn(connection: AsyncConnection) -> None:
-    """Wait until no other process migrates. The turn ends when the connection is closed."""
+    """Wait until no other process migrates. The turn ends with the connection's transaction."""
     try:
         async with asyncio.timeout(TURN_TIMEOUT):
+            await connection.execute(STAY_OPEN)
             while not await connection.scalar(TRY_LOCK):
                 await connection.rollback()
                 await asyncio.sleep(POLL_INTERVAL)
+                await connection.execute(STAY_OPEN)
     except TimeoutError as error:
         message = f"Another process has been migrating for more than {TURN_TIMEOUT:g} s."
         raise CommandError(message) from error
 
 
 def _run_migrations(connection: Connection) -> None:
+    event.listen(connection, "begin", lambda begun: begun.execute(SET_LOCK_TIMEOUT))
     context.configure(
         connection=connection,
         target_metadata=METADATA,  # --autogenerate and check compare the database with this

@@ -20,7 +20,7 @@ from .health import ManagementApp, Probes, Registry, RequestObserver, RequestOut
 from .items import ItemStore, MemoryItems, items_router
 from .items.cache import WITHOUT_REDIS, CachedItems  # feature: redis
 from .items.events import WITHOUT_KAFKA, PublishingItemStore  # feature: kafka
-from .items.postgres import PostgresItems  # feature: postgres
+from .items.postgres import PostgresItems, items_check  # feature: postgres
 from .resilience import BodyLimit, ConcurrencyLimit, ConnectionClose, Recovery, Timeout
 from .settings import ServiceSettings, Settings, configure_checks, read_settings
 from .telemetry import (
@@ -71,13 +71,15 @@ def create_service(settings: Settings) -> Service:
     dependencies.add(Grpc(settings.grpc))  # feature: grpc
 
     items: ItemStore = MemoryItems()
-    items = PostgresItems(postgres.engine)  # feature: postgres
+    items = PostgresItems(postgres)  # feature: postgres
     items = CachedItems(items, redis.client, redis.report_failure)  # feature: redis
     items = PublishingItemStore(items, kafka.publish)  # feature: kafka
 
     # Add checks of your own here: [..., Check("name", run)].
     outcomes = RequestOutcomes()
-    checks = configure_checks([*dependencies.checks(), outcomes.check()])
+    own_checks = [outcomes.check()]
+    own_checks.append(items_check(postgres))  # feature: postgres
+    checks = configure_checks([*dependencies.checks(), *own_checks])
     registry = Registry(checks, settings.health.options(), attempt_context=suppress_tracing)
     dependencies.on_failure(registry.recheck)
 

@@ -34,19 +34,24 @@ MAX_TURNS = 10_000
 
 
 @pytest.fixture
-async def engine(environment: dict[str, str]) -> AsyncIterator[AsyncEngine]:
-    """The service's engine, with an empty table."""
+async def postgres(environment: dict[str, str]) -> AsyncIterator[Postgres]:
+    """The service's client, with an empty table."""
     settings = PostgresSettings.model_validate({"url": environment["DATABASE_URL"]})
     postgres = Postgres(settings)
     async with postgres.engine.begin() as connection:
         await connection.execute(text("DELETE FROM items"))
-    yield postgres.engine
+    yield postgres
     await postgres.close()
 
 
 @pytest.fixture
-def store(engine: AsyncEngine) -> PostgresItems:
-    return PostgresItems(engine)
+def engine(postgres: Postgres) -> AsyncEngine:
+    return postgres.engine
+
+
+@pytest.fixture
+def store(postgres: Postgres) -> PostgresItems:
+    return PostgresItems(postgres)
 
 
 def in_use(engine: AsyncEngine) -> int:

@@ -130,7 +130,7 @@ def test_many_probes_of_a_hung_database_start_one_attempt(
     try:
         fast.until_ready(504)
         times = probe_times(fast, 1000)
-        assert fast.tasks() <= tasks + 6  # one attempt per check, and tasks that are ending
+        assert fast.tasks() <= tasks + 10  # one attempt per check, and tasks that are ending
         connections = Path(f"/proc/{fast.process.pids[0]}/fd")
         if connections.exists():
             assert len(list(connections.iterdir())) < 40
@@ -296,7 +296,7 @@ async def test_burst_that_clears_leaves_the_service_ready(
     assert (codes, ready) == ({200}, {200})
 
 
-async def test_lost_connection_during_a_request_returns_503(
+async def test_lost_connection_during_a_read_is_replaced(
     service: Service, postgres: Postgres
 ) -> None:
     terminate_waiting = """
@@ -311,9 +311,7 @@ async def test_lost_connection_during_a_request_returns_503(
         async with locked_table(postgres):
             request = asyncio.create_task(client.get(PATH))
             await eventually(is_terminated)
-            response = await request
-        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
-        assert (await client.get(PATH)).status_code == 200
+        assert (await request).status_code == 200
 
 
 async def test_timed_out_request_returns_its_connection(

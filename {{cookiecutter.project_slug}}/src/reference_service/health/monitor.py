@@ -113,10 +113,11 @@ class Monitor:
         if self.stale(now):
             threshold = 1  # a result that has expired is restored only by a pass
         state = next_state(self.check, previous, outcome, threshold)
+        base = self._cadence.options.interval
         delay = next_delay(
             state,
             interval=self.check.interval or self._cadence.interval,
-            base_interval=self.check.interval or self._cadence.options.interval,
+            base_interval=min(self.check.interval or base, base),
         )
         self.state = replace(
             state,

@@ -1,13 +1,28 @@
-"""A store of items in PostgreSQL: one table, and one statement per request."""
+"""Items in PostgreSQL: the table, its statements, the store, and the check of all of it."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, DateTime, Index, Named, Row, Table, Text, TypedColumns, func, tuple_
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Delete,
+    Index,
+    Insert,
+    Named,
+    Row,
+    Select,
+    Table,
+    Text,
+    TypedColumns,
+    Update,
+    func,
+    tuple_,
+)
 
-from ..dependencies.postgres import METADATA
+from ..dependencies.postgres import METADATA, Postgres, Step, work_check
+from ..health import Check
 from .cursor import Cursor
 from .model import Item, ItemCreate, ItemPatch
 
@@ -26,47 +41,79 @@ ITEMS = Table("items", METADATA, ItemColumns)
 Index(None, ITEMS.c.created_at, ITEMS.c.id)
 
 
+def insert(new: ItemCreate) -> Insert:
+    """Return the statement that stores a new item, and returns it."""
+    return ITEMS.insert().values(new.model_dump()).returning(ITEMS)
+
+
+def select(item_id: UUID) -> Select[Any]:
+    """Return the statement that returns an item."""
+    return ITEMS.select().where(ITEMS.c.id == item_id)
+
+
+def select_page(limit: int, after: Cursor | None = None) -> Select[Any]:
+    """Return the statement that returns up to `limit` items, the newest first."""
+    statement = ITEMS.select().order_by(ITEMS.c.created_at.desc(), ITEMS.c.id.desc())
+    if after:  # one comparison, which the index supports
+        statement = statement.where(tuple_(ITEMS.c.created_at, ITEMS.c.id) < after)
+    return statement.limit(limit)
+
+
+def update(item_id: UUID, patch: ItemPatch) -> Update:
+    """Return the statement that changes the given fields of an item, and returns it."""
+    changed = ITEMS.update().where(ITEMS.c.id == item_id)
+    return changed.values(**patch, updated_at=func.now()).returning(ITEMS)
+
+
+def delete(item_id: UUID) -> Delete:
+    """Return the statement that deletes an item."""
+    return ITEMS.delete().where(ITEMS.c.id == item_id)
+
+
+# Longer than most items: on a full disk it must not fit where the check's last one was.
+CHECKED = ItemCreate(name="health check", description="x" * 1000)
+
+
 class PostgresItems:
-    """An `ItemStore` in the table `items`.
+    """An `ItemStore` in the table `items`."""
 
-    `async with` returns the connection, whether a method returns, raises or is cancelled.
-    """
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        # A single read needs no BEGIN and ROLLBACK. This saves two round trips.
-        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
 
     async def create(self, new: ItemCreate) -> Item:
-        statement = ITEMS.insert().values(new.model_dump()).returning(ITEMS)
-        async with self._engine.begin() as connection:
-            return _item((await connection.execute(statement)).one())
+        [row] = await self._postgres.write(insert(new))
+        return _item(row)
 
     async def get(self, item_id: UUID) -> Item | None:
-        statement = ITEMS.select().where(ITEMS.c.id == item_id)
-        async with self._autocommit.connect() as connection:
-            row = (await connection.execute(statement)).one_or_none()
-        return _item(row) if row else None
+        rows = await self._postgres.read(select(item_id))
+        return _item(rows[0]) if rows else None
 
     async def page(self, limit: int, after: Cursor | None = None) -> list[Item]:
-        statement = ITEMS.select().order_by(ITEMS.c.created_at.desc(), ITEMS.c.id.desc())
-        if after:  # one comparison, which the index supports
-            statement = statement.where(tuple_(ITEMS.c.created_at, ITEMS.c.id) < after)
-        async with self._autocommit.connect() as connection:
-            return [_item(row) for row in await connection.execute(statement.limit(limit))]
+        return [_item(row) for row in await self._postgres.read(select_page(limit, after))]
 
     async def update(self, item_id: UUID, patch: ItemPatch) -> Item | None:
         if not patch:
             return await self.get(item_id)
-        update = ITEMS.update().where(ITEMS.c.id == item_id)
-        statement = update.values(**patch, updated_at=func.now()).returning(ITEMS)
-        async with self._engine.begin() as connection:
-            row = (await connection.execute(statement)).one_or_none()
-            return _item(row) if row else None
+        rows = await self._postgres.write(update(item_id, patch))
+        return _item(rows[0]) if rows else None
 
     async def delete(self, item_id: UUID) -> None:
-        async with self._engine.begin() as connection:
-            await connection.execute(ITEMS.delete().where(ITEMS.c.id == item_id))
+        await self._postgres.write(delete(item_id))
+
+
+def items_check(postgres: Postgres) -> Check:
+    """Return the check that items can be read and, on a primary, written."""
+
+    async def steps(step: Step) -> None:
+        if postgres.settings.role == "standby":
+            await step("read", select_page(1))
+            return
+        created = _item((await step("insert", insert(CHECKED))).one())
+        await step("read", select(created.id))
+        await step("update", update(created.id, {"name": "checked"}))
+        await step("delete", delete(created.id))
+
+    return work_check("items", postgres.transaction, steps)
 
 
 def _item(row: Row[Any]) -> Item:

@@ -1,8 +1,11 @@
 """PostgreSQL: settings, client, health checks, and the metadata of every domain's tables.
 
-Use `async with postgres.engine.begin() as connection: ...`. The engine belongs to SQLAlchemy.
+Use `rows = await postgres.read(statement)`, `write` and `transaction`. Statements and connections
+are SQLAlchemy's.
 """
 
 from .client import Postgres as Postgres
+from .schema import METADATA as METADATA
 from .settings import PostgresSettings as PostgresSettings
-from .tables import METADATA as METADATA
+from .work import Step as Step
+from .work import work_check as work_check

@@ -1,11 +1,13 @@
-"""The check of the PostgreSQL server: it has the role that the service needs."""
+"""The checks of the PostgreSQL server: it has the role that the service needs, and commits."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
-from ...health import Check, CheckFailed, CheckResult
+from ...health import Check, CheckFailed, CheckResult, Status
+from .check_connection import CheckConnection
 
 # Sends a query and returns the first row of the result.
 FetchRow = Callable[[str], Awaitable[asyncpg.Record | None]]
@@ -20,10 +22,16 @@ PostgresCheck = partial(  # creates a check that sends a query
     attributes={"db.system.name": "postgresql", "db.operation.name": "SELECT"},
 )
 
+# A restarted server, or another one behind the same name, has another start time.
 QUERY = """
     SELECT pg_is_in_recovery() AS in_recovery,
-           current_setting('transaction_read_only')::bool AS read_only
+           current_setting('transaction_read_only')::bool AS read_only,
+           pg_postmaster_start_time()::text AS started_at
     """
+
+# A message in the write-ahead log, which nothing reads. Its transaction ends as a client's does:
+# the log is flushed, and the synchronous standbys confirm it. It needs no table and no grant.
+COMMIT = "SELECT pg_logical_emit_message(true, 'health', '')"
 
 
 class InRecovery(CheckFailed):
@@ -38,19 +46,58 @@ class ReadOnly(CheckFailed):
     """The server rejects writes, for example because of `default_transaction_read_only`."""
 
 
-def server_check(fetch_row: FetchRow, role: str) -> Check:
-    """Return the check that the server has the role. It sends one query in one round trip."""
+def server_check(
+    connection: CheckConnection, role: str, on_server: Callable[[str], None] = lambda _: None
+) -> Check:
+    """Return the check that the server has the role. It sends one query in one round trip.
+
+    on_server: called with what identifies the server, if it has the role.
+    """
 
     async def check() -> CheckResult:
-        row = await fetch_row(QUERY)
+        row = await connection.fetch_row(QUERY)
         data = dict(row) if row else {}
-        if role == "standby":
-            if not data["in_recovery"]:
-                raise NotInRecovery("the server is a primary, not a standby", **data)
-        elif data["in_recovery"]:
-            raise InRecovery("the server is a standby and rejects writes", **data)
-        elif data["read_only"]:
-            raise ReadOnly("transactions are read-only", **data)
+        server = data.pop("started_at")
+        try:
+            _require_role(role, data)
+        except CheckFailed:
+            connection.replace()  # the right server may have the same address by now
+            raise
+        on_server(server)
+        if error := connection.replacement_error:
+            detail = f"open connections work, but no new one can be opened: {error}"
+            return CheckResult(Status.WARN, detail, data)
         return CheckResult(data=data)
 
     return PostgresCheck("postgres", check)
+
+
+def _require_role(role: str, data: Mapping[str, Any]) -> None:
+    """Raise CheckFailed if a server cannot serve the role."""
+    if role == "standby":
+        if not data["in_recovery"]:
+            raise NotInRecovery("the server is a primary, not a standby", **data)
+    elif data["in_recovery"]:
+        raise InRecovery("the server is a standby and rejects writes", **data)
+    elif data["read_only"]:
+        raise ReadOnly("transactions are read-only", **data)
+
+
+def write_check(connection: CheckConnection) -> Check:
+    """Return the check that a commit completes. It writes about 60 bytes.
+
+    A server without the function, or one that forbids it, passes: nothing is known of its commits.
+    """
+
+    async def check() -> CheckResult:
+        try:
+            await connection.execute(COMMIT)
+        except (asyncpg.UndefinedFunctionError, asyncpg.InsufficientPrivilegeError) as error:
+            detail = f"commits are not proven: {type(error).__name__}: pg_logical_emit_message"
+            return CheckResult(detail=detail)
+        except asyncpg.PostgresError:
+            connection.replace()
+            raise
+        return CheckResult()
+
+    return PostgresCheck("postgres.write", check)

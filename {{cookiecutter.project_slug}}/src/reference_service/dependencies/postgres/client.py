@@ -1,73 +1,188 @@
-"""The client of PostgreSQL: a pool for requests, and for each health check its own connection."""
+"""The client of PostgreSQL: it runs statements for requests, and has the health checks."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import ExceptionContext, event, exc
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import ExceptionContext, Executable, Row, event, exc
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ...health import Check
 from ...telemetry import Metric
 from .. import Dependency, FailureCallback
 from .check_connection import CheckConnection
-from .checks import FetchRow, server_check
+from .checks import server_check, write_check
+from .connect import Connector
+from .errors import (
+    CannotConnectError,
+    CommitUnknownError,
+    DatabaseUnavailableError,
+    PreparedStatementLostError,
+    StatementTimeoutError,
+    WriteRefusedError,
+    explain,
+)
 from .pool import PoolUsage, pool_check
 from .replication import replication_check
 from .schema import find_migrations, schema_check
 from .settings import PostgresSettings
 
+log = logging.getLogger(__name__)
 
-class CannotConnectError(ConnectionError):
-    """A request needed a new connection and could not open one, for whatever reason."""
+T = TypeVar("T")
+Work = Callable[[AsyncConnection], Awaitable[T]]
+"""Executes statements on a connection. It may be called twice, so it must do nothing else."""
 
-
-class ConnectionLostError(ConnectionError):
-    """A connection was lost during a request, for example because the server restarted."""
-
-
-class WriteRefusedError(Exception):
-    """A request wrote to a server that rejects writes, for example after a failover."""
+PREPARED_STATEMENTS = 100  # that each connection keeps
+CHECK_LOCK_TIMEOUT = "200ms"  # how long a check waits for a lock while other checks wait for it
 
 
 class Postgres(Dependency):
-    """The database. asyncpg reads the URL, so libpq's `sslmode` and several hosts work."""
+    """The database. asyncpg reads the URL, so libpq's `sslmode` and several hosts work.
 
-    unavailable_errors = (exc.TimeoutError, ConnectionError, WriteRefusedError)
+    `read`, `write` and `transaction` run statements. What fails before its commit because of the
+    connection, or because of another transaction, is run once more.
+    """
+
+    unavailable_errors = (exc.TimeoutError, DatabaseUnavailableError)
+    timeout_errors = (StatementTimeoutError,)
 
     def __init__(self, settings: PostgresSettings) -> None:
         self.settings = settings
+        self._connector = Connector(settings)
+        cache_size = PREPARED_STATEMENTS if settings.prepared_statements else 0
         self.engine = create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=self._connect_for_pool,
+            connect_args={
+                "async_creator_fn": self._connect_for_pool,
+                "prepared_statement_cache_size": cache_size,
+            },
             pool_size=settings.pool_size,
             max_overflow=settings.max_overflow,
             pool_timeout=settings.pool_timeout,
         )
+        # A single statement that only reads needs no BEGIN and ROLLBACK: two round trips less.
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         max_size = settings.pool_size + settings.max_overflow
         self.pool_usage = PoolUsage(self.engine.sync_engine.pool, max_size)
-        self._check_connections: list[CheckConnection] = []
+        self._failure_callbacks: list[FailureCallback] = []
+        self._warned_of_pooler = False
+        event.listen(self.engine.sync_engine, "handle_error", self._handle_error)
+        self._check_connections = [CheckConnection(self._connect_for_checks) for _ in range(2)]
+        self._server = ""  # identifies the server that the checks saw last
+
+    async def read(self, statement: Executable) -> Sequence[Row[Any]]:
+        """Return the rows of one statement that only reads. It sees the latest commit."""
+
+        async def work(connection: AsyncConnection) -> Sequence[Row[Any]]:
+            return (await connection.execute(statement)).all()
+
+        return await self._run(self._autocommit, work, commit=False)
+
+    async def write(self, statement: Executable) -> Sequence[Row[Any]]:
+        """Execute one statement in a transaction of its own, and return its rows."""
+
+        async def work(connection: AsyncConnection) -> Sequence[Row[Any]]:
+            result = await connection.execute(statement)
+            return result.all() if result.returns_rows else []
+
+        return await self.transaction(work)
+
+    async def transaction(self, work: Work[T], *, commit: bool = True) -> T:
+        """Run `work` in one transaction, and return its result.
+
+        commit: False rolls the transaction back instead.
+        """
+        return await self._run(self.engine, work, commit=commit)
+
+    async def _run(self, engine: AsyncEngine, work: Work[T], *, commit: bool) -> T:
+        try:
+            return await self._run_once(engine, work, commit=commit)
+        except DatabaseUnavailableError as error:
+            if not error.retryable:
+                raise
+        return await self._run_once(engine, work, commit=commit)
+
+    async def _run_once(self, engine: AsyncEngine, work: Work[T], *, commit: bool) -> T:
+        try:
+            async with engine.connect() as connection:
+                result = await work(connection)
+                if commit:
+                    await _commit(connection)
+                return result
+        except exc.TimeoutError:  # of the pool
+            self._report_failure()
+            raise
 
     async def connect(self, timeout: float) -> asyncpg.Connection:  # noqa: ASYNC109 - asyncpg's
         """Open a connection. Raises TimeoutError after `timeout` seconds."""
-        return await asyncpg.connect(self.settings.url.get_secret_value(), timeout=timeout)
+        return await self._connector.connect(timeout)
 
     async def _connect_for_pool(self) -> asyncpg.Connection:
         try:
             return await self.connect(self.settings.connect_timeout)
-        except (asyncpg.PostgresError, OSError) as error:
+        except (
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            OSError,
+        ) as error:
+            self._report_failure()
             raise CannotConnectError(str(error) or type(error).__name__) from error
 
-    def checks(self) -> Iterable[Check]:
-        """Return the checks of the server, the pool, the schema and, on a standby, its lag."""
-        yield server_check(self._new_check_connection(), self.settings.role)
-        yield pool_check(self.pool_usage)
-        yield schema_check(self._new_check_connection(), find_migrations())
-        if self.settings.role == "standby":
-            yield replication_check(self._new_check_connection(), self.settings.max_lag)
+    async def _connect_for_checks(self, timeout: float) -> asyncpg.Connection:  # noqa: ASYNC109
+        connection = await self.connect(timeout)
+        if self.settings.prepared_statements:  # a pooler would apply it to other clients too
+            await connection.execute(f"SET lock_timeout = '{CHECK_LOCK_TIMEOUT}'")
+        return connection
 
-    def _new_check_connection(self) -> FetchRow:
-        self._check_connections.append(CheckConnection(self.connect))
-        return self._check_connections[-1].fetch_row
+    def _handle_error(self, context: ExceptionContext) -> Exception | None:
+        """Return what an error of the driver means to the request. None: the error itself."""
+        context.invalidate_pool_on_disconnect = False  # the others are checked when they are used
+        error = explain(context.original_exception, disconnected=context.is_disconnect)
+        if error is None or not isinstance(context.original_exception, Exception):
+            return None
+        if isinstance(error, WriteRefusedError):
+            self.pool_usage.discard()
+        if isinstance(error, PreparedStatementLostError) and not self._warned_of_pooler:
+            self._warned_of_pooler = True
+            log.error(
+                "prepared statement lost; set DATABASE_PREPARED_STATEMENTS=false for a pooler"
+            )
+        if isinstance(error, DatabaseUnavailableError) and error.discards:
+            context.is_disconnect = True
+        self._report_failure()
+        return error
+
+    def on_failure(self, callback: FailureCallback) -> None:
+        """Call `callback` from now on whenever a request fails because of the database."""
+        self._failure_callbacks.append(callback)
+
+    def _report_failure(self) -> None:
+        for callback in self._failure_callbacks:
+            callback("postgres")
+
+    def checks(self) -> Iterable[Check]:
+        """Return the checks of the server, its commits or its lag, the pool and the schema.
+
+        They use two connections. Those that share one never fail each other: see decision 0008.
+        """
+        first, second = self._check_connections
+        yield server_check(first, self.settings.role, self._on_server)
+        yield schema_check(first, find_migrations())
+        if self.settings.role == "standby":
+            yield replication_check(second.fetch_row, self.settings.max_lag)
+        else:
+            yield write_check(second)
+        yield pool_check(self.pool_usage)
+
+    def _on_server(self, server: str) -> None:
+        """Discard the connections to another server than the one that the check sees."""
+        if self._server not in {"", server} and self.settings.role == "primary":
+            self.pool_usage.discard()
+            self._check_connections[1].replace()
+        self._server = server
 
     def metrics(self) -> Iterable[Metric]:
         """Return the number of connections in use, and its maximum."""
@@ -76,24 +191,18 @@ class Postgres(Dependency):
         yield Metric("postgres_pool_connections_in_use", in_use, lambda: usage.in_use)
         yield Metric("postgres_pool_connections_max", maximum, lambda: usage.max_size)
 
-    def on_failure(self, callback: FailureCallback) -> None:
-        """Call `callback` when a request fails, and raise what `unavailable_errors` contains."""
-
-        def handle_error(context: ExceptionContext) -> Exception | None:
-            cause = context.original_exception.__cause__
-            if context.is_disconnect:
-                error: Exception = ConnectionLostError("the connection was lost")
-            elif isinstance(cause, asyncpg.ReadOnlySQLTransactionError):
-                error = WriteRefusedError("the server rejects writes")
-            else:
-                return None
-            callback("postgres")
-            return error
-
-        event.listen(self.engine.sync_engine, "handle_error", handle_error)
-
     async def close(self) -> None:
         """Close every connection."""
         for connection in self._check_connections:
-            connection.close()
+            await connection.close()
         await self.engine.dispose()
+
+
+async def _commit(connection: AsyncConnection) -> None:
+    """Commit. After a lost connection it is unknown whether it happened, so there is no retry."""
+    try:
+        await connection.commit()
+    except DatabaseUnavailableError as error:
+        if error.discards:
+            raise CommitUnknownError(str(error)) from error
+        raise

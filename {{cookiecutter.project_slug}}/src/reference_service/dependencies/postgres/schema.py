@@ -1,40 +1,77 @@
-"""The check of the schema: the database has every migration that this build knows."""
+"""The tables of every domain, and the check that the database has the migrations of this build."""
 
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
+from sqlalchemy import MetaData
 
-from ...health import Check, CheckFailed, CheckResult
-from .checks import FetchRow, PostgresCheck
+from ...health import Check, CheckFailed, CheckResult, Status
+from .check_connection import CheckConnection
+from .checks import PostgresCheck
+
+# Every domain adds its tables, for example `Table("orders", METADATA, OrderColumns)`. Migrations
+# compare them with the database. The names of constraints are PostgreSQL's own, so that migrations
+# can refer to them.
+METADATA = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    }
+)
 
 PACKAGE = Path(__file__).parents[2]
+QUERY = "SELECT array_agg(version_num ORDER BY version_num) AS revisions FROM alembic_version"
+TIMEOUT = 3.0  # seconds: the check waits for another one that uses the same connection
 
 
 class SchemaBehind(CheckFailed):
     """The database lacks migrations that this build needs."""
 
 
-def schema_check(fetch_row: FetchRow, migrations: Path) -> Check:
+def schema_check(connection: CheckConnection, migrations: Path) -> Check:
     """Return the check that the database has every migration of a folder.
 
     A database that is ahead passes: in a rolling update the schema changes before the code does.
+    While a migration locks Alembic's table, the check warns if it has passed before.
     """
-    known, head = read_revisions(migrations)
+    known, heads = read_revisions(migrations)
+    has_passed = False
 
     async def check() -> CheckResult:
+        nonlocal has_passed
+        row = None
         try:
-            row = await fetch_row("SELECT version_num FROM alembic_version")
+            row = await connection.fetch_row(QUERY)
         except asyncpg.UndefinedTableError:
-            row = None
-        current = row["version_num"] if row else None
-        data = {"current": current, "needed": head}
-        if current is None or (current in known and current != head):
+            pass
+        except asyncpg.LockNotAvailableError:
+            if not has_passed:
+                raise
+            return CheckResult(Status.WARN, "the table alembic_version is locked")
+        current = frozenset((row and row["revisions"]) or ())
+        data = {"current": ", ".join(sorted(current)) or None, "needed": ", ".join(sorted(heads))}
+        if is_behind(current, known, heads):
             raise SchemaBehind("migrations are missing", **data)
+        has_passed = True
         return CheckResult(data=data)
 
-    return PostgresCheck("postgres.schema", check)
+    return PostgresCheck("postgres.schema", check, timeout=TIMEOUT)
+
+
+def is_behind(current: frozenset[str], known: frozenset[str], heads: frozenset[str]) -> bool:
+    """Tell whether a database lacks migrations.
+
+    current: its revisions: one for each branch. known: the revisions of this build. heads: those of
+        them that no other one follows.
+    """
+    if not current or current & known - heads:
+        return True
+    return current <= known and not heads <= current
 
 
 def find_migrations(package: Path = PACKAGE) -> Path:
@@ -43,22 +80,23 @@ def find_migrations(package: Path = PACKAGE) -> Path:
     return packaged if packaged.is_dir() else package.parents[1] / "migrations" / "versions"
 
 
-def read_revisions(folder: Path) -> tuple[frozenset[str], str]:
-    """Return the revisions in a folder of Alembic migrations, and the newest one.
+def read_revisions(folder: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the revisions in a folder of Alembic migrations, and those that no other one follows.
 
     They are read as text, because importing Alembic would add 0.1 s to each start.
-    Raises ValueError unless there is one newest revision.
+    Raises ValueError if there are none.
     """
     texts = [path.read_text() for path in sorted(folder.glob("*.py"))]
     known = frozenset(_literals("revision", texts))
     heads = known - frozenset(_literals("down_revision", texts))
-    if len(heads) != 1:
-        raise ValueError(f"{folder}: one newest migration expected, found {sorted(heads)}")
-    return known, next(iter(heads))
+    if not heads:
+        raise ValueError(f"{folder}: no newest migration found")
+    return known, heads
 
 
 def _literals(name: str, texts: Iterable[str]) -> Iterator[str]:
-    """Yield the string that each text assigns to a name."""
-    pattern = re.compile(rf"""^{name}\b[^=\n]*=\s*["']([^"']+)["']""", re.MULTILINE)
+    """Yield the strings that each text assigns to a name: one, or a tuple of them."""
+    assignment = re.compile(rf"^{name}\b[^=\n]*=\s*(\([^)]*\)|.*)", re.MULTILINE)
     for text in texts:
-        yield from pattern.findall(text)
+        for value in assignment.findall(text):
+            yield from re.findall(r"""["']([^"']+)["']""", value)

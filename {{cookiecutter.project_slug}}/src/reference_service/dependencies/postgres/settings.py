@@ -31,6 +31,9 @@ class PostgresSettings(BaseSettings):
     """Seconds that a request waits for a connection before the response is 503."""
     connect_timeout: Seconds = 5.0
     """Maximum seconds to open a connection."""
+    prepared_statements: bool = True
+    """Whether connections keep prepared statements. Must be false behind a connection pooler such
+    as PgBouncer in transaction mode."""
     role: Literal["primary", "standby"] = "primary"
     """Role that the server must have: primary to read and write, standby to read."""
     max_lag: Seconds = 5.0

@@ -1,0 +1,83 @@
+"""The check of a domain: its own statements succeed, in a transaction that is rolled back."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+import asyncpg  # type: ignore[import-untyped]
+from sqlalchemy import CursorResult, Executable, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ...health import Check, CheckFailed, PermanentFailure
+from .errors import DatabaseUnavailableError, StatementTimeoutError, root_cause
+
+T = TypeVar("T")
+
+INTERVAL = 60.0  # seconds between attempts: each one writes
+TIMEOUT = 3.0  # seconds: an attempt takes about seven round trips, and may wait for a connection
+LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '500ms'")
+
+Step = Callable[[str, Executable], Awaitable[CursorResult[Any]]]
+"""Executes a statement under the name of a step, for example "insert"."""
+
+
+class Transaction(Protocol):
+    """Runs work in one transaction."""
+
+    async def __call__(
+        self, work: Callable[[AsyncConnection], Awaitable[T]], *, commit: bool = True
+    ) -> T:
+        """Return the result of `work`."""
+
+
+class OperationFailed(CheckFailed):
+    """A step of the work failed. Requests that take it fail too."""
+
+
+class OperationRejected(PermanentFailure):
+    """The database rejects a step: a privilege, a table or a column is missing."""
+
+
+def work_check(
+    name: str, transaction: Transaction, steps: Callable[[Step], Awaitable[None]]
+) -> Check:
+    """Return the check that the steps of a domain's work succeed, as they do for a request.
+
+    They run on a connection of the pool, so a busy pool makes the check wait as it makes clients
+    wait. Nothing is committed: `postgres.write` proves commits. Other transactions wait for it only
+    if they write the same value of a unique column.
+
+    transaction: `Postgres.transaction`.
+    """
+
+    async def work(connection: AsyncConnection) -> None:
+        async def step(name: str, statement: Executable) -> CursorResult[Any]:
+            try:
+                return await connection.execute(statement)
+            except DatabaseUnavailableError as error:
+                if error.retryable:
+                    raise  # `transaction` runs all steps again
+                raise OperationFailed(f"{name}: {type(root_cause(error)).__name__}") from error
+            except (StatementTimeoutError, SQLAlchemyError) as error:
+                raise _failure(name, root_cause(error)) from error
+
+        await connection.execute(LOCK_TIMEOUT)
+        await steps(step)
+
+    async def check() -> None:
+        await transaction(work, commit=False)
+
+    return Check(
+        name,
+        check,
+        part_of="postgres",
+        timeout=TIMEOUT,
+        interval=INTERVAL,
+        attributes={"db.system.name": "postgresql"},
+    )
+
+
+def _failure(step: str, cause: BaseException) -> CheckFailed:
+    detail = f"{step}: {type(cause).__name__}"
+    rejected = isinstance(cause, asyncpg.SyntaxOrAccessError | asyncpg.InvalidSchemaNameError)
+    return OperationRejected(detail) if rejected else OperationFailed(detail)
