@@ -67,6 +67,7 @@ FEATURES: dict[str, list[str]] = {
         "deploy/compose/grpc.yaml",
         "dev/drill/grpc.py",
         "dev/grpc*.py",
+        "src/reference_service/items/stock.py",
         "src/reference_service/dependencies/grpc",
         "tests/**/test_*grpc*.py",
     ],

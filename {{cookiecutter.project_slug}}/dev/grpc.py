@@ -1,4 +1,4 @@
-"""An embedded gRPC server whose health can be set: a downstream service for the tests."""
+"""An embedded gRPC server whose health can be set: a downstream service that counts stock."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ SERVICE = "reference.Downstream"
 
 
 class Downstream(Server):
-    """One gRPC server with the standard health service, `grpc.health.v1`.
+    """One gRPC server with the standard health service, `grpc.health.v1`, and `reference.Stock`.
 
         with Downstream(folder) as downstream:
             downstream.set_status("NOT_SERVING")
@@ -39,6 +39,7 @@ class Downstream(Server):
 
         status: "SERVING", "NOT_SERVING", "UNKNOWN", "SERVICE_UNKNOWN"; or the name of the gRPC
             status code that ends the call, for example "NOT_FOUND" for an unregistered service.
+            With "NOT_SERVING" and "UNAVAILABLE", the stock cannot be read either.
         """
         statuses = json.loads(self._statuses.read_text()) if self._statuses.exists() else {}
         new = self.folder / "statuses.new"

@@ -1,8 +1,11 @@
-"""A gRPC server whose health is defined by a file. `dev.grpc` runs it until SIGTERM.
+"""A gRPC server that counts stock, and whose health is defined by a file.
+
+`dev.grpc` runs it until SIGTERM.
 
     python -P grpc_server.py HOST:PORT FOLDER [--health=off]
 
-FOLDER/statuses.json maps service names to statuses, see `dev.grpc`. Each call reads it again.
+FOLDER/statuses.json maps service names to statuses, see `dev.grpc`. Each call reads it again. A
+service that is not serving rejects its calls too.
 FOLDER/pid contains the id of the process that has the port.
 """
 
@@ -10,11 +13,16 @@ import argparse
 import json
 import os
 import signal
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc  # type: ignore[import-untyped]
+from google.protobuf import wrappers_pb2 as wrappers  # type: ignore[import-untyped]
 from grpc_health.v1 import health, health_pb2  # type: ignore[import-untyped]
+
+SERVICE = "reference.Downstream"  # as `dev.grpc` calls it
+REJECTS_CALLS = {"NOT_SERVING", "UNAVAILABLE"}  # the statuses in which it serves nothing
 
 
 def serve(address: str, folder: Path, *, with_health: bool) -> None:
@@ -23,8 +31,10 @@ def serve(address: str, folder: Path, *, with_health: bool) -> None:
     exclusive = ("grpc.so_reuseport", 0)  # otherwise it shares a port that is in use
     server = grpc.server(ThreadPoolExecutor(4), options=[exclusive])
     server.add_insecure_port(address)
+    statuses = folder / "statuses.json"
+    server.add_generic_rpc_handlers([stock_service(statuses)])
     if with_health:
-        server.add_generic_rpc_handlers([health_service(folder / "statuses.json")])
+        server.add_generic_rpc_handlers([health_service(statuses)])
     server.start()
     (folder / "pid").write_text(str(os.getpid()))
     signal.sigwait([signal.SIGTERM])
@@ -49,6 +59,21 @@ def health_service(statuses: Path) -> grpc.GenericRpcHandler:
         health_pb2.HealthCheckResponse.SerializeToString,
     )
     return grpc.method_handlers_generic_handler(health.SERVICE_NAME, {"Check": handler})
+
+
+def stock_service(statuses: Path) -> grpc.GenericRpcHandler:
+    """Return a service that counts the stock of an id: always the same number for the same id."""
+
+    def count(request: wrappers.StringValue, context: grpc.ServicerContext) -> wrappers.UInt32Value:
+        status = json.loads(statuses.read_text()).get(SERVICE)
+        if status in REJECTS_CALLS:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "set by dev.grpc")
+        return wrappers.UInt32Value(value=zlib.crc32(request.value.encode()) % 100)
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        count, wrappers.StringValue.FromString, wrappers.UInt32Value.SerializeToString
+    )
+    return grpc.method_handlers_generic_handler("reference.Stock", {"Count": handler})
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from .items import ItemStore, MemoryItems, items_router
 from .items.cache import WITHOUT_REDIS, CachedItems  # feature: redis
 from .items.events import WITHOUT_KAFKA, PublishingItemStore  # feature: kafka
 from .items.postgres import PostgresItems, items_check  # feature: postgres
+from .items.stock import WITHOUT_GRPC, stock_router  # feature: grpc
 from .resilience import BodyLimit, ConcurrencyLimit, ConnectionClose, Recovery, Timeout
 from .settings import ServiceSettings, Settings, configure_checks, read_settings
 from .telemetry import (
@@ -68,7 +69,7 @@ def create_service(settings: Settings) -> Service:
     redis = dependencies.add(Redis(settings.redis), optional=WITHOUT_REDIS)  # feature: redis
     dependencies += route_through_sentinel(redis, settings.sentinel)  # feature: sentinel
     kafka = dependencies.add(Kafka(settings.kafka), optional=WITHOUT_KAFKA)  # feature: kafka
-    dependencies.add(Grpc(settings.grpc))  # feature: grpc
+    grpc = dependencies.add(Grpc(settings.grpc), optional=WITHOUT_GRPC)  # feature: grpc
 
     items: ItemStore = MemoryItems()
     items = PostgresItems(postgres)  # feature: postgres
@@ -100,6 +101,7 @@ def create_service(settings: Settings) -> Service:
         telemetry=monitoring.fastapi,
     )
     app.include_router(items_router(items))
+    app.include_router(stock_router(grpc))  # feature: grpc
     add_error_responses(app)
     add_error_handlers(app, dependencies.unavailable_errors(), dependencies.timeout_errors())
 

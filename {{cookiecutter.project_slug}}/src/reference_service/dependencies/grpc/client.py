@@ -72,12 +72,14 @@ class Grpc(Dependency):
         order = await stub.Get(GetRequest(id=1), timeout=1.0)
 
     Create the stub where it is used: it costs microseconds and gets the current channel.
+    names: of the services, in the order of the settings.
     """
 
     unavailable_errors = (ServiceUnavailableError,)
     timeout_errors = (ServiceTimeoutError,)
 
     def __init__(self, settings: GrpcSettings) -> None:
+        self.names = [target.name for target in settings.targets]
         self._targets = {target.name: target for target in settings.targets}
         self._health_clients = {
             target.name: HealthClient(
