@@ -27,6 +27,29 @@ def make_writable(environment: Environment) -> None:
     environment[Postgres].sql("SELECT pg_reload_conf()")
 
 
+def lose_standby(environment: Environment) -> None:
+    """Let every commit wait for a standby that does not exist."""
+    environment[Postgres].sql("ALTER SYSTEM SET synchronous_standby_names = 'lost'")
+    environment[Postgres].sql("SELECT pg_reload_conf()")
+
+
+def forget_standby(environment: Environment) -> None:
+    """Undo `lose_standby`."""
+    environment[Postgres].sql("ALTER SYSTEM RESET synchronous_standby_names")
+    environment[Postgres].sql("SELECT pg_reload_conf()")
+
+
+def revoke_privileges(environment: Environment) -> None:
+    """Take the privileges on the table from the service, and send a request, which fails."""
+    environment[Postgres].sql(f"ALTER TABLE {TABLE} OWNER TO CURRENT_USER")
+    environment.request(ROUTE)
+
+
+def restore_privileges(environment: Environment) -> None:
+    """Undo `revoke_privileges`."""
+    environment[Postgres].sql(f"ALTER TABLE {TABLE} OWNER TO service")
+
+
 def exhaust_pool(environment: Environment) -> None:
     """Lock a table, and send one request for it per connection of the pool.
 
@@ -78,6 +101,32 @@ POSTGRES = [
         repair=make_writable,
         ready="503",
         reason="postgres: ReadOnly",
+        server=Postgres,
+    ),
+    Step(
+        "Commits hang because a standby is lost",
+        """
+        Every commit waits for a synchronous standby that is gone. Queries get responses, and
+        so does a ping, but no write ends. A check that only reads would pass. This one commits
+        a message of some bytes, and `ready` turns 504.
+        """,
+        inject=lose_standby,
+        repair=forget_standby,
+        ready="504",
+        reason="postgres.write: TimeoutError",
+        server=Postgres,
+    ),
+    Step(
+        "The service lacks privileges on its table",
+        """
+        The server, its commits and its schema are as they should be, but every request fails.
+        The first failure triggers the check of the domain. It runs the store's own statements
+        in a transaction that is rolled back, and names the step that fails. `ready` turns 503.
+        """,
+        inject=revoke_privileges,
+        repair=restore_privileges,
+        ready="503",
+        reason="items: ",
         server=Postgres,
     ),
     Step(
