@@ -248,12 +248,13 @@ async def freeze_for_a_while(env: Environment) -> None:
         os.kill(env.service.pid, signal.SIGCONT)
 
 
-def kill_and_start(env: Environment) -> None:
+async def kill_and_start(env: Environment) -> None:
     """End the service with SIGKILL, as a kernel without memory does, and start it again."""
     variables = env.service.variables
     os.kill(env.service.pid, signal.SIGKILL)
-    env.service.stop()
+    await asyncio.to_thread(env.service.stop)
     env.service.start_service(variables)
+    await wait_until_responds(env.service, "/health/ready")
 
 
 def limit_files(env: Environment) -> None:
@@ -423,6 +424,7 @@ SERVICE = [
         freeze_while_the_database_stops,
         lambda env: env.postgres.start(),
         failure="postgres: ",
+        detect_within=FROZEN + 1,
         allowed_codes=frozenset({NO_RESPONSE}),
     ),
     Fault(
@@ -457,7 +459,7 @@ SERVICE = [
         failure="postgres: InvalidPasswordError",
         detect_within=START_TIMEOUT,
         recover_within=PERMANENT_DETECTION,
-        allowed_codes=frozenset({504, CONNECTION_FAILED}),
+        allowed_codes=frozenset({503, 504, CONNECTION_FAILED}),
         red_is_right=DRAINING,
         verify=live_and_started,
     ),
