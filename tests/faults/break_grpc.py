@@ -3,6 +3,7 @@
 from .environment import Environment
 from .harness import DETECTION, PERMANENT_DETECTION, RECOVERY, Action, Fault
 from .probe_client import OK, WARN
+from .truth import State
 
 
 def set_status(status: str) -> Action:
@@ -40,6 +41,7 @@ GRPC = [
         lambda env: env.downstream.pause(),
         lambda env: env.downstream.resume(),
         ready_code=WARN,
+        clients=State.DEGRADED,
         failure="grpc.downstream: TimeoutError",
     ),
     Fault(
@@ -47,6 +49,7 @@ GRPC = [
         lambda env: env.downstream.kill(),
         lambda env: env.downstream.start(),
         ready_code=WARN,
+        clients=State.DEGRADED,
         failure="grpc.downstream: ",
     ),
     Fault(

@@ -159,7 +159,7 @@ TABLES = [
     ),
     table_fault(
         "A newer constraint rejects what this build writes",
-        "ALTER TABLE items ADD CONSTRAINT newer CHECK (description IS NOT NULL) NOT VALID",
+        "ALTER TABLE items ADD CONSTRAINT newer CHECK (name LIKE 'newer: %') NOT VALID",
         "ALTER TABLE items DROP CONSTRAINT newer",
         State.READS_ONLY,
     ),

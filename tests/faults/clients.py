@@ -135,6 +135,7 @@ def client_mix(cached: str, changed: str, *, writable: bool) -> list[Kind]:
         Kind("read", "GET", "/items/{id}"),
         Kind("cached read", "GET", f"/items/{cached}"),
         Kind("page", "GET", "/items?limit=5"),
+        Kind("stock", "GET", f"/items/{cached}/stock", core=False),
     ]
     writes = [
         Kind("create", "POST", "/items", b'{"name": "from a client"}', writes=True),

@@ -114,7 +114,8 @@ class Environment:
         except TimeoutError:
             status = self.service.exit_status
             state = "is not ready" if self.service.is_running else f"ended with status {status}"
-            log = "\n".join(self.service.logged_warnings())
+            report = await self.service.verbose_report()
+            log = "\n".join([*report, *self.service.logged_warnings()])
             raise TimeoutError(f"The service {state}. Its log:\n{log}") from None
         async with asyncio.timeout(READY_TIMEOUT):
             while (await send_probe(self.baseline.port, "/readyz")).status_code != 200:

@@ -23,6 +23,10 @@ TOLERANCE = 1.5
 """Extra seconds for a busy machine and for the poll interval."""
 STABLE = 1.0
 """Seconds during which a response must not change again."""
+LAST_WARNING = 20.0
+"""Seconds after the repair until no check may warn anymore, except that of recent requests."""
+CHECK_CONNECTIONS = 2
+"""Connections to the database that the checks have, beside the pool."""
 SPARE = 2
 """Tasks and files that the service may have more: Kafka's client opens connections when needed."""
 BASELINE = ("healthz", "readyz")
@@ -113,12 +117,15 @@ class Resources:
             await env.database_connections(),
         )
 
-    def exceed(self, other: "Resources") -> bool:
-        """Return whether any count is higher than in the other resources, beyond `SPARE`."""
+    def exceed(self, other: "Resources", kept: int) -> bool:
+        """Return whether any count is higher than in the other resources, beyond `SPARE`.
+
+        kept: connections to the database that stay open, although few may have been needed before.
+        """
         return (
             self.tasks > other.tasks + SPARE
             or self.descriptors > other.descriptors + SPARE
-            or self.connections > other.connections
+            or self.connections > max(other.connections, kept)
         )
 
 
@@ -225,7 +232,8 @@ async def run_fault(fault: Fault, env: Environment, group: str) -> Result:
         )
         await asyncio.sleep(STABLE)
     await env.wait_for_background_work()
-    result.resources_after = await _resources_after(env, result.resources_before)
+    await _check_resources(result, env)
+    await _check_passes(result, env)
     seen = Observation(probes, kinds, injected, repair_started, repaired)
     _check_responses(fault, result, seen)
     _compare_with_clients(fault, result, seen)
@@ -282,9 +290,6 @@ def _check_responses(fault: Fault, result: Result, seen: Observation) -> None:
         result.errors.append("ready did not recover")
     elif result.recovered_after > fault.recover_within + TOLERANCE:
         result.errors.append(f"ready recovered only after {result.recovered_after:.1f} s")
-    before, after = result.resources_before, result.resources_after
-    if before and after and after.exceed(before):
-        result.errors.append(f"resources leaked: {before} → {after}")
 
 
 def _compare_with_clients(fault: Fault, result: Result, seen: Observation) -> None:
@@ -417,18 +422,32 @@ async def _peak_resources(env: Environment) -> Resources:
     for _ in range(10):
         samples.append(await Resources.count(env))
         await asyncio.sleep(0.1)
-    return Resources(*(max(column) for column in zip(*map(_values, samples), strict=True)))
+    return Resources(
+        max(each.tasks for each in samples),
+        max(each.descriptors for each in samples),
+        max(each.connections for each in samples),
+    )
 
 
-async def _resources_after(env: Environment, before: Resources) -> Resources:
-    """Return the counts as soon as none exceeds those before, or after ten seconds."""
-    for _ in range(100):
-        after = await Resources.count(env)
-        if not after.exceed(before):
-            break
+async def _check_passes(result: Result, env: Environment) -> None:
+    """Wait until every check passes, or report those that do not, after `LAST_WARNING`."""
+    deadline = time.monotonic() + LAST_WARNING
+    while not await env.service.passes():
+        if time.monotonic() > deadline:
+            report = [line for line in await env.service.verbose_report() if line[:3] != "[+]"]
+            result.errors.append(f"not all checks pass after the repair: {report}")
+            return
         await asyncio.sleep(0.1)
-    return after
 
 
-def _values(resources: Resources) -> tuple[int, int, int]:
-    return resources.tasks, resources.descriptors, resources.connections
+async def _check_resources(result: Result, env: Environment) -> None:
+    """Count until no count exceeds those before, or report a leak after ten seconds."""
+    before = result.resources_before
+    assert before
+    kept = int(env.service.variables["DATABASE_POOL_SIZE"]) + CHECK_CONNECTIONS
+    for _ in range(100):
+        after = result.resources_after = await Resources.count(env)
+        if not after.exceed(before, kept):
+            return
+        await asyncio.sleep(0.1)
+    result.errors.append(f"resources leaked: {before} → {after}")

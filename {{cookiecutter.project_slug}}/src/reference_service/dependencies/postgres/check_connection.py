@@ -104,7 +104,8 @@ class CheckConnection:
         if _now() < self._next_replacement:
             return False
         hung = self._is_busy() and _now() - self._query_started_at >= HUNG_AFTER
-        return hung or self._must_replace or _now() - self._opened_at > MAX_AGE
+        expired = _now() - self._opened_at > MAX_AGE
+        return hung or self._must_replace or expired or bool(self.replacement_error)
 
     def _is_busy(self) -> bool:
         return self._query is not None and not self._query.done()
@@ -122,8 +123,8 @@ class CheckConnection:
             if old is None or busy:
                 raise error
             return
+        expired = bool(self.replacement_error) or _now() - self._opened_at > MAX_AGE
         self.replacement_error = ""
-        expired = _now() - self._opened_at > MAX_AGE
         if old is not None and not (busy or self._must_replace or expired):
             self._close(opening.result())  # the query had not hung
             return
