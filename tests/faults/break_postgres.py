@@ -140,6 +140,7 @@ SERVER = [
         sql("ALTER TABLE alembic_version RENAME TO gone", "ALTER TABLE items RENAME TO gone_items"),
         sql("ALTER TABLE gone_items RENAME TO items", "ALTER TABLE gone RENAME TO alembic_version"),
         failure="postgres.schema: SchemaBehind",
+        recover_within=PERMANENT_DETECTION,
     ),
     Fault(
         "Schema has lost its version, but not its tables",
