@@ -36,6 +36,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/**/test_*migration*.py",
         "tests/**/test_*postgres*.py",
         "tests/dependencies/small_disk.py",
+        "tests/dependencies/tcp_proxy.py",
     ],
     "redis": [
         "deploy/compose/redis.yaml",

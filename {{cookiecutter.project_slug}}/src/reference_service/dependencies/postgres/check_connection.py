@@ -58,6 +58,11 @@ class CheckConnection:
         text = f"{statement}{_trace_comment()}"
         await self._run(lambda connection: connection.execute(text))
 
+    @property
+    def server_pid(self) -> int | None:
+        """The id of the server's process, as the server or a pooler reported it."""
+        return self._connection.get_server_pid() if self._connection else None
+
     def replace(self) -> None:
         """Use a new connection next, if one can be opened. The old one leads to a wrong server."""
         self._must_replace = True

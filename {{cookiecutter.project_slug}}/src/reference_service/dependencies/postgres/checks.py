@@ -1,8 +1,8 @@
 """The checks of the PostgreSQL server: it has the role that the service needs, and commits."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg  # type: ignore[import-untyped]
 
@@ -26,7 +26,12 @@ PostgresCheck = partial(  # creates a check that sends a query
 QUERY = """
     SELECT pg_is_in_recovery() AS in_recovery,
            current_setting('transaction_read_only')::bool AS read_only,
-           pg_postmaster_start_time()::text AS started_at
+           pg_postmaster_start_time()::text AS started_at,
+           pg_backend_pid() AS pid,
+           ARRAY(
+               SELECT pid FROM pg_stat_activity WHERE pid = ANY($1::int[])
+               AND state LIKE 'idle%' AND state_change < clock_timestamp() - interval '250 ms'
+           ) AS idle
     """
 
 # A message in the write-ahead log, which nothing reads. Its transaction ends as a client's does:
@@ -46,24 +51,40 @@ class ReadOnly(CheckFailed):
     """The server rejects writes, for example because of `default_transaction_read_only`."""
 
 
-def server_check(
-    connection: CheckConnection, role: str, on_server: Callable[[str], None] = lambda _: None
-) -> Check:
+class Pool(Protocol):
+    """The connections of requests, as far as the check of the server cares for them."""
+
+    def waiting_pids(self) -> list[int]:
+        """Return the server's processes that have not answered a statement for a while."""
+
+    def close_lost(self, pids: Iterable[int]) -> None:
+        """Close connections whose statement or answer was lost."""
+
+    def on_server(self, server: str) -> None:
+        """Discard the connections to another server than this one."""
+
+
+def server_check(connection: CheckConnection, role: str, pool: Pool | None = None) -> Check:
     """Return the check that the server has the role. It sends one query in one round trip.
 
-    on_server: called with what identifies the server, if it has the role.
+    Of the connections of a pool to a primary, it closes those that the server believes to be idle
+    while a request waits for an answer: a firewall or a proxy has dropped what was sent.
     """
 
     async def check() -> CheckResult:
-        row = await connection.fetch_row(QUERY)
+        waiting = pool.waiting_pids() if pool else []
+        row = await connection.fetch_row(QUERY, waiting)
         data = dict(row) if row else {}
-        server = data.pop("started_at")
+        server, pid, idle = data.pop("started_at"), data.pop("pid"), data.pop("idle")
         try:
             _require_role(role, data)
         except CheckFailed:
             connection.replace()  # the right server may have the same address by now
             raise
-        on_server(server)
+        if pool and role == "primary":
+            pool.on_server(server)
+            if pid == connection.server_pid:  # not so behind a pooler, which has ids of its own
+                pool.close_lost(idle)
         if error := connection.replacement_error:
             detail = f"open connections work, but no new one can be opened: {error}"
             return CheckResult(Status.WARN, detail, data)

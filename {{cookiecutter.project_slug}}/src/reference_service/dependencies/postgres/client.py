@@ -65,12 +65,11 @@ class Postgres(Dependency):
         # A single statement that only reads needs no BEGIN and ROLLBACK: two round trips less.
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         max_size = settings.pool_size + settings.max_overflow
-        self.pool_usage = PoolUsage(self.engine.sync_engine.pool, max_size)
+        self.pool_usage = PoolUsage(self.engine.sync_engine, max_size)
         self._failure_callbacks: list[FailureCallback] = []
         self._warned_of_pooler = False
         event.listen(self.engine.sync_engine, "handle_error", self._handle_error)
         self._check_connections = [CheckConnection(self._connect_for_checks) for _ in range(2)]
-        self._server = ""  # identifies the server that the checks saw last
 
     async def read(self, statement: Executable) -> Sequence[Row[Any]]:
         """Return the rows of one statement that only reads. It sees the latest commit."""
@@ -140,6 +139,8 @@ class Postgres(Dependency):
     def _handle_error(self, context: ExceptionContext) -> Exception | None:
         """Return what an error of the driver means to the request. None: the error itself."""
         context.invalidate_pool_on_disconnect = False  # the others are checked when they are used
+        if context.connection is not None and not context.connection.invalidated:
+            self.pool_usage.end_statement(context.connection)
         error = explain(context.original_exception, disconnected=context.is_disconnect)
         if error is None or not isinstance(context.original_exception, Exception):
             return None
@@ -169,20 +170,13 @@ class Postgres(Dependency):
         They use two connections. Those that share one never fail each other: see decision 0008.
         """
         first, second = self._check_connections
-        yield server_check(first, self.settings.role, self._on_server)
+        yield server_check(first, self.settings.role, self.pool_usage)
         yield schema_check(first, find_migrations())
         if self.settings.role == "standby":
             yield replication_check(second.fetch_row, self.settings.max_lag)
         else:
             yield write_check(second)
         yield pool_check(self.pool_usage)
-
-    def _on_server(self, server: str) -> None:
-        """Discard the connections to another server than the one that the check sees."""
-        if self._server not in {"", server} and self.settings.role == "primary":
-            self.pool_usage.discard()
-            self._check_connections[1].replace()
-        self._server = server
 
     def metrics(self) -> Iterable[Metric]:
         """Return the number of connections in use, and its maximum."""

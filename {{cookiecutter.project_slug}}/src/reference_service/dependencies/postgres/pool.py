@@ -1,9 +1,11 @@
 """SQLAlchemy's pool: which connections are in use, and which must not be used again."""
 
+import math
 import time
+from collections.abc import Iterable
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import Pool, event, exc
+from sqlalchemy import Connection, Engine, event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -11,6 +13,7 @@ from ...health import Check, CheckFailed, CheckResult, Status
 
 MAX_SATURATED_SECONDS = 5.0  # without a returned connection a saturated pool is then exhausted
 MIN_DISCARD_INTERVAL = 1.0  # seconds between two times that all connections are discarded
+SUSPECT_AFTER = 0.5  # seconds after which a check asks the server whether it runs a statement
 
 
 class PoolExhausted(CheckFailed):
@@ -18,19 +21,24 @@ class PoolExhausted(CheckFailed):
 
 
 class PoolUsage:
-    """Counts the connections that are in use, from the pool's events. It takes none itself.
+    """Knows from events which connections are in use. It takes none itself.
 
     A connection that the server has closed, or that was opened before the last `discard`, is
     replaced before a request gets it.
     """
 
-    def __init__(self, pool: Pool, max_size: int) -> None:
+    def __init__(self, engine: Engine, max_size: int) -> None:
         self.max_size = max_size
         self._in_use: set[ConnectionPoolEntry] = set()
-        self._last_change = self._last_discard = time.monotonic()
-        event.listen(pool, "connect", self._on_connect)
-        event.listen(pool, "checkout", self._on_checkout)
-        event.listen(pool, "checkin", self._on_checkin)
+        self._statements: dict[asyncpg.Connection, float] = {}  # when each one was sent
+        self._last_change = time.monotonic()
+        self._last_discard = -math.inf
+        self._server = ""  # identifies the server that the check saw last
+        event.listen(engine.pool, "connect", self._on_connect)
+        event.listen(engine.pool, "checkout", self._on_checkout)
+        event.listen(engine.pool, "checkin", self._on_checkin)
+        event.listen(engine, "before_cursor_execute", self._on_statement)
+        event.listen(engine, "after_cursor_execute", self.end_statement)
 
     @property
     def in_use(self) -> int:
@@ -41,6 +49,38 @@ class PoolUsage:
         """Replace every connection that is open now before its next use, at most once a second."""
         if time.monotonic() - self._last_discard >= MIN_DISCARD_INTERVAL:
             self._last_discard = time.monotonic()
+
+    def waiting_pids(self) -> list[int]:
+        """Return the server's processes that have not answered a statement for a while."""
+        latest = time.monotonic() - SUSPECT_AFTER
+        waiting = [each for each, sent_at in self._statements.items() if sent_at < latest]
+        return [each.get_server_pid() for each in waiting if not each.is_closed()]
+
+    def close_lost(self, pids: Iterable[int]) -> None:
+        """Close connections whose statement or answer was lost, and discard all others.
+
+        Their requests fail with ConnectionLostError, and a read is run again.
+        """
+        lost = set(pids)
+        for connection in list(self._statements):
+            if not connection.is_closed() and connection.get_server_pid() in lost:
+                connection.terminate()
+        if lost:
+            self.discard()
+
+    def on_server(self, server: str) -> None:
+        """Discard the connections to another server than this one, and close those that wait."""
+        if self._server not in {"", server}:
+            self.close_lost(self.waiting_pids())
+            self.discard()
+        self._server = server
+
+    def end_statement(self, connection: Connection, *_: object) -> None:
+        """Note that a statement has ended, with a result or an error."""
+        self._statements.pop(connection.connection.driver_connection, None)
+
+    def _on_statement(self, connection: Connection, *_: object) -> None:
+        self._statements[connection.connection.driver_connection] = time.monotonic()
 
     def _on_connect(self, _: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
         entry.info["opened_at"] = time.monotonic()
@@ -55,8 +95,12 @@ class PoolUsage:
         self._in_use.add(entry)
         self._last_change = time.monotonic()
 
-    def _on_checkin(self, _: object, entry: ConnectionPoolEntry) -> None:
+    def _on_checkin(self, connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
         """Forget a connection. SQLAlchemy also checks in connections that it could not open."""
+        if connection is not None:
+            self._statements.pop(connection.driver_connection, None)
+        for closed in [each for each in self._statements if each.is_closed()]:
+            del self._statements[closed]
         if entry in self._in_use:
             self._in_use.remove(entry)
             self._last_change = time.monotonic()
