@@ -26,7 +26,7 @@ from faults.proxy import Proxy
 
 from .clock import wait_until
 from .deployment import Deployment
-from .environment import Environment, running_environment
+from .environment import REPLICAS, Environment, running_environment
 from .load import ClientKind, Load, Result
 from .manifest import Manifest
 
@@ -122,7 +122,11 @@ def group_name(needs: str, *, keep_alive: bool) -> str:
 
 
 async def run(env: Environment, manifest: Manifest, outage: Outage) -> dict[str, Any]:
-    """Play an outage, and return what clients, endpoints and probes showed."""
+    """Play an outage, and return what clients, endpoints and probes showed.
+
+    Raises TimeoutError if not every replica becomes an endpoint again, or if requests go on
+    failing.
+    """
     proxy = Proxy(env.postgres.port)
     await proxy.start()
     variable = env.postgres.variable
@@ -153,8 +157,10 @@ async def _run(
             await asyncio.sleep(outage.seconds)
             endpoints = len(service.endpoints)
         end = time.monotonic()
-        await wait_until(lambda: _settled(load.results, end), RECOVERY_TIMEOUT)
-        endpoints_after = len(service.endpoints)
+        await wait_until(
+            lambda: len(service.endpoints) == REPLICAS and _settled(load.results, end),
+            RECOVERY_TIMEOUT,
+        )
     changes = [(at - begin, number) for at, number in service.changes]
     detected_after = max([DETECTION, *(at for at, _ in changes if at < outage.seconds)])
     failures = (each.sent_at for each in load.results if not each.succeeded)
@@ -164,7 +170,6 @@ async def _run(
         "detected": _by_group(load.results, begin + detected_after, end),
         "changes": [(round(at, 1), number) for at, number in changes],
         "endpoints": endpoints,
-        "endpoints_after": endpoints_after,
         "recovered_after": round(max(end, *failures) - end, 1),
         "live_codes": sorted({code for pod in pods for code in pod.live_codes}),
         "restarts": sum(pod.restarts for pod in pods),

@@ -45,13 +45,12 @@ def groups(results: Results, needs: str) -> list[Results]:
 
 
 @pytest.mark.parametrize("variant", PLAYED)
-def test_an_outage_restarts_no_replica_and_all_are_endpoints_after_it(
+def test_an_outage_restarts_no_replica_and_requests_succeed_after_it(
     play: Play, variant: str
 ) -> None:
-    results = play(variant)
+    results = play(variant)  # it waits until requests succeed again
     assert (results["restarts"], results["same_processes"]) == (0, True)
     assert results["live_codes"] == [200]
-    assert results["endpoints_after"] == REPLICAS
 
 
 def test_impact_fail_refuses_every_new_connection_while_all_replicas_lack_the_database(
