@@ -52,6 +52,7 @@ VARIANTS = [
     Variant("stopped", "fail", FAIL),
     Variant("stopped", "warn", WARN),
     Variant("cut off", "fail", FAIL),
+    Variant("cut off", "fail, short timeouts", SHORT_TIMEOUTS),
     Variant("cut off", "warn", WARN),
     Variant("cut off", "warn, short timeouts", WARN | SHORT_TIMEOUTS),
 ]

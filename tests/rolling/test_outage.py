@@ -89,6 +89,11 @@ def test_impact_fail_routes_new_connections_past_the_one_replica_that_lacks_the_
     assert new["succeeded"] == new["requests"] > 0
 
 
+def test_clients_that_reuse_connections_leave_the_replica_that_is_not_ready(play: Play) -> None:
+    _, reused = groups(play("cut off | fail, short timeouts"), DATABASE)
+    assert reused["succeeded"] > 0.9 * reused["requests"]  # otherwise a third of them fails
+
+
 def test_impact_warn_keeps_routing_to_the_one_replica_that_lacks_the_database(play: Play) -> None:
     results = play("cut off | warn")
     assert results["endpoints"] == REPLICAS

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from http import HTTPStatus
 from importlib.metadata import metadata
 from typing import NamedTuple
 
@@ -155,7 +156,7 @@ def _middleware(
         Middleware(Traffic, registry=registry, observers=[access_log, *observers]),
         Middleware(RequestId),
         *([cors] if origins else []),
-        Middleware(ConnectionClose, draining=lambda: registry.draining),
+        Middleware(ConnectionClose, unready=lambda: registry.ready().code != HTTPStatus.OK),
         Middleware(ConcurrencyLimit, limit=settings.concurrency_limit, on_reject=rejects),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         Middleware(Recovery, on_error=errors, on_abort=aborts, on_background_error=task_errors),

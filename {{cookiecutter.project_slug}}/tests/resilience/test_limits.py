@@ -157,9 +157,9 @@ async def test_client_that_waits_for_100_continue_is_answered_at_once() -> None:
     assert (answer.status, answer.complete) == (413, True)
 
 
-@pytest.mark.parametrize(("leaving", "connection"), [(False, None), (True, "close")])
-async def test_responses_close_their_connection_while_draining(
-    leaving: bool, connection: str | None
+@pytest.mark.parametrize(("unready", "connection"), [(False, None), (True, "close")])
+async def test_responses_close_their_connection_while_the_service_is_not_ready(
+    unready: bool, connection: str | None
 ) -> None:
-    answer = await call(ConnectionClose(answer_200, draining=lambda: leaving))
+    answer = await call(ConnectionClose(answer_200, unready=lambda: unready))
     assert answer.headers.get("connection") == connection

@@ -1,4 +1,4 @@
-"""Close connections after their responses while the process shuts down."""
+"""Close connections after their responses while the service is not ready."""
 
 from collections.abc import Callable
 
@@ -6,19 +6,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class ConnectionClose:
-    """Add `Connection: close` to responses while `draining()` is true.
+    """Add `Connection: close` to responses while `unready()` is true.
 
-    A client that keeps connections open then sends its next request to another replica, instead of
-    into a connection that is being closed (RFC 9112, section 9.6).
+    A client that keeps connections open then sends its next request to another replica. Otherwise
+    it would go on to use this one: a balancer opens no new connections to it, but closes none. The
+    same prevents requests into a connection that a shutdown closes (RFC 9112, section 9.6).
     """
 
-    def __init__(self, app: ASGIApp, *, draining: Callable[[], bool]) -> None:
+    def __init__(self, app: ASGIApp, *, unready: Callable[[], bool]) -> None:
         self.app = app
-        self.draining = draining
+        self.unready = unready
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run one request, and close its connection while draining."""
-        if scope["type"] != "http" or not self.draining():
+        """Run one request, and close its connection if the service is not ready."""
+        if scope["type"] != "http" or not self.unready():
             await self.app(scope, receive, send)
             return
 
