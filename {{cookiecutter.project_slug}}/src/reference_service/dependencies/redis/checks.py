@@ -1,16 +1,23 @@
-"""The check of the Redis server: it does what its role requires."""
+"""The check of the Redis server, and what its errors mean: one table by error code."""
 
 import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from redis import exceptions
+from redis._parsers.base import BaseParser
 from redis.asyncio import ConnectionPool
 from redis.asyncio import Redis as Client
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from ...health import Check, CheckFailed, CheckResult
-from .errors import PERMANENT
 
+PERMANENT_ERRORS = (
+    exceptions.AuthenticationError,
+    exceptions.AuthenticationWrongNumberOfArgsError,
+    exceptions.NoPermissionError,
+    exceptions.InvalidResponse,
+)
 CHECK_ATTRIBUTES = {"db.system.name": "redis", "db.operation.name": "SET"}
 
 # Seconds since a replica received data from its primary, which pings it every 10 s. It counts them
@@ -33,6 +40,43 @@ class NotPrimary(CheckFailed):
     """The server is a replica, but the service needs a primary."""
 
 
+class ScriptRunning(exceptions.ResponseError):
+    """A script or a function runs for too long, and the server does nothing else."""
+
+
+class SnapshotFailed(exceptions.ResponseError):
+    """The primary rejects writes because it could not save a snapshot to disk."""
+
+
+class TooFewReplicas(exceptions.ResponseError):
+    """The primary rejects writes because of `min-replicas-to-write`."""
+
+
+class TooManyClients(exceptions.ConnectionError):
+    """The server rejects the connection because of `maxclients`."""
+
+
+# The errors after which a later command can succeed: a request gets 503. An error with any other
+# code is a bug of the service, and a request gets 500.
+TRY_AGAIN: dict[str, type[exceptions.RedisError]] = {
+    "BUSY": ScriptRunning,
+    "CLUSTERDOWN": exceptions.ClusterDownError,  # no node of the cluster serves the key
+    "LOADING": exceptions.BusyLoadingError,  # the server loads its data from disk
+    "MASTERDOWN": exceptions.MasterDownError,  # a replica without a primary rejects reads
+    "MISCONF": SnapshotFailed,
+    "MOVED": exceptions.MovedError,  # another node of the cluster serves the key
+    "NOREPLICAS": TooFewReplicas,
+    "OOM": exceptions.OutOfMemoryError,
+    "READONLY": exceptions.ReadOnlyError,  # the server is a replica
+    "TRYAGAIN": exceptions.TryAgainError,  # the cluster moves the keys to another node
+}
+
+# redis-py has no public way to raise a class of one's own for an error code. Tested with 8.1.
+_classes: dict[str, Any] = BaseParser.EXCEPTION_CLASSES
+_classes.update(TRY_AGAIN)
+_classes["ERR"]["max number of clients reached"] = TooManyClients
+
+
 def server_check(client: Client, *, allow_replica: bool) -> Check:
     """Return the check that the server can be written, or is a replica that is up to date.
 
@@ -50,7 +94,7 @@ def server_check(client: Client, *, allow_replica: bool) -> Check:
             reconnect_at = now + RECONNECT_INTERVAL
         return await _check_server(client, allow_replica=allow_replica)
 
-    return Check("redis", check, permanent=PERMANENT, attributes=CHECK_ATTRIBUTES)
+    return Check("redis", check, permanent=PERMANENT_ERRORS, attributes=CHECK_ATTRIBUTES)
 
 
 async def _reconnect(pool: ConnectionPool) -> None:

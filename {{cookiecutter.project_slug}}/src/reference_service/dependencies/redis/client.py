@@ -10,8 +10,7 @@ from redis.backoff import NoBackoff
 
 from ...health import Check
 from .. import Dependency, FailureCallback
-from .checks import server_check
-from .errors import TRY_AGAIN
+from .checks import TRY_AGAIN, server_check
 from .settings import RedisSettings
 
 MAX_CONNECTIONS = 50  # of requests; redis-py's default pool fails at the 101st, and never waits
