@@ -13,7 +13,7 @@ class TcpProxy:
         self.port = 0
         self._silenced: set[asyncio.StreamWriter] = set()
         self._open: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[None]:
@@ -24,10 +24,9 @@ class TcpProxy:
             yield
         finally:
             server.close()
-            for task in list(self._tasks):
-                task.cancel()
-            for writer in list(self._open):
+            for writer in self._open:
                 writer.transport.abort()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def silence(self) -> None:
         """Forward nothing more on the open connections, as a firewall that has forgotten them."""
@@ -41,9 +40,7 @@ class TcpProxy:
             return
         self._open |= {writer, upstream[1]}
         for source, target in ((reader, upstream[1]), (upstream[0], writer)):
-            task = asyncio.create_task(self._forward(source, target))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.append(asyncio.create_task(self._forward(source, target)))
 
     async def _forward(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         try:
@@ -55,4 +52,3 @@ class TcpProxy:
         finally:
             if target not in self._silenced:
                 target.transport.abort()
-            self._open.discard(target)
