@@ -1,7 +1,8 @@
 """What errors of a real PostgreSQL mean to a request, and which statements are run again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -16,6 +17,7 @@ from reference_service.dependencies.postgres import (
     Postgres,
     PostgresSettings,
     Step,
+    check_connection,
     work_check,
 )
 from reference_service.dependencies.postgres.errors import (
@@ -29,7 +31,7 @@ from reference_service.dependencies.postgres.errors import (
     TransactionConflictError,
     WriteRefusedError,
 )
-from reference_service.health import CheckFailed
+from reference_service.health import CheckFailed, CheckResult, Status
 
 from ..processes import eventually
 
@@ -362,3 +364,58 @@ async def test_check_waits_for_a_lock_for_half_a_second(postgres: Postgres, serv
                 await work_check("numbers", postgres.transaction, steps).run()
     finally:
         await locker.close()
+
+
+@pytest.fixture
+def expire(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return what makes the connections of the checks too old."""
+    return lambda: monkeypatch.setattr(check_connection, "MAX_AGE", -1.0)
+
+
+async def checked(postgres: Postgres) -> CheckResult:
+    """Run the check of the server until an attempt to replace its connection has ended."""
+    check = next(check for check in postgres.checks() if check.name == "postgres")
+    result = await check.run()
+
+    async def has_warned() -> bool:
+        nonlocal result
+        result = await check.run()
+        return result is not None and result.status is Status.WARN
+
+    with contextlib.suppress(AssertionError):
+        await eventually(has_warned, within=2)
+    assert result is not None
+    return result
+
+
+async def test_changed_password_warns_while_open_connections_work(
+    postgres: Postgres, server: Server, expire: Callable[[], None]
+) -> None:
+    await postgres.read(text("SELECT 1"))
+    check = next(check for check in postgres.checks() if check.name == "postgres")
+    await check.run()
+    expire()
+    password = server.url.split(":")[2].split("@")[0]
+    server.sql("ALTER ROLE service PASSWORD 'other'")
+    try:
+        result = await checked(postgres)
+        assert (result.status, "InvalidPasswordError" in result.detail) == (Status.WARN, True)
+        assert await postgres.read(text("SELECT 1"))
+    finally:
+        server.sql(f"ALTER ROLE service PASSWORD '{password}'")
+
+
+async def test_full_server_warns_while_open_connections_work(
+    postgres: Postgres, server: Server, expire: Callable[[], None]
+) -> None:
+    await postgres.read(text("SELECT 1"))
+    check = next(check for check in postgres.checks() if check.name == "postgres")
+    await check.run()
+    server.sql("ALTER ROLE service CONNECTION LIMIT 2")
+    expire()
+    try:
+        result = await checked(postgres)
+        assert (result.status, "TooManyConnectionsError" in result.detail) == (Status.WARN, True)
+        assert await postgres.read(text("SELECT 1"))
+    finally:
+        server.sql("ALTER ROLE service CONNECTION LIMIT -1")
