@@ -138,7 +138,7 @@ FEATURES: dict[str, list[str]] = {
         "docs/decisions/*access-lines*.md",
         "docs/decisions/*collect-metrics*.md",
         "docs/decisions/*freeze-startup*.md",
-        "docs/decisions/*one-connection*.md",
+        "docs/decisions/*two-connections*.md",
         "docs/decisions/*one-record*.md",
         "docs/decisions/*saturated-pool*.md",
         "docs/decisions/*traced-probes*.md",

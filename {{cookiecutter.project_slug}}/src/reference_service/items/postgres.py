@@ -4,22 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    Column,
-    DateTime,
-    Delete,
-    Index,
-    Insert,
-    Named,
-    Row,
-    Select,
-    Table,
-    Text,
-    TypedColumns,
-    Update,
-    func,
-    tuple_,
-)
+from sqlalchemy import Column, DateTime, Index, Named, Row, Table, Text, TypedColumns, func, tuple_
+from sqlalchemy.sql.base import Executable
 
 from ..dependencies.postgres import METADATA, Postgres, Step, work_check
 from ..health import Check
@@ -41,17 +27,17 @@ ITEMS = Table("items", METADATA, ItemColumns)
 Index(None, ITEMS.c.created_at, ITEMS.c.id)
 
 
-def insert(new: ItemCreate) -> Insert:
+def insert(new: ItemCreate) -> Executable:
     """Return the statement that stores a new item, and returns it."""
     return ITEMS.insert().values(new.model_dump()).returning(ITEMS)
 
 
-def select(item_id: UUID) -> Select[Any]:
+def select(item_id: UUID) -> Executable:
     """Return the statement that returns an item."""
     return ITEMS.select().where(ITEMS.c.id == item_id)
 
 
-def select_page(limit: int, after: Cursor | None = None) -> Select[Any]:
+def select_page(limit: int, after: Cursor | None = None) -> Executable:
     """Return the statement that returns up to `limit` items, the newest first."""
     statement = ITEMS.select().order_by(ITEMS.c.created_at.desc(), ITEMS.c.id.desc())
     if after:  # one comparison, which the index supports
@@ -59,13 +45,13 @@ def select_page(limit: int, after: Cursor | None = None) -> Select[Any]:
     return statement.limit(limit)
 
 
-def update(item_id: UUID, patch: ItemPatch) -> Update:
+def update(item_id: UUID, patch: ItemPatch) -> Executable:
     """Return the statement that changes the given fields of an item, and returns it."""
     changed = ITEMS.update().where(ITEMS.c.id == item_id)
     return changed.values(**patch, updated_at=func.now()).returning(ITEMS)
 
 
-def delete(item_id: UUID) -> Delete:
+def delete(item_id: UUID) -> Executable:
     """Return the statement that deletes an item."""
     return ITEMS.delete().where(ITEMS.c.id == item_id)
 
