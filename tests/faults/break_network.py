@@ -6,7 +6,7 @@ from collections.abc import Callable
 from .environment import Environment
 from .harness import DETECTION, RECOVERY, Action, Fault
 from .postgres_actions import restart_with
-from .probe_client import CONNECTION_FAILED, OK, WARN
+from .probe_client import CONNECTION_FAILED, OK, RED, WARN
 from .proxy import Proxy
 
 RECONNECTION = 12.0
@@ -85,9 +85,8 @@ NETWORK = [
         "PostgreSQL responds after 2 s",
         delay_responses("postgres", 2),
         repair_postgres,
-        ready_code=504,
+        ready_code=RED,
         failure="postgres: TimeoutError",
-        allowed_codes=frozenset({503}),
     ),
     Fault(
         "Network resets every connection to PostgreSQL",

@@ -18,7 +18,7 @@ from .postgres_actions import (
     restore_password,
     sql,
 )
-from .probe_client import OK, WARN
+from .probe_client import OK, RED, WARN
 
 POOL_TIMEOUT = 5.0
 """Seconds without a returned connection after which the check of the pool fails."""
@@ -89,8 +89,7 @@ SERVER = [
         "PostgreSQL waits for a synchronous standby that is gone: every commit hangs",
         sql(GHOST, RELOAD),
         sql("ALTER SYSTEM RESET synchronous_standby_names", RELOAD),
-        ready_code=504,
-        allowed_codes=frozenset({503}),
+        ready_code=RED,
         failure="postgres.write: TimeoutError",
     ),
     Fault(
@@ -174,6 +173,7 @@ SERVER = [
         "Pool leaks connections",
         hold_lock("LOCK TABLE items"),
         release_locks,
+        ready_code=RED,
         failure="postgres.pool: PoolExhausted",
         detect_within=POOL_TIMEOUT + 1,
     ),

@@ -10,7 +10,7 @@ from collections import Counter
 from .environment import POOL, Environment, wait_until_responds
 from .harness import DETECTION, PERMANENT_DETECTION, RECOVERY, Action, Fault, do_nothing
 from .postgres_actions import restore_password
-from .probe_client import CONNECTION_FAILED, NO_RESPONSE, OK, WARN, send_probe, send_request
+from .probe_client import CONNECTION_FAILED, NO_RESPONSE, OK, RED, WARN, send_probe, send_request
 
 EXCEPTIONS = ("ValueError", "ExceptionGroup", "SystemExit", "CancelledError")
 ROUTING_DELAY = 0.6
@@ -407,7 +407,7 @@ SERVICE = [
         "Four dependencies fail at the same time",
         break_four_dependencies,
         repair_four_dependencies,
-        allowed_codes=frozenset({504}),
+        ready_code=RED,
         failure="redis: ConnectionError",
         recover_within=RECOVERY + 2,
     ),
@@ -415,8 +415,7 @@ SERVICE = [
         "All dependencies are frozen",
         freeze_every_dependency,
         resume_every_dependency,
-        ready_code=504,
-        allowed_codes=frozenset({503}),
+        ready_code=RED,
         failure="postgres: TimeoutError",
     ),
     Fault(

@@ -18,7 +18,7 @@ from .postgres_actions import (
     run_until_released,
     sql,
 )
-from .probe_client import OK
+from .probe_client import OK, RED
 from .truth import State
 
 DISK_SIZE = "12m"
@@ -114,9 +114,9 @@ def table_fault(
         name,
         sql(inject) if isinstance(inject, str) else inject,
         sql(repair) if isinstance(repair, str) else repair,
+        ready_code=RED,
         clients=clients,
         failure="items: ",
-        allowed_codes=frozenset({504}),
         recover_within=PERMANENT_DETECTION,
     )
 

@@ -43,8 +43,8 @@ def do_nothing(_: Environment) -> None:
 class Fault:
     """What is broken, how, and what the probes must return.
 
-    ready_code: what `ready` must return during the fault. 200 or WARN means that the core work
-        still succeeds, and then 503 is a false alarm.
+    ready_code: what `ready` must return during the fault; RED: 503 or 504, whichever comes first.
+        200 or WARN means that the core work still succeeds, and then 503 is a false alarm.
     clients: what exactly the clients must get during the fault. By default it follows from
         `ready_code` whether the core work must succeed or fail.
     failure: what `?verbose` must contain during the fault, for example "postgres: TimeoutError".
@@ -374,7 +374,7 @@ def _start_of_last_run(
     """
     start = None
     for response in responses:
-        if code in (response.status_code, response.code_or_warn):
+        if response.matches(code):
             start = response.sent_at if start is None else start
         elif response.status_code not in ignored:
             start = None

@@ -12,8 +12,10 @@ PROBE_TIMEOUT = 1.0
 """Seconds to wait for a response: a kubelet's default `timeoutSeconds`."""
 
 OK = 200
-WARN, NO_RESPONSE, CONNECTION_FAILED = 299, 0, -1
-"""Stand for a status code: 200 with a warning; no response in time; refused or broken."""
+WARN, RED, NO_RESPONSE, CONNECTION_FAILED = 299, 599, 0, -1
+"""Stand for codes: 200 with a warning; 503 or 504; no response in time; refused or broken."""
+
+RED_CODES = (503, 504)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class ProbeResponse:
     def code_or_warn(self) -> int:
         """The status code, or WARN."""
         return WARN if self.warning and self.status_code == OK else self.status_code
+
+    def matches(self, code: int) -> bool:
+        """Return whether this is the code, or one of those that it stands for."""
+        red = code == RED and self.status_code in RED_CODES
+        return red or code in (self.status_code, self.code_or_warn)
 
 
 @dataclass

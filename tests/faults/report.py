@@ -9,8 +9,8 @@ from typing import Any
 Result = dict[str, Any]
 
 PAGE = Template(Path(__file__).with_name("page.html").read_text("utf-8"))
-WARN, NO_RESPONSE = 299, 0
-LABELS: dict[object, str] = {WARN: "warn", NO_RESPONSE: "no response", -1: "refused"}
+WARN, RED, NO_RESPONSE = 299, 599, 0
+LABELS: dict[object, str] = {WARN: "warn", RED: "red", NO_RESPONSE: "no response", -1: "refused"}
 STYLES = {"clients": "clients", "healthz": "baseline", "readyz": "baseline"}
 FAILING = ("reads only", "down")
 
