@@ -12,6 +12,7 @@ from .harness import (
 )
 from .postgres_actions import (
     DISCONNECT_SERVICE,
+    POOL_DETECTION,
     RELOAD,
     hold_lock,
     release_locks,
@@ -19,9 +20,6 @@ from .postgres_actions import (
     sql,
 )
 from .probe_client import OK, RED, WARN
-
-POOL_TIMEOUT = 5.0
-"""Seconds without a returned connection after which the check of the pool fails."""
 
 
 def demote(env: Environment) -> None:
@@ -175,7 +173,8 @@ SERVER = [
         release_locks,
         ready_code=RED,
         failure="postgres.pool: PoolExhausted",
-        detect_within=POOL_TIMEOUT + 1,
+        detect_within=POOL_DETECTION,
+        judge_after=POOL_DETECTION,
     ),
     Fault(
         "Checkpointer of PostgreSQL is frozen (still ready)",

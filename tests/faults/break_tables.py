@@ -6,13 +6,15 @@ In each of these the server answers every other query, so a ping sees nothing.
 import asyncio
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from .environment import Environment, wait_until
-from .harness import DETECTION, PERMANENT_DETECTION, Action, Fault
+from .harness import DETECTION, PERMANENT_DETECTION, TRAFFIC_DETECTION, Action, Fault
 from .postgres_actions import (
     DISCONNECT_SERVICE,
     LOCK_TIMEOUT,
+    POOL_DETECTION,
     hold_lock,
     release_locks,
     run_until_released,
@@ -21,6 +23,8 @@ from .postgres_actions import (
 from .probe_client import OK, RED
 from .truth import State
 
+BIG_POOL = {"DATABASE_POOL_SIZE": "15"}
+"""Settings with which requests that hang leave connections to the others."""
 DISK_SIZE = "12m"
 SLOW_ITEMS = (
     "ALTER TABLE items ENABLE ROW LEVEL SECURITY",
@@ -107,17 +111,28 @@ def lock_one_item(env: Environment) -> object:
 
 
 def table_fault(
-    name: str, inject: str | Action, repair: str | Action, clients: State | None = None
+    name: str,
+    inject: str | Action,
+    repair: str | Action,
+    clients: State | None = None,
+    *,
+    fills_pool: bool = False,
+    settings: Mapping[str, str] | None = None,
 ) -> Fault:
-    """Return a fault of the table that is detected by doing the core work."""
+    """Return a fault of the table that is detected by doing the core work.
+
+    fills_pool: whether requests that hang use every connection of the pool.
+    """
     return Fault(
         name,
         sql(inject) if isinstance(inject, str) else inject,
         sql(repair) if isinstance(repair, str) else repair,
         ready_code=RED,
         clients=clients,
-        failure="items: ",
+        failure="" if fills_pool else "items: ",
+        judge_after=POOL_DETECTION if fills_pool else TRAFFIC_DETECTION,
         recover_within=PERMANENT_DETECTION,
+        settings=settings or {},
     )
 
 
@@ -173,8 +188,14 @@ TABLES = [
         "A trigger makes each insert take 3 s",
         TRIGGER.format(body="PERFORM pg_sleep(3); RETURN NEW;"),
         DROP_TRIGGER,
+        fills_pool=True,
     ),
-    table_fault("Queries of items take 3 s", sql(*SLOW_ITEMS), sql(*FAST_ITEMS)),
+    table_fault(
+        "Queries of items take 3 s",
+        sql(*SLOW_ITEMS),
+        sql(*FAST_ITEMS),
+        settings=BIG_POOL,
+    ),
     table_fault(
         "Queries of items exceed the role's statement timeout",
         sql(*SLOW_ITEMS, "ALTER ROLE service SET statement_timeout = '300ms'", DISCONNECT_SERVICE),
@@ -184,16 +205,19 @@ TABLES = [
         "Table of the items is locked in ACCESS EXCLUSIVE mode",
         hold_lock("LOCK TABLE items"),
         release_locks,
+        fills_pool=True,
     ),
     table_fault(
         "Table of the items is locked against writes, as by CREATE INDEX",
         hold_lock("LOCK TABLE items IN SHARE MODE"),
         release_locks,
+        fills_pool=True,
     ),
     table_fault(
         "Queries wait behind a migration, which waits for a long query",
         queue_behind_a_migration,
         release_locks,
+        fills_pool=True,
     ),
     Fault(
         "Another transaction locks one item (still ready)",
@@ -203,7 +227,7 @@ TABLES = [
         clients=State.READS_ONLY,
         hold=DETECTION,
         green_is_right="all other items can be read and written",
-        settings={"DATABASE_POOL_SIZE": "15"},
+        settings=BIG_POOL,
     ),
     Fault(
         "A migration changes the type of a column (still ready)",

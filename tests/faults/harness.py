@@ -53,6 +53,8 @@ class Fault:
     hold: seconds that the fault lasts after `ready` has changed, or in total if it must not change.
     allowed_codes: further codes that are no error during the fault, for example CONNECTION_FAILED
         from a process that has ended.
+    judge_after: seconds after the first failing request of a client from which `ready` must not be
+        green.
     red_is_right, green_is_right: why `ready` may be red although the clients succeed, or green
         although they fail. These are the only exemptions from the comparison with the clients.
     idle: no clients send requests, so the failure is detected by the interval alone.
@@ -72,6 +74,7 @@ class Fault:
     recover_within: float = RECOVERY
     hold: float = STABLE
     allowed_codes: frozenset[int] = frozenset()
+    judge_after: float = TRAFFIC_DETECTION
     red_is_right: str = ""
     green_is_right: str = ""
     idle: bool = False
@@ -117,6 +120,11 @@ class Resources:
             await env.database_connections(),
         )
 
+    @property
+    def other_descriptors(self) -> int:
+        """The open files that are not connections to the database."""
+        return self.descriptors - self.connections
+
     def exceed(self, other: "Resources", kept: int) -> bool:
         """Return whether any count is higher than in the other resources, beyond `SPARE`.
 
@@ -124,7 +132,7 @@ class Resources:
         """
         return (
             self.tasks > other.tasks + SPARE
-            or self.descriptors > other.descriptors + SPARE
+            or self.other_descriptors > other.other_descriptors + SPARE
             or self.connections > max(other.connections, kept)
         )
 
@@ -317,7 +325,7 @@ def _compare_with_clients(fault: Fault, result: Result, seen: Observation) -> No
     if fault.max_failures is not None and failed > fault.max_failures:
         result.errors.append(f"{failed} requests failed")
     judge = Judge(
-        TRAFFIC_DETECTION + TOLERANCE,
+        fault.judge_after + TOLERANCE,
         max(RECOVERY, fault.recover_within) + TOLERANCE,
         max(DETECTION, fault.detect_within) + TOLERANCE,
     )

@@ -11,6 +11,8 @@ RELOAD = "SELECT pg_reload_conf()"
 DISCONNECT_SERVICE = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'service'"
 )
+POOL_DETECTION = 5.0 + 1.0
+"""Seconds until a pool that returns no connection fails its check, which runs every second."""
 LOCK_TIMEOUT = 30.0
 """Seconds until a lock must be granted: the longest request waits three seconds."""
 

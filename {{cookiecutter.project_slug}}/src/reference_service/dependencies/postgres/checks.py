@@ -30,7 +30,7 @@ QUERY = """
            pg_backend_pid() AS pid,
            ARRAY(
                SELECT pid FROM pg_stat_activity WHERE pid = ANY($1::int[])
-               AND state LIKE 'idle%' AND state_change < clock_timestamp() - interval '250 ms'
+               AND state LIKE 'idle%' AND state_change < clock_timestamp() - interval '1 s'
            ) AS idle
     """
 

@@ -14,8 +14,17 @@ from .errors import DatabaseUnavailableError, StatementTimeoutError, root_cause
 T = TypeVar("T")
 
 INTERVAL = 60.0  # seconds between attempts: each one writes
-TIMEOUT = 3.0  # seconds: an attempt takes about seven round trips, and may wait for a connection
-LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '500ms'")
+TIMEOUT = 5.0  # seconds: an attempt takes up to eleven round trips, and may wait for a connection
+FAILURE_THRESHOLD = 2  # an attempt has several statements, and runs again what can be repeated
+# They bound each step by its time in the server, so a slow network is not a failure. Limits of the
+# role stay, because they also bound what requests do.
+STEP_TIMEOUTS = text(
+    """
+    SELECT set_config(name, coalesce(nullif(current_setting(name), '0'), value), true)
+    FROM (VALUES ('lock_timeout', '500ms'), ('statement_timeout', '1s')) AS limits (name, value)
+    """
+)
+
 
 Step = Callable[[str, Executable], Awaitable[CursorResult[Any]]]
 """Executes a statement under the name of a step, for example "insert"."""
@@ -61,7 +70,7 @@ def work_check(
             except (StatementTimeoutError, SQLAlchemyError) as error:
                 raise _failure(name, root_cause(error)) from error
 
-        await connection.execute(LOCK_TIMEOUT)
+        await connection.execute(STEP_TIMEOUTS)
         await steps(step)
 
     async def check() -> None:
@@ -73,6 +82,7 @@ def work_check(
         part_of="postgres",
         timeout=TIMEOUT,
         interval=INTERVAL,
+        failure_threshold=FAILURE_THRESHOLD,
         attributes={"db.system.name": "postgresql"},
     )
 
