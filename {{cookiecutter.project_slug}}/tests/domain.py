@@ -5,6 +5,7 @@ A team that replaces the example changes this file and the folder `tests/items`.
 
 PATH = "/items"
 TABLE = "items"  # feature: postgres
+CHECK = "items"  # feature: postgres
 INSERT_ROW = "INSERT INTO items (name) VALUES ('Lamp') RETURNING id"  # feature: postgres
 INSERT_ROWS = "INSERT INTO items (name) SELECT generate_series(1, $1::int)"  # feature: postgres
 ROUTE = "/items/{item_id}"

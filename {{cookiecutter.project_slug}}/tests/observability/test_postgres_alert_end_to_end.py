@@ -6,8 +6,8 @@ import pytest
 
 from dev.postgres import Postgres
 
+from ..dependencies.test_postgres_faults import migrate
 from ..processes import Service, wait_until
-from ..service.test_postgres_faults import migrate
 from .alerting import SERVICE
 from .test_dashboard import drawn
 from .watch import ALERT_TIMEOUT, Watch, watching

@@ -7,9 +7,9 @@ import pytest
 from dev.postgres import Postgres
 
 from ..conftest import StartService
+from ..dependencies.test_postgres_faults import migrate
 from ..domain import NEW, PATH
 from ..processes import Service, wait_until
-from ..service.test_postgres_faults import migrate
 from .collector import Collector
 from .tracing import (
     TRACE_ID,
