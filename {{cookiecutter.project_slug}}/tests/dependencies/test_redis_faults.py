@@ -14,6 +14,8 @@ from dev.valkey import Valkey
 from ..conftest import StartService
 from ..processes import Service, wait_until
 from ..service.test_redis_faults import (
+    RECOVERY,
+    SLACK,
     Outage,
     assert_warns_while_requests_succeed,
     start,
@@ -272,3 +274,32 @@ def test_changed_password_is_detected_and_so_is_its_restoration(
     finally:
         admin.config_set("requirepass", "")
     fast.until_status("pass")
+
+
+def test_outage_at_the_start_delays_no_start_and_no_request(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    with Valkey(tmp_path) as valkey:
+        valkey.pause()
+        service = start_service(
+            REDIS_URL=valkey.url,
+            REDIS_SENTINELS="",  # feature: sentinel
+        )
+        service.until_status("warn")
+        assert service.probe("startup") == 200
+        use(service)
+        valkey.resume()
+        assert service.until_status("pass") <= RECOVERY + SLACK
+
+
+def test_impact_set_to_fail_takes_the_service_out_of_rotation(
+    start_service: StartService, valkey: Valkey
+) -> None:
+    service = start(start_service, valkey, HEALTH_REDIS_IMPACT="fail", HEALTH_CHECK_INTERVAL=1)
+    valkey.pause()
+    try:
+        service.until_ready(504)
+        use(service)
+    finally:
+        valkey.resume()
+    service.until_status("pass")

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -109,35 +108,6 @@ def test_command_that_fails_in_a_request_brings_the_check_forward(
     finally:
         valkey.resume()
     assert service.until_status("pass") <= RECOVERY + SLACK
-
-
-def test_outage_at_the_start_delays_no_start_and_no_request(
-    start_service: StartService, tmp_path: Path
-) -> None:
-    with Valkey(tmp_path) as valkey:
-        valkey.pause()
-        service = start_service(
-            REDIS_URL=valkey.url,
-            REDIS_SENTINELS="",  # feature: sentinel
-        )
-        service.until_status("warn")
-        assert service.probe("startup") == 200
-        use(service)
-        valkey.resume()
-        assert service.until_status("pass") <= RECOVERY + SLACK
-
-
-def test_impact_set_to_fail_takes_the_service_out_of_rotation(
-    start_service: StartService, valkey: Valkey
-) -> None:
-    service = start(start_service, valkey, HEALTH_REDIS_IMPACT="fail", HEALTH_CHECK_INTERVAL=1)
-    valkey.pause()
-    try:
-        service.until_ready(504)
-        use(service)
-    finally:
-        valkey.resume()
-    service.until_status("pass")
 
 
 def test_impact_has_its_reason(start_service: StartService, valkey: Valkey) -> None:
