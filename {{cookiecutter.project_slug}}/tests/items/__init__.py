@@ -1,0 +1,3 @@
+import pytest
+
+pytest.register_assert_rewrite("tests.items.contract")  # its assertions explain their failure too
