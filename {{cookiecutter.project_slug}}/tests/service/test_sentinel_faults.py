@@ -9,13 +9,17 @@ from typing import Any, Self
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 import dev.sentinel
 import dev.sentinel_nodes
 
+from reference_service.dependencies.redis import Redis, RedisSettings
+from reference_service.dependencies.redis.client import MAX_CONNECTIONS
 from reference_service.dependencies.sentinel import (
     Sentinel,
     SentinelSettings,
+    route_through_sentinel,
 )
 from reference_service.dependencies.sentinel.nodes import TIMEOUT
 from reference_service.health import CheckFailed
@@ -197,6 +201,18 @@ async def test_concurrent_searches_ask_each_sentinel_once_and_do_not_wait_for_a_
             assert len(set(found)) == 1
         assert connections() - before < 30  # these, and those of the other sentinels
     assert min(times) < TIMEOUT
+    await sentinel.close()
+
+
+async def test_command_waits_for_a_connection_to_the_primary_when_all_are_in_use(
+    group: dev.sentinel.Sentinels,
+) -> None:
+    redis = Redis(RedisSettings.model_construct(url=SecretStr("redis://")))
+    settings = SentinelSettings.model_construct(sentinels=group.url, sentinel_password=None)
+    [sentinel] = route_through_sentinel(redis, settings)
+    commands = [redis.client.set(str(number), "x") for number in range(4 * MAX_CONNECTIONS)]
+    assert all(await asyncio.gather(*commands))
+    await redis.close()
     await sentinel.close()
 
 

@@ -83,7 +83,7 @@ def _add_problems(operation: dict[str, Any]) -> None:
     responses["500"] = {"description": "The service failed to handle the request."}
     description = "A dependency is unavailable, or the service is at its limit."
     responses["503"] = {"description": description, "headers": RETRY_AFTER}
-    responses["504"] = {"description": "The service did not start a response in time."}
+    responses["504"] = {"description": "The service or a dependency did not respond in time."}
     responses["default"] = {"description": "Any other error."}
     for status, response in responses.items():
         if status == "default" or status >= "400":
