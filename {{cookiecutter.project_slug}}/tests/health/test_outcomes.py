@@ -5,7 +5,12 @@ from collections.abc import Iterable
 
 import pytest
 
-from reference_service.health import Answer, Probe, RequestOutcomes, RequestRecord
+from reference_service.health import (
+    Answer,
+    Probe,
+    RequestOutcomes,
+    RequestRecord,
+)
 
 from .clock import now, run
 from .fakes import running
