@@ -200,7 +200,7 @@ def test_frozen_service_needs_few_connections_and_does_not_delay_shutdown(
     downstream.pause()
     try:
         wait_until(lambda: fast.check("grpc.downstream")["consecutiveFailures"] >= 8)
-        assert fast.tasks() <= tasks + 3
+        wait_until(lambda: fast.tasks() <= tasks + 3)  # attempts of other checks come and go
         assert open_files(fast) <= files + 3
         fast.signal(signal.SIGTERM)
         assert fast.ends_with(within=10) == 0

@@ -179,7 +179,7 @@ def test_frozen_sentinel_accumulates_no_tasks(
         wait_until(lambda: check(service)["status"] == "warn")
         tasks, attempts = service.tasks(), check(service)["attempts"]
         wait_until(lambda: check(service)["attempts"] > attempts + 5)
-        assert service.tasks() <= tasks + 5
+        wait_until(lambda: service.tasks() <= tasks + 5)  # attempts of other checks come and go
     assert traffic.codes == {200}
 
 
