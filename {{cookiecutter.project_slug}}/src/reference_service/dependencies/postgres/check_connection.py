@@ -15,7 +15,7 @@ MAX_AGE = 60.0  # seconds until the connection is replaced: an old one works wit
 CONNECT_TIMEOUT = 2.0  # seconds to open a connection: several round trips, where a query takes one
 CLOSE_TIMEOUT = 1.0  # seconds in which a connection is closed, with a query that it may still run
 REOPEN_DELAY = 10.0  # seconds until a replacement that could not be opened is tried again
-HUNG_AFTER = 1.0  # seconds after which a query that another check waits for counts as hung
+HUNG_AFTER = 0.5  # seconds after which a query that another check waits for counts as hung
 MAX_PATIENCE = 30.0  # seconds in which a hung query is not replaced again
 
 # Opens a connection within the given number of seconds.

@@ -23,7 +23,7 @@ PostgresCheck = partial(  # creates a check that sends a query
 )
 
 # A restarted server, or another one behind the same name, has another start time.
-QUERY = """
+SERVER_QUERY = """
     SELECT pg_is_in_recovery() AS in_recovery,
            current_setting('transaction_read_only')::bool AS read_only,
            pg_postmaster_start_time()::text AS started_at,
@@ -73,7 +73,7 @@ def server_check(connection: CheckConnection, role: str, pool: Pool | None = Non
 
     async def check() -> CheckResult:
         waiting = pool.waiting_pids() if pool else []
-        row = await connection.fetch_row(QUERY, waiting)
+        row = await connection.fetch_row(SERVER_QUERY, waiting)
         data = dict(row) if row else {}
         server, pid, idle = data.pop("started_at"), data.pop("pid"), data.pop("idle")
         try:

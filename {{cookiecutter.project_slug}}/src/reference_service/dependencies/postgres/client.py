@@ -1,5 +1,6 @@
 """The client of PostgreSQL: it runs statements for requests, and has the health checks."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from ...health import Check
 from ...telemetry import Metric
 from .. import Dependency, FailureCallback
 from .check_connection import CheckConnection
-from .checks import server_check, write_check
+from .checks import SERVER_QUERY, server_check, write_check
 from .connect import Connector
 from .errors import (
     CannotConnectError,
@@ -132,8 +133,14 @@ class Postgres(Dependency):
 
     async def _connect_for_checks(self, timeout: float) -> asyncpg.Connection:  # noqa: ASYNC109
         connection = await self.connect(timeout)
-        if self.settings.prepared_statements:  # a pooler would apply it to other clients too
-            await connection.execute(f"SET lock_timeout = '{CHECK_LOCK_TIMEOUT}'")
+        try:
+            async with asyncio.timeout(timeout):
+                if self.settings.prepared_statements:  # a pooler would apply it to others too
+                    await connection.execute(f"SET lock_timeout = '{CHECK_LOCK_TIMEOUT}'")
+                await connection.fetchrow(SERVER_QUERY, [])  # so that attempts need not prepare it
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     def _handle_error(self, context: ExceptionContext) -> Exception | None:

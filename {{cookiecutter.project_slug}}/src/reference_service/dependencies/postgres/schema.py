@@ -1,6 +1,7 @@
 """The tables of every domain, and the check that the database has the migrations of this build."""
 
 import re
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ METADATA = MetaData(
 PACKAGE = Path(__file__).parents[2]
 QUERY = "SELECT array_agg(version_num ORDER BY version_num) AS revisions FROM alembic_version"
 TIMEOUT = 3.0  # seconds: the check waits for another one that uses the same connection
+MIN_INTERVAL = 4.0  # seconds: a schema changes rarely, and the other check must not wait each time
 
 
 class SchemaBehind(CheckFailed):
@@ -37,28 +39,33 @@ def schema_check(connection: CheckConnection, migrations: Path) -> Check:
     """Return the check that the database has every migration of a folder.
 
     A database that is ahead passes: in a rolling update the schema changes before the code does.
-    While a migration locks Alembic's table, the check warns if it has passed before.
+    While a migration locks Alembic's table, the check warns if it has passed before. A pass counts
+    for `MIN_INTERVAL`, however often failing requests bring attempts forward.
     """
     known, heads = read_revisions(migrations)
-    has_passed = False
+    passed: CheckResult | None = None
+    passed_at = 0.0
 
     async def check() -> CheckResult:
-        nonlocal has_passed
+        nonlocal passed, passed_at
+        if passed and time.monotonic() - passed_at < MIN_INTERVAL:
+            return passed
         row = None
         try:
             row = await connection.fetch_row(QUERY)
         except asyncpg.UndefinedTableError:
             pass
         except asyncpg.LockNotAvailableError:
-            if not has_passed:
+            if not passed:
                 raise
             return CheckResult(Status.WARN, "the table alembic_version is locked")
         current = frozenset((row and row["revisions"]) or ())
         data = {"current": ", ".join(sorted(current)) or None, "needed": ", ".join(sorted(heads))}
         if is_behind(current, known, heads):
+            passed = None
             raise SchemaBehind("migrations are missing", **data)
-        has_passed = True
-        return CheckResult(data=data)
+        passed, passed_at = CheckResult(data=data), time.monotonic()
+        return passed
 
     return PostgresCheck("postgres.schema", check, timeout=TIMEOUT)
 
