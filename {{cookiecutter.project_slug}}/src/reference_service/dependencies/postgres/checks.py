@@ -1,6 +1,7 @@
 """The checks of the PostgreSQL server: it has the role that the service needs, and commits."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -29,8 +30,8 @@ SERVER_QUERY = """
            pg_postmaster_start_time()::text AS started_at,
            pg_backend_pid() AS pid,
            ARRAY(
-               SELECT pid FROM pg_stat_activity WHERE pid = ANY($1::int[])
-               AND state LIKE 'idle%' AND state_change < clock_timestamp() - interval '1 s'
+               SELECT ARRAY[pid, extract(epoch FROM clock_timestamp() - state_change)]::float[]
+               FROM pg_stat_activity WHERE pid = ANY($1::int[]) AND state LIKE 'idle%'
            ) AS idle
     """
 
@@ -57,8 +58,11 @@ class Pool(Protocol):
     def waiting_pids(self) -> list[int]:
         """Return the server's processes that have not answered a statement for a while."""
 
-    def close_lost(self, pids: Iterable[int]) -> None:
-        """Close connections whose statement or answer was lost."""
+    def on_idle(self, pids: Mapping[int, float], round_trip: float) -> None:
+        """Close connections whose statement or answer was lost.
+
+        pids: the processes that run no statement, and for how many seconds. round_trip: seconds.
+        """
 
     def on_server(self, server: str) -> None:
         """Discard the connections to another server than this one."""
@@ -73,6 +77,7 @@ def server_check(connection: CheckConnection, role: str, pool: Pool | None = Non
 
     async def check() -> CheckResult:
         waiting = pool.waiting_pids() if pool else []
+        sent_at = time.monotonic()
         row = await connection.fetch_row(SERVER_QUERY, waiting)
         data = dict(row) if row else {}
         server, pid, idle = data.pop("started_at"), data.pop("pid"), data.pop("idle")
@@ -84,7 +89,7 @@ def server_check(connection: CheckConnection, role: str, pool: Pool | None = Non
         if pool and role == "primary":
             pool.on_server(server)
             if pid == connection.server_pid:  # not so behind a pooler, which has ids of its own
-                pool.close_lost(idle)
+                pool.on_idle({int(pid): each for pid, each in idle}, time.monotonic() - sent_at)
         if error := connection.replacement_error:
             detail = f"open connections work, but no new one can be opened: {error}"
             return CheckResult(Status.WARN, detail, data)

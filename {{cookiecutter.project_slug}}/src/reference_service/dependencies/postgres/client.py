@@ -65,9 +65,9 @@ class Postgres(Dependency):
         )
         # A single statement that only reads needs no BEGIN and ROLLBACK: two round trips less.
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        max_size = settings.pool_size + settings.max_overflow
-        self.pool_usage = PoolUsage(self.engine.sync_engine, max_size)
         self._failure_callbacks: list[FailureCallback] = []
+        max_size = settings.pool_size + settings.max_overflow
+        self.pool_usage = PoolUsage(self.engine.sync_engine, max_size, self._report_failure)
         self._warned_of_pooler = False
         event.listen(self.engine.sync_engine, "handle_error", self._handle_error)
         self._check_connections = [CheckConnection(self._connect_for_checks) for _ in range(2)]

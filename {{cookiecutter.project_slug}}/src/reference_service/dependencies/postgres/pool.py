@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Mapping
 
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import Connection, Engine, event, exc
@@ -14,6 +14,7 @@ from ...health import Check, CheckFailed, CheckResult, Status
 MAX_SATURATED_SECONDS = 5.0  # without a returned connection a saturated pool is then exhausted
 MIN_DISCARD_INTERVAL = 1.0  # seconds between two times that all connections are discarded
 SUSPECT_AFTER = 0.5  # seconds after which a check asks the server whether it runs a statement
+LOST_AFTER = 1.0  # seconds, and two round trips, after which its answer would have arrived
 
 
 class PoolExhausted(CheckFailed):
@@ -25,10 +26,13 @@ class PoolUsage:
 
     A connection that the server has closed, or that was opened before the last `discard`, is
     replaced before a request gets it.
+
+    on_suspicion: called when a statement or its answer may be lost, so that the check asks again.
     """
 
-    def __init__(self, engine: Engine, max_size: int) -> None:
+    def __init__(self, engine: Engine, max_size: int, on_suspicion: Callable[[], None]) -> None:
         self.max_size = max_size
+        self._on_suspicion = on_suspicion
         self._in_use: set[ConnectionPoolEntry] = set()
         self._statements: dict[asyncpg.Connection, float] = {}  # when each one was sent
         self._last_change = time.monotonic()
@@ -56,12 +60,18 @@ class PoolUsage:
         waiting = [each for each, sent_at in self._statements.items() if sent_at < latest]
         return [each.get_server_pid() for each in waiting if not each.is_closed()]
 
-    def close_lost(self, pids: Iterable[int]) -> None:
+    def on_idle(self, pids: Mapping[int, float], round_trip: float) -> None:
         """Close connections whose statement or answer was lost, and discard all others.
 
-        Their requests fail with ConnectionLostError, and a read is run again.
+        pids: the processes that run no statement, and for how many seconds. round_trip: seconds.
+
+        Requests that wait fail with ConnectionLostError, and a read is run again.
         """
-        lost = set(pids)
+        if pids:
+            self._on_suspicion()
+        self._close({pid for pid, idle in pids.items() if idle > LOST_AFTER + 2 * round_trip})
+
+    def _close(self, lost: Collection[int]) -> None:
         for connection in list(self._statements):
             if not connection.is_closed() and connection.get_server_pid() in lost:
                 connection.terminate()
@@ -71,7 +81,7 @@ class PoolUsage:
     def on_server(self, server: str) -> None:
         """Discard the connections to another server than this one, and close those that wait."""
         if self._server not in {"", server}:
-            self.close_lost(self.waiting_pids())
+            self._close(self.waiting_pids())
             self.discard()
         self._server = server
 
