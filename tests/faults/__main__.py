@@ -25,6 +25,8 @@ from .scenarios import GROUPS, fault_names, unavailable_faults
 
 FOLDER = ROOT / ".build" / "faults"
 VARIABLES = {"UV_PROJECT_ENVIRONMENT": str(FOLDER / "environment")}
+FAULT_DURATION = 8.0
+"""Seconds that a fault takes beside its `hold`."""
 FEATURES = ("postgres", "redis", "sentinel", "kafka", "grpc", "observability", "part_tests")
 """With the part tests, because a service without them has no embedded standby."""
 
@@ -44,7 +46,7 @@ def main() -> int:
     if not selected:
         parser.error(f"no fault has {options.only!r} in its name")
     service = make_service()
-    longest_first = sorted(selected.items(), key=lambda item: -len(item[1]))
+    longest_first = sorted(selected.items(), key=lambda item: -approximate_duration(*item))
     with (
         concurrent.futures.ThreadPoolExecutor(options.jobs) as pool,
         SupervisedProcesses() as processes,  # ends before the pool: the threads wait for it
@@ -61,6 +63,12 @@ def main() -> int:
     print(summary_line(results, missing))
     print(f"See {os.path.relpath(options.to / 'faults.html')}")
     return 1 if missing or any(result["errors"] for result in results) else 0
+
+
+def approximate_duration(group: str, names: list[str]) -> float:
+    """Return about how many seconds the faults of a group take."""
+    _, faults = GROUPS[group]
+    return sum(FAULT_DURATION + fault.hold for fault in faults if fault.name in names)
 
 
 def make_service() -> Path:

@@ -129,7 +129,6 @@ SERVER = [
         sql("ALTER TABLE alembic_version OWNER TO service"),
         failure="postgres.schema: InsufficientPrivilegeError",
         red_is_right=UNPROVEN_SCHEMA,
-        detect_within=PERMANENT_DETECTION,
         recover_within=PERMANENT_DETECTION,
     ),
     Fault(

@@ -4,10 +4,7 @@ In each of these the server answers every other query, so a ping sees nothing.
 """
 
 import asyncio
-import subprocess
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 from .environment import Environment, wait_until
 from .harness import DETECTION, PERMANENT_DETECTION, TRAFFIC_DETECTION, Action, Fault
@@ -21,11 +18,11 @@ from .postgres_actions import (
     sql,
 )
 from .probe_client import OK, RED
+from .small_disk import SmallDiskPostgres, cannot_mount
 from .truth import State
 
 BIG_POOL = {"DATABASE_POOL_SIZE": "15"}
 """Settings with which requests that hang leave connections to the others."""
-DISK_SIZE = "12m"
 SLOW_ITEMS = (
     "ALTER TABLE items ENABLE ROW LEVEL SECURITY",
     "ALTER TABLE items FORCE ROW LEVEL SECURITY",
@@ -43,53 +40,16 @@ TRIGGER = """
 DROP_TRIGGER = "DROP FUNCTION on_insert CASCADE"
 
 
-def cannot_mount() -> str:
-    """Return why no small disk can be mounted here, or an empty string."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            _mount(Path(folder))
-        except (OSError, subprocess.CalledProcessError):
-            return "mounting a small disk needs root"
-        _unmount(Path(folder))
-    return ""
-
-
-def _mount(folder: Path) -> None:
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE},mode=0700", "tmpfs", str(folder)]
-    subprocess.run(command, check=True, capture_output=True)
-
-
-def _unmount(folder: Path) -> None:
-    subprocess.run(["umount", "--lazy", str(folder)], check=False, capture_output=True)
-
-
 def fill_disk(env: Environment) -> None:
-    """Move the table of items to a small disk, and fill that disk.
-
-    The fill factor makes each insert need a new page, which a full disk does not have.
-    """
-    disk = env.folder / "disk"
-    disk.mkdir()
-    _mount(disk)
-    env.cleanup.callback(_unmount, disk)
-    tablespace = disk / "tablespace"
-    tablespace.mkdir(mode=0o700)
-    env.postgres.sql(f"CREATE TABLESPACE small LOCATION '{tablespace}'")
-    env.postgres.sql("ALTER TABLE items SET (fillfactor = 10)")
-    env.postgres.sql("ALTER TABLE items SET TABLESPACE small")
-    subprocess.run(
-        ["dd", "if=/dev/zero", f"of={disk}/filler", "bs=4096"], check=False, capture_output=True
-    )
+    """Move the table of items to a full disk."""
+    assert isinstance(env.postgres, SmallDiskPostgres)
+    env.postgres.fill_disk("items")
 
 
 def free_disk(env: Environment) -> None:
-    """Free the disk, and move the table back."""
-    (env.folder / "disk" / "filler").unlink()
-    env.postgres.sql("ALTER TABLE items RESET (fillfactor)")
-    env.postgres.sql("ALTER TABLE items SET TABLESPACE pg_default")
-    env.postgres.sql("DROP TABLESPACE small")
-    env.cleanup.close()
-    (env.folder / "disk").rmdir()
+    """Move the table back."""
+    assert isinstance(env.postgres, SmallDiskPostgres)
+    env.postgres.free_disk("items")
 
 
 async def queue_behind_a_migration(env: Environment) -> None:
@@ -136,7 +96,7 @@ def table_fault(
     )
 
 
-TABLES = [
+DISK = [
     Fault(
         "Disk of the tables is full",
         fill_disk,
@@ -145,6 +105,9 @@ TABLES = [
         failure="items: ",
         needs=cannot_mount,
     ),
+]
+
+TABLES = [
     *(
         table_fault(
             f"PostgreSQL role may not {privilege} items",

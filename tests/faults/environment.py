@@ -25,6 +25,7 @@ from dev.valkey import Valkey
 from .clients import Kind, client_mix
 from .probe_client import OK, Probe, send_probe, send_request
 from .proxy import Proxy
+from .small_disk import SmallDiskPostgres
 
 POOL = 3
 """Connections of the service's pool, with the overflow. A small pool fills with few requests."""
@@ -43,21 +44,22 @@ READY_TIMEOUT = 30.0
 BACKGROUND_TIMEOUT = 60.0
 """Seconds for background work to end after a fault. No fault lasts longer than 30 seconds."""
 
-Layout = Literal["direct", "proxied", "standby", "replica", "sentinel"]
+Layout = Literal["direct", "small disk", "proxied", "standby", "replica", "sentinel"]
 
 
 class Environment:
     """What a fault is injected into.
 
     layout: what is between the service and its servers. `direct`: nothing. `proxied`: a network
-    that can be broken. `standby` and `replica`: the service reads from one. `sentinel`: the service
+    that can be broken. `small disk`: PostgreSQL has one that can be filled. `standby` and `replica`: the service reads from one. `sentinel`: the service
     finds Redis through Sentinel.
     """
 
     def __init__(self, layout: Layout, folder: Path) -> None:
         self.folder = folder
         self.layout = layout
-        self.postgres = Postgres(folder / "postgres")
+        server = SmallDiskPostgres if layout == "small disk" else Postgres
+        self.postgres = server(folder / "postgres")
         # No delay: by default a primary waits 5 s for more replicas before it sends its data.
         self.valkey = Valkey(folder / "valkey", settings={"repl-diskless-sync-delay": "0"})
         self.kafka = Kafka(folder / "kafka")
@@ -74,8 +76,6 @@ class Environment:
         self.items: list[str] = []
         self.service = HttpProcess(folder / "service.log")
         self.baseline = HttpProcess(folder / "baseline.log")
-        self.cleanup = contextlib.ExitStack()
-        """What a fault has to undo even if it is interrupted, after all servers have ended."""
         self._background: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
@@ -150,7 +150,6 @@ class Environment:
         replicas = [self.replica] if self.replica else []
         servers = [*self._independent_servers(), self.standby, *replicas]
         await asyncio.gather(*(asyncio.to_thread(server.stop) for server in servers))
-        await asyncio.to_thread(self.cleanup.close)
 
     async def database_connections(self) -> int:
         """Count the connections that the service has open to its database."""

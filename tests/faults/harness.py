@@ -27,8 +27,8 @@ LAST_WARNING = 20.0
 """Seconds after the repair until no check may warn anymore, except that of recent requests."""
 CHECK_CONNECTIONS = 2
 """Connections to the database that the checks have, beside the pool."""
-SPARE = 2
-"""Tasks and files that the service may have more: Kafka's client opens connections when needed."""
+SPARE = 4
+"""Tasks and files that the service may have more: clients of Kafka and Redis connect when needed."""
 BASELINE = ("healthz", "readyz")
 
 Action = Callable[[Environment], object]

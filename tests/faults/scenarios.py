@@ -20,6 +20,7 @@ GROUPS: dict[str, tuple[Layout, list[Fault]]] = {
     "PostgreSQL": ("direct", break_postgres.SERVER),
     "PostgreSQL sessions": ("direct", break_sessions.SESSIONS),
     "PostgreSQL tables": ("direct", break_tables.TABLES),
+    "PostgreSQL disk": ("small disk", break_tables.DISK),
     "PostgreSQL standby": ("standby", break_standby.STANDBY),
     "Network": ("proxied", break_network.NETWORK),
     "Redis": ("direct", break_redis.DIRECT),
