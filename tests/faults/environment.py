@@ -50,9 +50,9 @@ Layout = Literal["direct", "small disk", "proxied", "standby", "replica", "senti
 class Environment:
     """What a fault is injected into.
 
-    layout: what is between the service and its servers. `direct`: nothing. `proxied`: a network
-    that can be broken. `small disk`: PostgreSQL has one that can be filled. `standby` and `replica`: the service reads from one. `sentinel`: the service
-    finds Redis through Sentinel.
+    layout: what is between the service and its servers. `direct`: nothing. `small disk`: nothing,
+    and PostgreSQL has a disk that can be filled. `proxied`: a network that can be broken. `standby`
+    and `replica`: the service reads from one. `sentinel`: the service finds Redis through Sentinel.
     """
 
     def __init__(self, layout: Layout, folder: Path) -> None:

@@ -28,7 +28,7 @@ LAST_WARNING = 20.0
 CHECK_CONNECTIONS = 2
 """Connections to the database that the checks have, beside the pool."""
 SPARE = 4
-"""Tasks and files that the service may have more: clients of Kafka and Redis connect when needed."""
+"""Tasks and files that the service may have more: Kafka's and Redis's clients connect when needed."""
 BASELINE = ("healthz", "readyz")
 
 Action = Callable[[Environment], object]
