@@ -28,7 +28,7 @@ LAST_WARNING = 20.0
 CHECK_CONNECTIONS = 2
 """Connections to the database that the checks have, beside the pool."""
 SPARE = 4
-"""Tasks and files that the service may have more: Kafka's and Redis's clients connect when needed."""
+"""Tasks and files that the service may have more: clients of Kafka and Redis connect later."""
 BASELINE = ("healthz", "readyz")
 
 Action = Callable[[Environment], object]
@@ -358,8 +358,9 @@ def _unexpected_codes(fault: Fault, probes: Mapping[str, Probe], injected: float
         allowed = {OK, *fault.allowed_codes}
         if name == "ready" and fault.must_turn_red:
             allowed |= {503, 504}
-        during = [each for each in responses if injected <= each.sent_at]
-        wrong = [each for each in responses if each.sent_at < injected and each.status_code != OK]
+        before = [each for each in responses if each.sent_at + each.duration < injected]
+        during = responses[len(before) :]
+        wrong = [each for each in before if each.status_code != OK]
         wrong += [each for each in during if each.status_code not in allowed]
         if wrong:
             codes = sorted({each.status_code for each in wrong})
