@@ -274,10 +274,23 @@ async def test_lost_commit_is_not_run_again(postgres: Postgres, server: Server) 
         await connection.execute(text("UPDATE numbers SET v = v + 1 WHERE n = 6"))
         server.sql("ALTER SYSTEM SET synchronous_standby_names = 'ghost'")
         server.sql("SELECT pg_reload_conf()")
+        await eventually(commits_hang)
         asyncio.get_running_loop().create_task(end_commit())
 
+    async def commits_hang() -> bool:
+        """The server applies the setting some time after it was reloaded."""
+        observer = await asyncpg.connect(server.admin_url)
+        try:
+            await observer.execute("SELECT pg_logical_emit_message(true, 'test', '')", timeout=0.5)
+        except TimeoutError:
+            return True
+        finally:
+            observer.terminate()
+        return False
+
     async def end_commit() -> None:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        waiting = "wait_event = 'SyncRep' AND usename = 'service'"
+        query = f"SELECT count(*) FROM pg_stat_activity WHERE {waiting}"
 
         async def waits() -> bool:
             return await asyncio.to_thread(server.sql, query) == "1"

@@ -80,7 +80,10 @@ def addresses(url: str) -> list[Address]:
     if len(hosts) == 1:
         return [None]
     parts = [urlsplit(f"//{host}") for host in hosts]
-    return [(part.hostname or "", part.port or DEFAULT_PORT) for part in parts]
+    try:
+        return [(part.hostname or "", part.port or DEFAULT_PORT) for part in parts]
+    except ValueError:  # it may show a part of a password, which asyncpg rejects without it
+        return [None]
 
 
 def _watch_other_end(connection: asyncpg.Connection) -> None:
