@@ -82,7 +82,7 @@ def addresses(url: str) -> list[Address]:
     parts = [urlsplit(f"//{host}") for host in hosts]
     try:
         return [(part.hostname or "", part.port or DEFAULT_PORT) for part in parts]
-    except ValueError:  # it may show a part of a password, which asyncpg rejects without it
+    except ValueError:  # its message could show a part of a password
         return [None]
 
 
