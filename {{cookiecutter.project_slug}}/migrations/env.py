@@ -16,11 +16,7 @@ from reference_service.dependencies.postgres import (
     METADATA,
     Postgres,
     PostgresSettings,
-)
-from reference_service.dependencies.postgres.errors import (
-    DatabaseUnavailableError,
-    LockTimeoutError,
-    PreparedStatementLostError,
+    errors,
 )
 from reference_service.environment import SettingsError, read_section
 
@@ -44,15 +40,15 @@ async def migrate() -> None:
         async with postgres.engine.connect() as turn, postgres.engine.connect() as connection:
             await _wait_for_turn(turn)
             await connection.run_sync(_run_migrations)
-    except LockTimeoutError as error:
+    except errors.LockTimeoutError as error:
         message = (
             f"A migration waited {LOCK_TIMEOUT} for a table in use and was rolled back; try again."
         )
         raise CommandError(message) from error
-    except PreparedStatementLostError as error:
+    except errors.PreparedStatementLostError as error:
         message = "The URL leads to a connection pooler: set DATABASE_PREPARED_STATEMENTS=false."
         raise CommandError(message) from error
-    except DatabaseUnavailableError as error:
+    except errors.DatabaseUnavailableError as error:
         raise CommandError(f"The database cannot be reached: {error}") from error
     finally:
         await postgres.close()

@@ -352,7 +352,7 @@ async def test_check_names_the_step_that_failed_and_the_error(
         await step("read", text(statement))
 
     with pytest.raises(CheckFailed) as failed:
-        await work_check("numbers", postgres.transaction, steps).run()
+        await work_check("numbers", postgres, steps).run()
     assert (failed.value.detail, failed.value.permanent) == (detail, permanent)
 
 
@@ -361,7 +361,7 @@ async def test_check_changes_nothing(postgres: Postgres) -> None:
         await step("insert", text("INSERT INTO numbers VALUES (99, 0)"))
         assert (await step("read", text("SELECT 1 FROM numbers WHERE n = 99"))).all()
 
-    await work_check("numbers", postgres.transaction, steps).run()
+    await work_check("numbers", postgres, steps).run()
     assert await postgres.read(text("SELECT 1 FROM numbers WHERE n = 99")) == []
 
 
@@ -374,7 +374,7 @@ async def test_check_waits_for_a_lock_for_half_a_second(postgres: Postgres, serv
         async with locker.transaction():
             await locker.execute("LOCK TABLE numbers")
             with pytest.raises(CheckFailed, match="read: LockNotAvailableError"):
-                await work_check("numbers", postgres.transaction, steps).run()
+                await work_check("numbers", postgres, steps).run()
     finally:
         await locker.close()
 

@@ -99,7 +99,7 @@ def items_check(postgres: Postgres) -> Check:
         await step("update", update(created.id, {"name": "checked"}))
         await step("delete", delete(created.id))
 
-    return work_check("items", postgres.transaction, steps)
+    return work_check("items", postgres, steps)
 
 
 def _item(row: Row[Any]) -> Item:

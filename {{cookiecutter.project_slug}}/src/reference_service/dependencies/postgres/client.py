@@ -12,18 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from ...health import Check
 from ...telemetry import Metric
 from .. import Dependency, FailureCallback
+from . import errors
 from .check_connection import CheckConnection
 from .checks import SERVER_QUERY, server_check, write_check
 from .connect import Connector
-from .errors import (
-    CannotConnectError,
-    CommitUnknownError,
-    DatabaseUnavailableError,
-    PreparedStatementLostError,
-    StatementTimeoutError,
-    WriteRefusedError,
-    explain,
-)
 from .pool import PoolUsage, pool_check
 from .replication import replication_check
 from .schema import find_migrations, schema_check
@@ -46,8 +38,8 @@ class Postgres(Dependency):
     connection, or because of another transaction, is run once more.
     """
 
-    unavailable_errors = (exc.TimeoutError, DatabaseUnavailableError)
-    timeout_errors = (StatementTimeoutError,)
+    unavailable_errors = (exc.TimeoutError, errors.DatabaseUnavailableError)
+    timeout_errors = (errors.StatementTimeoutError,)
 
     def __init__(self, settings: PostgresSettings) -> None:
         self.settings = settings
@@ -99,7 +91,7 @@ class Postgres(Dependency):
     async def _run(self, engine: AsyncEngine, work: Work[T], *, commit: bool) -> T:
         try:
             return await self._run_once(engine, work, commit=commit)
-        except DatabaseUnavailableError as error:
+        except errors.DatabaseUnavailableError as error:
             if not error.retryable:
                 raise
         return await self._run_once(engine, work, commit=commit)
@@ -122,14 +114,9 @@ class Postgres(Dependency):
     async def _connect_for_pool(self) -> asyncpg.Connection:
         try:
             return await self.connect(self.settings.connect_timeout)
-        except (
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-            OSError,
-        ) as error:
+        except errors.CONNECT_ERRORS as error:
             self._report_failure()
-            raise CannotConnectError(str(error) or type(error).__name__) from error
+            raise errors.CannotConnectError(str(error) or type(error).__name__) from error
 
     async def _connect_for_checks(self, timeout: float) -> asyncpg.Connection:  # noqa: ASYNC109
         connection = await self.connect(timeout)
@@ -148,17 +135,17 @@ class Postgres(Dependency):
         context.invalidate_pool_on_disconnect = False  # the others are checked when they are used
         if context.connection is not None and not context.connection.invalidated:
             self.pool_usage.end_statement(context.connection)
-        error = explain(context.original_exception, disconnected=context.is_disconnect)
+        error = errors.explain(context.original_exception, disconnected=context.is_disconnect)
         if error is None or not isinstance(context.original_exception, Exception):
             return None
-        if isinstance(error, WriteRefusedError):
+        if isinstance(error, errors.WriteRefusedError):
             self.pool_usage.discard()
-        if isinstance(error, PreparedStatementLostError) and not self._warned_of_pooler:
+        if isinstance(error, errors.PreparedStatementLostError) and not self._warned_of_pooler:
             self._warned_of_pooler = True
             log.error(
                 "prepared statement lost; set DATABASE_PREPARED_STATEMENTS=false for a pooler"
             )
-        if isinstance(error, DatabaseUnavailableError) and error.discards:
+        if isinstance(error, errors.DatabaseUnavailableError) and error.discards:
             context.is_disconnect = True
         self._report_failure()
         return error
@@ -203,7 +190,7 @@ async def _commit(connection: AsyncConnection) -> None:
     """Commit. After a lost connection it is unknown whether it happened, so there is no retry."""
     try:
         await connection.commit()
-    except DatabaseUnavailableError as error:
+    except errors.DatabaseUnavailableError as error:
         if error.discards:
-            raise CommitUnknownError(str(error)) from error
+            raise errors.CommitUnknownError(str(error)) from error
         raise

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import asyncpg  # type: ignore[import-untyped]
 
+from .errors import CONNECT_ERRORS
 from .settings import PostgresSettings
 
 # When the other end no longer responds, the kernel closes the connection after about 15 seconds,
@@ -49,7 +50,7 @@ class Connector:
             share = (deadline - loop.time()) / (len(candidates) + 1)
             try:
                 connection = await self._connect_to(address, share)
-            except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError):
+            except CONNECT_ERRORS:
                 if not candidates:
                     raise
             else:

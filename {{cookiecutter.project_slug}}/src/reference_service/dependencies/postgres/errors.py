@@ -85,6 +85,7 @@ MEANINGS: dict[str, type[Exception]] = {
     "58": ResourcesExhaustedError,  # input or output failed
 }
 STALE = asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError
+CONNECT_ERRORS = OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
 BROKEN = OSError, asyncpg.ProtocolError  # the driver can no longer use the connection
 
 

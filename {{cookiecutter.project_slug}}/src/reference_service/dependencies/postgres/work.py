@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import CursorResult, Executable, text
@@ -10,9 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...health import Check, CheckFailed, PermanentFailure
+from .client import Postgres
 from .errors import DatabaseUnavailableError, StatementTimeoutError, root_cause
-
-T = TypeVar("T")
 
 INTERVAL = 60.0  # seconds between attempts: each one writes
 TIMEOUT = 5.0  # seconds: an attempt takes up to eleven round trips, and may wait for a connection
@@ -32,15 +31,6 @@ Step = Callable[[str, Executable], Awaitable[CursorResult[Any]]]
 """Executes a statement under the name of a step, for example "insert"."""
 
 
-class Transaction(Protocol):
-    """Runs work in one transaction."""
-
-    async def __call__(
-        self, work: Callable[[AsyncConnection], Awaitable[T]], *, commit: bool = True
-    ) -> T:
-        """Return the result of `work`."""
-
-
 class OperationFailed(CheckFailed):
     """A step of the work failed. Requests that take it fail too."""
 
@@ -49,16 +39,12 @@ class OperationRejected(PermanentFailure):
     """The database rejects a step: a privilege, a table or a column is missing."""
 
 
-def work_check(
-    name: str, transaction: Transaction, steps: Callable[[Step], Awaitable[None]]
-) -> Check:
+def work_check(name: str, postgres: Postgres, steps: Callable[[Step], Awaitable[None]]) -> Check:
     """Return the check that the steps of a domain's work succeed, as they do for a request.
 
     They run on a connection of the pool, so a busy pool makes the check wait as it makes clients
     wait. Nothing is committed: `postgres.write` proves commits. Other transactions wait for it only
     if they write the same value of a unique column.
-
-    transaction: `Postgres.transaction`.
     """
 
     async def work(connection: AsyncConnection) -> None:
@@ -67,7 +53,7 @@ def work_check(
                 return await connection.execute(statement)
             except DatabaseUnavailableError as error:
                 if error.retryable:
-                    raise  # `transaction` runs all steps again
+                    raise  # `postgres.transaction` runs all steps again
                 raise OperationFailed(f"{name}: {type(root_cause(error)).__name__}") from error
             except (StatementTimeoutError, SQLAlchemyError) as error:
                 raise _failure(name, root_cause(error)) from error
@@ -81,7 +67,7 @@ def work_check(
         nonlocal counts_until
         started = time.monotonic()
         if started >= counts_until:
-            await transaction(work, commit=False)
+            await postgres.transaction(work, commit=False)
             counts_until = time.monotonic() + (time.monotonic() - started) * REST
 
     return Check(
