@@ -38,6 +38,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=3, help="groups at the same time (default: 3)")
     parser.add_argument("--to", type=Path, default=FOLDER, help="folder for the output files")
     parser.add_argument("--quick", action="store_true", help="one fault from each group")
+    parser.add_argument("--repeat", action="store_true", help="repeat failed faults once, alone")
     options = parser.parse_args()
     unavailable = unavailable_faults(options.only)
     for name, reason in unavailable.items():
@@ -52,7 +53,9 @@ def main() -> int:
         SupervisedProcesses() as processes,  # ends before the pool: the threads wait for it
     ):
         by_group = list(pool.map(lambda item: run_group(processes, service, *item), longest_first))
-    results = [result for group_results in by_group for result in group_results]
+        results = [result for group_results in by_group for result in group_results]
+        if options.repeat:
+            results = repeat_failed(processes, service, selected, results)
     results.sort(key=lambda result: list(GROUPS).index(result["group"]))
     missing = sum(map(len, selected.values())) - len(results)
     if "CI" in os.environ:
@@ -63,6 +66,25 @@ def main() -> int:
     print(summary_line(results, missing))
     print(f"See {os.path.relpath(options.to / 'faults.html')}")
     return 1 if missing or any(result["errors"] for result in results) else 0
+
+
+def repeat_failed(
+    processes: SupervisedProcesses,
+    service: Path,
+    selected: dict[str, list[str]],
+    results: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Run the faults that did not pass once more, one at a time. Return the latest results.
+
+    On a machine that other work shares, a pause of some seconds can be longer than a bound.
+    """
+    latest = [result for result in results if not result["errors"]]
+    passed = {(result["group"], result["name"]) for result in latest}
+    for group, names in selected.items():
+        if failed := [name for name in names if (group, name) not in passed]:
+            print(f"repeating alone: {', '.join(failed)}", flush=True)
+            latest += run_group(processes, service, group, failed)
+    return latest
 
 
 def approximate_duration(group: str, names: list[str]) -> float:
