@@ -21,7 +21,7 @@ BAD_SETTINGS = 2
 STOPPED_WHILE_STARTING = 128 + signal.SIGTERM
 """The service's exit status if it is stopped before it can shut down gracefully."""
 SLOW_START = 5.0
-"""Seconds after which a service that responds, but has not started, is reported."""
+"""Seconds after which a service that responds, but is not ready, is reported."""
 RESTART_DELAY = 10.0
 """Seconds between the end of a server and its restart: time to see the probes change."""
 
@@ -36,7 +36,7 @@ The service is up, {age:.1f} s after its start.
 Ctrl-C stops it. A change under src/ restarts it.
 """,
     "up again": "The service is up again, {age:.1f} s after its start.",
-    "slow": "The service responds but has not started yet: {service.details_url} shows why.",
+    "slow": "The service responds but is not ready yet: {service.details_url} shows why.",
     "ended": "The service ended with status {service.status}. A change under src/ restarts it.",
     "bad settings": "The service did not start. Fix its settings first.",
 }
@@ -106,7 +106,7 @@ class ServiceStart:
             return "ended"
         if self._reported.startswith("up"):
             return self._reported
-        code = self._service.probe("startup")
+        code = self._service.probe("ready")
         if code == http.HTTPStatus.OK:
             return "up again" if self._again else "up"
         return "slow" if code and age > SLOW_START else self._reported

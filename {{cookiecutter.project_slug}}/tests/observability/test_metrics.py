@@ -169,6 +169,7 @@ def test_duration_ends_with_the_response_and_not_with_its_background_task(
     assert service.api.post("/faults/background/60").status_code == 200
     wait_until(lambda: read(service, REQUESTS, **route) == 1)
     assert (read(service, "http_request_duration_seconds_sum", **route) or 0) < 30
+    wait_until(lambda: service.records("request"))
     [line] = [line for line in service.records("request") if line["path"].endswith("/60")]
     assert line["duration_ms"] < 30_000
     assert read(service, "http_requests_in_flight") == 0

@@ -66,6 +66,7 @@ def test_log_lines_of_request_have_trace_ids(service: Service, collector: Collec
         "trace_id": TRACE_ID,
         "span_id": span.span_id,
     }
+    wait_until(lambda: service.records("request"))  # access lines are flushed together
     lines = [*service.records("request failed"), *service.records("request")]
     assert len(lines) == 2
     for line in lines:
@@ -94,6 +95,7 @@ def test_no_collector_no_traces_and_no_log_lines(start_service: StartService) ->
     service.api.get(PATH, headers={"traceparent": TRACEPARENT, "x-trace-health": "true"})
     response = service.api.get("/health/ready", headers={"x-trace-health": "true"})
     assert "traceresponse" not in response.headers
+    wait_until(lambda: service.records("request"))
     [line] = service.records("request")
     assert "trace_id" not in line
     assert "opentelemetry" not in service.log.read_text().lower()
