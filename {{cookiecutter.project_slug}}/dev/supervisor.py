@@ -58,10 +58,12 @@ def _parents() -> dict[int, int]:
         ).stdout
         return {int(pid): int(parent) for pid, parent in map(str.split, table.splitlines())}
     parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has just ended
-            # "pid (name) state parent …", where the name can contain spaces and parentheses
-            parents[int(stat.parent.name)] = int(stat.read_bytes().rpartition(b")")[2].split()[1])
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            with contextlib.suppress(OSError):  # it has just ended
+                # "pid (name) state parent …", where the name can contain spaces and parentheses
+                stat = (process / "stat").read_bytes()
+                parents[int(process.name)] = int(stat.rpartition(b")")[2].split()[1])
     return parents
 
 
