@@ -24,16 +24,15 @@ GRPC = [
         ready_code=WARN,
         failure=f"grpc.downstream: {error}",
         detect_within=detect_within,
-        recover_within=recover_within,
     )
-    for status, error, detect_within, recover_within in (
-        ("NOT_SERVING", "NotServing", DETECTION, RECOVERY),
-        ("UNKNOWN", "", DETECTION, RECOVERY),
-        ("SERVICE_UNKNOWN", "", DETECTION, PERMANENT_DETECTION),
-        ("NOT_FOUND", "", PERMANENT_DETECTION, PERMANENT_DETECTION),
-        ("UNIMPLEMENTED", "", PERMANENT_DETECTION, PERMANENT_DETECTION),
-        ("PERMISSION_DENIED", "", PERMANENT_DETECTION, PERMANENT_DETECTION),
-        ("UNAVAILABLE", "", DETECTION, RECOVERY),
+    for status, error, detect_within in (
+        ("NOT_SERVING", "NotServing", DETECTION),
+        ("UNKNOWN", "", DETECTION),
+        ("SERVICE_UNKNOWN", "", DETECTION),
+        ("NOT_FOUND", "", PERMANENT_DETECTION),
+        ("UNIMPLEMENTED", "", PERMANENT_DETECTION),
+        ("PERMISSION_DENIED", "", PERMANENT_DETECTION),
+        ("UNAVAILABLE", "", DETECTION),
     )
 ] + [
     Fault(

@@ -29,7 +29,6 @@ KAFKA = [
         ready_code=WARN,
         failure="kafka: ",
         detect_within=PERMANENT_DETECTION,
-        recover_within=PERMANENT_DETECTION,
     ),
     Fault(
         "All Kafka brokers are down",

@@ -109,7 +109,6 @@ SERVER = [
         restore_password,
         failure="postgres: InvalidPasswordError",
         detect_within=PERMANENT_DETECTION,
-        recover_within=PERMANENT_DETECTION,
     ),
     Fault(
         "PostgreSQL is demoted to a standby",
@@ -129,14 +128,12 @@ SERVER = [
         sql("ALTER TABLE alembic_version OWNER TO service"),
         failure="postgres.schema: InsufficientPrivilegeError",
         red_is_right=UNPROVEN_SCHEMA,
-        recover_within=PERMANENT_DETECTION,
     ),
     Fault(
         "Schema is behind the code: its tables do not exist yet",
         sql("ALTER TABLE alembic_version RENAME TO gone", "ALTER TABLE items RENAME TO gone_items"),
         sql("ALTER TABLE gone_items RENAME TO items", "ALTER TABLE gone RENAME TO alembic_version"),
         failure="postgres.schema: SchemaBehind",
-        recover_within=PERMANENT_DETECTION,
     ),
     Fault(
         "Schema has lost its version, but not its tables",

@@ -288,7 +288,6 @@ DIRECT = [
         ready_code=WARN,
         failure="redis: AuthenticationError",
         detect_within=PERMANENT_DETECTION,
-        recover_within=PERMANENT_DETECTION,
     ),
     Fault(
         "Redis pauses writes",
@@ -463,7 +462,6 @@ SENTINEL = [
         remove_sentinel_password,
         ready_code=WARN,
         failure="redis.sentinel: ",
-        recover_within=PERMANENT_DETECTION,
     ),
     Fault(
         "Redis primary is frozen, and Sentinel fails over",

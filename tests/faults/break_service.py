@@ -8,7 +8,7 @@ import time
 from collections import Counter
 
 from .environment import POOL, Environment, wait_until_responds
-from .harness import DETECTION, PERMANENT_DETECTION, RECOVERY, Action, Fault, do_nothing
+from .harness import DETECTION, RECOVERY, Action, Fault, do_nothing
 from .postgres_actions import restore_password
 from .probe_client import CONNECTION_FAILED, NO_RESPONSE, OK, RED, WARN, send_probe, send_request
 
@@ -385,7 +385,6 @@ SERVICE = [
         ready_code=WARN,
         failure="kafka: TopicMissing",
         detect_within=START_TIMEOUT,
-        recover_within=PERMANENT_DETECTION,
         allowed_codes=frozenset({503, CONNECTION_FAILED}),
         red_is_right=DRAINING,
         verify=live_and_started,
@@ -457,7 +456,6 @@ SERVICE = [
         restore_password,
         failure="postgres: InvalidPasswordError",
         detect_within=START_TIMEOUT,
-        recover_within=PERMANENT_DETECTION,
         allowed_codes=frozenset({503, 504, CONNECTION_FAILED}),
         red_is_right=DRAINING,
         verify=live_and_started,

@@ -124,7 +124,6 @@ SESSIONS = [
         sql("ALTER ROLE service LOGIN"),
         failure="postgres: InvalidAuthorizationSpecificationError",
         detect_within=PERMANENT_DETECTION,
-        recover_within=PERMANENT_DETECTION,
     ),
     Fault(
         "PostgreSQL rejects the service's address",
@@ -132,7 +131,6 @@ SESSIONS = [
         accept_by_address,
         failure="postgres: InvalidAuthorizationSpecificationError",
         detect_within=PERMANENT_DETECTION,
-        recover_within=PERMANENT_DETECTION,
     ),
     Fault(
         "PostgreSQL role may not connect to the database",
@@ -140,13 +138,11 @@ SESSIONS = [
         sql("GRANT CONNECT ON DATABASE service TO service, PUBLIC"),
         failure="postgres: InsufficientPrivilegeError",
         detect_within=PERMANENT_DETECTION,
-        recover_within=PERMANENT_DETECTION,
     ),
     Fault(
         "New sessions look for tables in another schema",
         sql("ALTER ROLE service SET search_path = 'elsewhere'", DISCONNECT_SERVICE),
         sql("ALTER ROLE service RESET search_path", DISCONNECT_SERVICE),
         failure="postgres.schema: ",
-        recover_within=PERMANENT_DETECTION,
     ),
 ]

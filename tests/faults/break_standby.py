@@ -75,7 +75,6 @@ STANDBY = [
         failure="postgres.replication: MissingGrant",
         red_is_right=STALENESS,
         detect_within=PERMANENT_DETECTION,
-        recover_within=PERMANENT_DETECTION,
     ),
     Fault(
         "Receiver of the standby is frozen",

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Mapping
 
 from .environment import Environment, wait_until
-from .harness import DETECTION, PERMANENT_DETECTION, TRAFFIC_DETECTION, Action, Fault
+from .harness import DETECTION, TRAFFIC_DETECTION, Action, Fault
 from .postgres_actions import (
     DISCONNECT_SERVICE,
     LOCK_TIMEOUT,
@@ -91,7 +91,6 @@ def table_fault(
         clients=clients,
         failure="" if fills_pool else "items: ",
         judge_after=POOL_DETECTION if fills_pool else TRAFFIC_DETECTION,
-        recover_within=PERMANENT_DETECTION,
         settings=settings or {},
     )
 

@@ -6,8 +6,20 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from reference_service.health import Check, CheckResult, Options, Registry
+from reference_service.health.load import Load
 
 from .clock import now
+
+
+class FixedLoad(Load):
+    """A load with this score. On virtual time, a measured one would be too high."""
+
+    def __init__(self, score: float = 0.0) -> None:
+        super().__init__(cores=1)
+        self.fixed = score
+
+    def score(self) -> float:
+        return self.fixed
 
 
 class Dependency:
@@ -62,7 +74,8 @@ async def running(
     *checks: Check, options: Options | None = None, jitter: float = 0.0
 ) -> AsyncIterator[Registry]:
     """Run a registry of these checks on virtual time."""
-    registry = Registry(checks, replace(options or Options(), jitter=jitter), clock=now)
+    options = replace(options or Options(), jitter=jitter)
+    registry = Registry(checks, options, load=FixedLoad(), clock=now)
     registry.started_up = True
     await registry.start()
     try:

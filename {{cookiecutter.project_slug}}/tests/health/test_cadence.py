@@ -1,6 +1,7 @@
 """The load score, and how it changes the interval and the threshold."""
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from reference_service.health.load import (
 )
 
 from .clock import now, run
-from .fakes import Dependency, running
+from .fakes import Dependency, FixedLoad, running
 
 
 @pytest.mark.parametrize(
@@ -68,17 +69,12 @@ def test_available_cores_follow_the_cgroup_quota(
     assert available_cores(tmp_path) == (cores or available_cores(tmp_path / "missing"))
 
 
-class FullLoad(Load):
-    def score(self) -> float:
-        return 1.0
-
-
 def test_full_load_checks_run_every_60_s_and_every_5_s_after_a_failure() -> None:
     async def scenario() -> tuple[list[float], float]:
         steady, broken = Dependency(), Dependency()
         checks = Check("steady", steady.check), Check("broken", broken.check)
         async with running(*checks) as registry:
-            registry.load = FullLoad(cores=1)
+            registry.load = FixedLoad(1.0)
             await asyncio.sleep(160)
             broken.error = ConnectionError()
             registry.recheck()
@@ -95,11 +91,29 @@ def test_full_load_checks_run_every_60_s_and_every_5_s_after_a_failure() -> None
     assert detected_after <= 1 + 5 * 0.5 + 1.6
 
 
+def test_checks_follow_a_shorter_interval_when_the_load_falls() -> None:
+    async def scenario() -> tuple[float, list[float]]:
+        dependency = Dependency()
+        async with running(Check("db", dependency.check)) as registry:
+            registry.load = FixedLoad(1.0)
+            while not dependency.attempted_at or now() < dependency.attempted_at[-1] + 20:
+                await asyncio.sleep(1)  # the interval is now 60 s
+            registry.load = FixedLoad(0.0)
+            idle_since = now()
+            await asyncio.sleep(20)
+        return idle_since, dependency.attempted_at
+
+    idle_since, attempted_at = run(scenario())
+    first, *others = [at for at in attempted_at if at > idle_since]
+    assert first - idle_since <= 5 + 1.25  # one reading of the load, and one period of both loops
+    assert {later - earlier for earlier, later in pairwise([first, *others])} == {5}
+
+
 def test_recheck_under_full_load_runs_the_check_at_once() -> None:
     async def scenario() -> list[float]:
         dependency = Dependency()
         async with running(Check("db", dependency.check)) as registry:
-            registry.load = FullLoad(cores=1)
+            registry.load = FixedLoad(1.0)
             await asyncio.sleep(70)
             registry.recheck()
             await asyncio.sleep(1)

@@ -54,6 +54,11 @@ class Monitor:
         return now > self.state.expires_at
 
     @property
+    def interval(self) -> float:
+        """Seconds between two attempts while the check passes. They change with the load."""
+        return self.check.interval or self._cadence.interval
+
+    @property
     def stuck(self) -> bool:
         """Whether so many attempts do not end that no other is made. Only a restart helps."""
         return len(self._given_up) >= MAX_GIVEN_UP
@@ -87,10 +92,11 @@ class Monitor:
             due = await self._attempt() + self._clock()
             while self._run_now_request is None and (seconds := due - self._clock()) > 0:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(seconds):
+                    async with asyncio.timeout(min(seconds, MIN_RECHECK_INTERVAL)):
                         await self._wake.wait()
                         self._wake.clear()
                         due = min(due, started + MIN_RECHECK_INTERVAL)
+                due = min(due, self.state.checked_at + self.interval)  # the load may have fallen
 
     async def _attempt(self) -> float:
         """Make one attempt, update the state, and return the seconds until the next attempt."""
@@ -113,12 +119,7 @@ class Monitor:
         if self.stale(now):
             threshold = 1  # a result that has expired is restored only by a pass
         state = next_state(self.check, previous, outcome, threshold)
-        base = self._cadence.options.interval
-        delay = next_delay(
-            state,
-            interval=self.check.interval or self._cadence.interval,
-            base_interval=min(self.check.interval or base, base),
-        )
+        delay = next_delay(state, self.interval)
         self.state = replace(
             state,
             since=previous.since if state.status is previous.status else now,

@@ -23,6 +23,6 @@ GIVE_UP_AFTER = 30.0  # an abandoned attempt that still runs then no longer dela
 MAX_GIVEN_UP = 3  # attempts of one check that run on; with as many, `live` fails
 STALE_MARGIN = 1.0  # how late a busy machine may be before a result is stale
 SUPERVISOR_TIMEOUT = 30.0  # without a heartbeat for so long `live` fails: only a restart helps
-LOAD_PERIOD = 30.0  # between two readings of the load score
+LOAD_PERIOD = 5.0  # between two readings of the load score
 SUPERVISION_PERIOD = 0.25  # between two heartbeats of the supervisor
 HISTORY_SIZE = 60  # attempts kept: five minutes of an idle check, one minute of a failed one

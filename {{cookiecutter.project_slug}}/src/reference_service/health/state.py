@@ -61,16 +61,13 @@ def next_state(
     )
 
 
-def next_delay(state: CheckState, *, interval: float, base_interval: float) -> float:
+def next_delay(state: CheckState, interval: float) -> float:
     """Return the seconds until the next attempt. This is the only retry policy of the engine.
 
     interval: seconds between attempts of a passing check under the current load.
-    base_interval: the same without load.
     """
     if not state.consecutive_failures:
         return interval
-    if state.permanent:
-        return base_interval
     if state.status is Status.FAIL:
         return MAX_RETRY_DELAY
     return min(INITIAL_RETRY_DELAY * 2.0 ** (state.consecutive_failures - 1), MAX_RETRY_DELAY)
