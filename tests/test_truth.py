@@ -2,9 +2,17 @@
 
 from faults.clients import Kind, Response
 from faults.probe_client import NO_RESPONSE, ProbeResponse
-from faults.truth import Judge, State, combined_outages, outages, state_at, state_changes
+from faults.truth import (
+    Judge,
+    State,
+    combined_outages,
+    half_fails,
+    outages,
+    state_at,
+    state_changes,
+)
 
-JUDGE = Judge(detection=3, recovery=2, warning=5)
+JUDGE = Judge(detection=3, recovery=2, warning=5, outcome_warning=2)
 
 
 def kind(
@@ -62,7 +70,7 @@ def test_state_is_the_worst_of_what_fails() -> None:
 
 
 def test_green_answer_is_a_lie_only_after_the_detection_bound() -> None:
-    kinds = [kind("read", {0: 200, 10: 500, 20: 200})]
+    kinds = [kind("read", {0: 200, 10: 500, 15: 500, 20: 200})]
     assert JUDGE.lies(ready({12: 200, 14: 503, 19: 503, 21: 200}), kinds) == []
     assert JUDGE.lies(ready({12: 200, 14: 503, 15: 200, 19: 503}), kinds) != []
 
@@ -79,3 +87,35 @@ def test_failure_beside_the_core_work_needs_a_warning_and_no_more() -> None:
     assert JUDGE.lies(ready({10: 200}), kinds) != []
     assert JUDGE.lies(ready({10: 200}, warning=True), kinds) == []
     assert JUDGE.false_alarms(ready({10: 503}), kinds) != []
+
+
+def alternating(period: int) -> list[Kind]:
+    """Return two kinds of which every n-th request fails, each at other times, for 20 s."""
+    times = [number / 4 for number in range(80)]
+    return [
+        kind(name, {at: 500 if (at * 4 + shift) % period == 0 else 200 for at in times})
+        for shift, name in enumerate(("read", "page"))
+    ]
+
+
+def test_half_of_the_requests_fails_only_in_a_whole_window_with_a_minimum() -> None:
+    [read, _] = alternating(2)
+    assert half_fails(read.responses, 10)
+    assert not half_fails(read.responses, 9)
+    assert half_fails(read.responses, 25)
+    assert not half_fails(read.responses, 26)
+
+
+def test_every_second_request_fails_and_ready_must_warn() -> None:
+    kinds = alternating(2)
+    green = dict.fromkeys(map(float, range(20)), 200)
+    assert JUDGE.lies(ready(green), kinds) == [
+        "ready was without a warning 7 times while half of them failed"
+    ]
+    assert JUDGE.lies(ready(green, warning=True), kinds) == []
+    assert JUDGE.lies(ready(green), alternating(3)) == []
+
+
+def test_two_failures_in_a_row_are_an_outage_and_a_warning_is_too_little() -> None:
+    kinds = [kind("read", {0: 200, 10: 500, 10.25: 500, 20: 200}), *alternating(2)]
+    assert JUDGE.lies(ready({15: 200}, warning=True), kinds) != []

@@ -6,6 +6,7 @@ import secrets
 import socket
 import time
 
+from dev.ports import free_port
 from dev.sentinel_nodes import DataNode
 from dev.valkey import Valkey
 
@@ -18,7 +19,8 @@ PING_PERIOD = 10.0
 FAILOVER = 10.0
 """Maximum seconds until the sentinels have detected a failure and promoted another primary."""
 SAVE_TIMEOUT = 30.0
-"""Seconds for Redis to rewrite 600 keys to its append-only file."""
+"""Seconds for Redis to rewrite 600 keys to its append-only file, or for two nodes to meet."""
+SNAPSHOT = "dump.rdb"
 
 
 def send_command(*command: str) -> Action:
@@ -44,11 +46,7 @@ def save_and_slow_down_loading(env: Environment) -> None:
     for number in range(600):
         env.valkey.ask("SET", f"loaded-{number}", secrets.token_hex(1024))
     env.valkey.ask("BGREWRITEAOF")
-    deadline = time.monotonic() + SAVE_TIMEOUT
-    while "aof_rewrite_in_progress:0" not in env.valkey.ask("INFO", "persistence"):
-        if time.monotonic() > deadline:
-            raise TimeoutError("Redis did not rewrite its append-only file in time.")
-        time.sleep(0.02)
+    wait_for_reply(env, "aof_rewrite_in_progress:0", "INFO", "persistence")
     env.valkey.stop()
     env.valkey.settings |= {
         "key-load-delay": "20000",
@@ -122,6 +120,79 @@ def restart_alone(env: Environment) -> None:
     env.valkey.stop()
     del env.valkey.settings["cluster-enabled"], env.valkey.settings["cluster-announce-ip"]
     env.valkey.start()
+
+
+class ClusterPeer:
+    """A second node of a cluster, which serves every key, so that the service's node serves none.
+
+    The nodes have files of their own, because a node remembers its cluster. They load no data,
+    because a node serves the keys that it finds.
+    """
+
+    def __init__(self) -> None:
+        self.node: Valkey | None = None
+
+    def start(self, env: Environment) -> None:
+        """Restart Redis as a node of a cluster that answers MOVED to each command with a key."""
+        self.node = Valkey(env.folder / "peer", settings=self._settings())
+        self.node.start()
+        self.node.ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        env.valkey.stop()
+        env.valkey.settings |= self._settings()
+        env.valkey.start()
+        env.valkey.ask("CLUSTER", "MEET", "127.0.0.1", str(self.node.port), self._bus_port)
+        wait_for_reply(env, "cluster_state:ok", "CLUSTER", "INFO")
+
+    def stop(self, env: Environment) -> None:
+        """Restart Redis as a server of its own, and stop the other node."""
+        assert self.node
+        env.valkey.stop()
+        for name in self._settings():
+            del env.valkey.settings[name]
+        env.valkey.start()
+        self.node.stop()
+
+    @property
+    def _bus_port(self) -> str:
+        assert self.node
+        return self.node.settings["cluster-port"]
+
+    @staticmethod
+    def _settings() -> dict[str, str]:
+        return {
+            "cluster-enabled": "yes",
+            "cluster-announce-ip": "127.0.0.1",
+            "cluster-config-file": "peers.conf",
+            "appendonly": "no",
+            "dbfilename": "peers.rdb",
+            "cluster-port": str(free_port()),
+        }
+
+
+def wait_for_reply(env: Environment, text: str, *command: str) -> None:
+    """Wait until the reply to a command contains a text. Raises TimeoutError."""
+    deadline = time.monotonic() + SAVE_TIMEOUT
+    while text not in env.valkey.ask(*command):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"Redis did not reply {text}.")
+        time.sleep(0.02)
+
+
+def fail_to_save_snapshots(env: Environment) -> None:
+    """Make a snapshot fail: a folder has the name of its file. Redis then rejects writes."""
+    (env.valkey.folder / SNAPSHOT).unlink(missing_ok=True)
+    (env.valkey.folder / SNAPSHOT).mkdir()
+    env.valkey.ask("CONFIG", "SET", "save", "3600 1000000")
+    env.valkey.ask("BGSAVE")
+    wait_for_reply(env, "rdb_last_bgsave_status:err", "INFO", "persistence")
+
+
+def save_snapshots(env: Environment) -> None:
+    """Let snapshots succeed again."""
+    (env.valkey.folder / SNAPSHOT).rmdir()
+    env.valkey.ask("BGSAVE")
+    wait_for_reply(env, "rdb_last_bgsave_status:ok", "INFO", "persistence")
+    env.valkey.ask("CONFIG", "SET", "save", "")
 
 
 def follow_without_stale_reads(env: Environment) -> None:
@@ -229,6 +300,7 @@ def repair_data_nodes(env: Environment) -> None:
 
 
 NEIGHBORS = IdleClients(40)
+PEER = ClusterPeer()
 
 DIRECT = [
     Fault(
@@ -326,6 +398,29 @@ DIRECT = [
         hold=DETECTION,
     ),
     Fault(
+        "Redis user lacks every dangerous command, INFO among them (still ready)",
+        send_command("ACL", "SETUSER", "default", "-@dangerous", "+acl|setuser"),
+        send_command("ACL", "SETUSER", "default", "+@all"),
+        ready_code=OK,
+        max_failures=0,
+        hold=DETECTION,
+    ),
+    Fault(
+        "Redis user may only use other keys",
+        send_command("ACL", "SETUSER", "default", "resetkeys", "~other:*"),
+        send_command("ACL", "SETUSER", "default", "allkeys"),
+        ready_code=WARN,
+        failure="redis: NoPermissionError",
+        detect_within=PERMANENT_DETECTION,
+    ),
+    Fault(
+        "Redis cannot save a snapshot, and rejects writes",
+        fail_to_save_snapshots,
+        save_snapshots,
+        ready_code=WARN,
+        failure="redis: SnapshotFailed",
+    ),
+    Fault(
         "Redis accepts no more clients",
         NEIGHBORS.connect,
         NEIGHBORS.disconnect,
@@ -338,6 +433,13 @@ DIRECT = [
         restart_alone,
         ready_code=WARN,
         failure="redis: ",
+    ),
+    Fault(
+        "Redis is a cluster node whose keys another node serves",
+        PEER.start,
+        PEER.stop,
+        ready_code=WARN,
+        failure="redis: MovedError",
     ),
     Fault(
         "Redis is a replica that rejects reads without its primary",

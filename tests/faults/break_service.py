@@ -6,11 +6,13 @@ import resource
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 
 from .environment import POOL, Environment, wait_until_responds
-from .harness import DETECTION, RECOVERY, Action, Fault, do_nothing
+from .harness import DETECTION, OUTCOME_INTERVAL, RECOVERY, Action, Fault, do_nothing
 from .postgres_actions import restore_password
 from .probe_client import CONNECTION_FAILED, NO_RESPONSE, OK, RED, WARN, send_probe, send_request
+from .truth import WINDOW
 
 EXCEPTIONS = ("ValueError", "ExceptionGroup", "SystemExit", "CancelledError")
 ROUTING_DELAY = 0.6
@@ -22,6 +24,12 @@ FROZEN = 8.0
 """Seconds that the service is stopped with SIGSTOP: longer than any result of a check is valid."""
 THREADS = 60
 """Handlers that block: more than the threads of the service."""
+OUTCOME_DETECTION = WINDOW + OUTCOME_INTERVAL
+"""Seconds until the check of the latest requests sees nothing but the fault."""
+FREE_MEMORY = 1 << 28
+"""Bytes that the service may use beyond what it has when its memory is limited."""
+JUMPING_CLOCK = {"PYTHONPATH": str(Path(__file__).with_name("clock"))}
+"""Settings with which signals move the wall clock of the service."""
 EXIT_TIMEOUT = 10.0
 """Seconds until a process that received SIGTERM must have ended."""
 
@@ -106,14 +114,9 @@ def high_load(
     )
 
 
-async def leak_tasks(env: Environment) -> None:
-    """Start ten thousand tasks that do not end."""
-    await env.service.get("/faults/leak/10000")
-
-
-async def end_leaked_tasks(env: Environment) -> None:
-    """Cancel the leaked tasks."""
-    await env.service.get("/faults/leak/0")
+def send_request_to(path: str) -> Action:
+    """Return an action that sends a request to the service."""
+    return lambda env: env.service.get(path)
 
 
 async def start_slow_clients(env: Environment) -> None:
@@ -270,6 +273,47 @@ def allow_files(env: Environment) -> None:
     resource.prlimit(env.service.pid, resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def limit_memory(env: Environment) -> None:
+    """Let the service use little more memory than now."""
+    status = Path(f"/proc/{env.service.pid}/status").read_text()
+    [size] = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmSize:")]
+    _, hard = resource.prlimit(env.service.pid, resource.RLIMIT_AS)
+    resource.prlimit(env.service.pid, resource.RLIMIT_AS, (size * 1024 + FREE_MEMORY, hard))
+
+
+def allow_memory(env: Environment) -> None:
+    """Remove the limit."""
+    _, hard = resource.prlimit(env.service.pid, resource.RLIMIT_AS)
+    resource.prlimit(env.service.pid, resource.RLIMIT_AS, (hard, hard))
+
+
+def handlers_exceed_memory() -> Fault:
+    """Return the fault of handlers that need more memory than the process may use."""
+    load = Load(f"/faults/bytes/{2 * FREE_MEMORY}", 5, seconds=3)
+
+    async def start_load(env: Environment) -> None:
+        limit_memory(env)
+        load.start(env)
+
+    async def all_return_500(_: Environment) -> list[str]:
+        return load.unexpected_codes(500)
+
+    return Fault(
+        "Handlers need more memory than the process may use (still ready)",
+        start_load,
+        allow_memory,
+        ready_code=OK,
+        max_failures=0,
+        hold=4,
+        verify=all_return_500,
+    )
+
+
+def send_to_service(signum: signal.Signals) -> Action:
+    """Return an action that sends a signal to the service."""
+    return lambda env: os.kill(env.service.pid, signum)
+
+
 async def block_threads(env: Environment) -> None:
     """Let synchronous handlers block every thread for some seconds."""
     for _ in range(THREADS):
@@ -338,9 +382,19 @@ SERVICE = [
     ),
     *(handler_raises(exception) for exception in EXCEPTIONS),
     Fault(
+        "Every second request fails, and each one for the stock",
+        send_request_to("/faults/alternate/true"),
+        send_request_to("/faults/alternate/false"),
+        ready_code=WARN,
+        failure="requests: RequestsFailing",
+        detect_within=OUTCOME_DETECTION,
+        hold=6,
+        intermittent=True,
+    ),
+    Fault(
         "10,000 tasks are leaked (still ready)",
-        leak_tasks,
-        end_leaked_tasks,
+        send_request_to("/faults/leak/10000"),
+        send_request_to("/faults/leak/0"),
         ready_code=OK,
         hold=DETECTION,
     ),
@@ -480,6 +534,22 @@ SERVICE = [
         hold=4,
         red_is_right="new clients cannot connect either: only kept connections work",
         recover_within=RECOVERY + 1,
+    ),
+    handlers_exceed_memory(),
+    *(
+        Fault(
+            f"Wall clock jumps {direction} by an hour (still ready)",
+            send_to_service(there),
+            send_to_service(back),
+            ready_code=OK,
+            max_failures=0,
+            hold=DETECTION,
+            settings=JUMPING_CLOCK,
+        )
+        for direction, there, back in (
+            ("forward", signal.SIGUSR1, signal.SIGUSR2),
+            ("backward", signal.SIGUSR2, signal.SIGUSR1),
+        )
     ),
     Fault(
         "Threads are all in use by handlers that block (still ready)",

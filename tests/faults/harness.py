@@ -23,6 +23,8 @@ TOLERANCE = 1.5
 """Extra seconds for a busy machine and for the poll interval."""
 STABLE = 1.0
 """Seconds during which a response must not change again."""
+OUTCOME_INTERVAL = 1.0
+"""Seconds between two looks of the check `requests` at the latest requests."""
 LAST_WARNING = 20.0
 """Seconds after the repair until no check may warn anymore, except that of recent requests."""
 CHECK_CONNECTIONS = 2
@@ -57,6 +59,8 @@ class Fault:
         green.
     red_is_right, green_is_right: why `ready` may be red although the clients succeed, or green
         although they fail. These are the only exemptions from the comparison with the clients.
+    intermittent: each client's requests fail now and then, so that their state at one instant says
+        nothing.
     idle: no clients send requests, so the failure is detected by the interval alone.
     max_failures: how many requests of clients may fail before the repair. None: any number.
     needs: returns why the fault cannot be injected on this machine, or an empty string.
@@ -77,6 +81,7 @@ class Fault:
     judge_after: float = TRAFFIC_DETECTION
     red_is_right: str = ""
     green_is_right: str = ""
+    intermittent: bool = False
     idle: bool = False
     max_failures: int | None = None
     needs: Callable[[], str] = lambda: ""
@@ -90,6 +95,8 @@ class Fault:
 
     def expects(self, state: State) -> bool:
         """Return whether the clients may get this just before the repair."""
+        if self.intermittent:
+            return True
         if self.red_is_right and self.must_turn_red and state.core_works:
             return True
         if self.clients is not None:
@@ -328,6 +335,7 @@ def _compare_with_clients(fault: Fault, result: Result, seen: Observation) -> No
         fault.judge_after + TOLERANCE,
         max(RECOVERY, fault.recover_within) + TOLERANCE,
         max(DETECTION, fault.detect_within) + TOLERANCE,
+        OUTCOME_INTERVAL + TOLERANCE,
     )
     responses = seen.probes["ready"].responses
     result.wrong["ready"] = [

@@ -1,5 +1,7 @@
 """The service with routes that fail on request. `python -m tests.faulty` runs it."""
 
+from starlette.middleware import Middleware  # feature: part_tests
+
 from reference_service.app import (
     Service,
     create_service,
@@ -15,7 +17,7 @@ from reference_service.settings import (
 from reference_service.telemetry import configure_logging
 
 from .fault_routes import faults
-from .part_routes import part_faults  # feature: part_tests
+from .part_routes import FailAlternately, part_faults  # feature: part_tests
 
 
 def create_faulty_service(settings: Settings) -> Service:
@@ -23,6 +25,7 @@ def create_faulty_service(settings: Settings) -> Service:
     service = create_service(settings)
     service.api.include_router(faults)
     service.api.include_router(part_faults)  # feature: part_tests
+    service.api.user_middleware.append(Middleware(FailAlternately))  # feature: part_tests
     return service
 
 

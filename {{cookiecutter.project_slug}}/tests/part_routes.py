@@ -2,14 +2,42 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, BackgroundTasks, Request
 from fastapi.responses import Response, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 LEAKED: list[asyncio.Task[None]] = []
 
 part_faults = APIRouter(prefix="/faults")
+
+
+class FailAlternately:
+    """Middleware that raises for every second request of each client, and for any for the stock.
+
+    Only while `active`, and only for items.
+    """
+
+    active = False
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.counts: Counter[object] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if FailAlternately.active and scope.get("path", "").startswith("/items"):
+            self.counts[scope["client"]] += 1
+            if self.counts[scope["client"]] % 2 == 0 or scope["path"].endswith("/stock"):
+                raise ValueError("secret")
+        await self.app(scope, receive, send)
+
+
+@part_faults.get("/alternate/{active}")
+async def alternate(*, active: bool) -> bool:
+    FailAlternately.active = active
+    return active
 
 
 @part_faults.get("/raise-in-thread")
