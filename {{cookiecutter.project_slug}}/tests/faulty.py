@@ -1,7 +1,5 @@
 """The service with routes that fail on request. `python -m tests.faulty` runs it."""
 
-from starlette.middleware import Middleware  # feature: part_tests
-
 from reference_service.app import (
     Service,
     create_service,
@@ -17,15 +15,14 @@ from reference_service.settings import (
 from reference_service.telemetry import configure_logging
 
 from .fault_routes import faults
-from .part_routes import FailAlternately, part_faults  # feature: part_tests
+from .part_routes import add_part_faults  # feature: part_tests
 
 
 def create_faulty_service(settings: Settings) -> Service:
     """Create the service with the failing routes."""
     service = create_service(settings)
     service.api.include_router(faults)
-    service.api.include_router(part_faults)  # feature: part_tests
-    service.api.user_middleware.append(Middleware(FailAlternately))  # feature: part_tests
+    add_part_faults(service.api)  # feature: part_tests
     return service
 
 

@@ -5,8 +5,9 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
-from fastapi import APIRouter, BackgroundTasks, Request
+from fastapi import APIRouter, BackgroundTasks, FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
+from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 LEAKED: list[asyncio.Task[None]] = []
@@ -32,6 +33,12 @@ class FailAlternately:
             if self.counts[scope["client"]] % 2 == 0 or scope["path"].endswith("/stock"):
                 raise ValueError("secret")
         await self.app(scope, receive, send)
+
+
+def add_part_faults(api: FastAPI) -> None:
+    """Add the routes and the middleware inside all other layers of the service."""
+    api.include_router(part_faults)
+    api.user_middleware.append(Middleware(FailAlternately))
 
 
 @part_faults.get("/alternate/{active}")

@@ -54,7 +54,7 @@ class Monitor:
         return now > self.state.expires_at
 
     @property
-    def interval(self) -> float:
+    def _interval(self) -> float:
         """Seconds between two attempts while the check passes. They change with the load."""
         return self.check.interval or self._cadence.interval
 
@@ -96,7 +96,7 @@ class Monitor:
                         await self._wake.wait()
                         self._wake.clear()
                         due = min(due, started + MIN_RECHECK_INTERVAL)
-                due = min(due, self.state.checked_at + self.interval)  # the load may have fallen
+                due = min(due, self.state.checked_at + self._interval)  # the load may have fallen
 
     async def _attempt(self) -> float:
         """Make one attempt, update the state, and return the seconds until the next attempt."""
@@ -119,7 +119,7 @@ class Monitor:
         if self.stale(now):
             threshold = 1  # a result that has expired is restored only by a pass
         state = next_state(self.check, previous, outcome, threshold)
-        delay = next_delay(state, self.interval)
+        delay = next_delay(state, self._interval)
         self.state = replace(
             state,
             since=previous.since if state.status is previous.status else now,
