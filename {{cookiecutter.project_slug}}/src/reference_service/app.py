@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from http import HTTPStatus
 from importlib.metadata import metadata
 from typing import NamedTuple
 
@@ -89,14 +88,18 @@ def create_service(settings: Settings) -> Service:
     monitoring = Instrumentation()
     monitoring = instrument(info, registry, counters, settings.traces)  # feature: observability
 
-    observers: list[RequestObserver] = [outcomes, *monitoring.observers]
+    access_log = AccessLog(
+        slow_request_seconds=settings.service.slow_request_seconds,
+        json_lines=settings.service.json_lines,
+    )
+    observers: list[RequestObserver] = [access_log, outcomes, *monitoring.observers]
     app = FastAPI(
         title=TITLE,
         summary=distribution["Summary"],
         description=API_DESCRIPTION,
         version=info.version,
         generate_unique_id_function=lambda route: route.name,
-        lifespan=_lifespan(dependencies, counters, monitoring),
+        lifespan=_lifespan(dependencies, counters, monitoring, access_log),
         middleware=_middleware(settings.service, registry, observers, counters),
         redirect_slashes=False,  # a redirect would go to whatever host the client sent
         telemetry=monitoring.fastapi,
@@ -113,7 +116,10 @@ def create_service(settings: Settings) -> Service:
 
 
 def _lifespan(
-    dependencies: Dependencies, counters: Counters, monitoring: Instrumentation
+    dependencies: Dependencies,
+    counters: Counters,
+    monitoring: Instrumentation,
+    access_log: AccessLog,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """Return the lifespan: it starts monitoring, and closes the dependencies on shutdown."""
     on_stall = counters.add(
@@ -129,6 +135,7 @@ def _lifespan(
                 await dependencies.close()
             finally:
                 await monitoring.close()  # last, because closing can be traced too
+                access_log.flush()
 
     return lifespan
 
@@ -140,8 +147,6 @@ def _middleware(
     counters: Counters,
 ) -> list[Middleware]:
     """Return the layers between the probes and the routes, outermost first."""
-    slow_request, json_lines = settings.slow_request_seconds, settings.json_lines
-    access_log = AccessLog(slow_request_seconds=slow_request, json_lines=json_lines)
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"])
     count = counters.add
@@ -153,10 +158,10 @@ def _middleware(
     task_errors = count("background_task_failures_total", "Background tasks that failed.")
     timeouts = count("http_request_timeouts_total", "Requests answered 504.")
     return [
-        Middleware(Traffic, registry=registry, observers=[access_log, *observers]),
+        Middleware(Traffic, registry=registry, observers=observers),
         Middleware(RequestId),
         *([cors] if origins else []),
-        Middleware(ConnectionClose, unready=lambda: registry.ready().code != HTTPStatus.OK),
+        Middleware(ConnectionClose, unready=registry.unready),
         Middleware(ConcurrencyLimit, limit=settings.concurrency_limit, on_reject=rejects),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         Middleware(Recovery, on_error=errors, on_abort=aborts, on_background_error=task_errors),

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from reference_service.health import Registry
 from reference_service.health.traffic import Traffic
 from reference_service.telemetry.access_log import AccessLog
+from reference_service.telemetry.log_output import log_output
 from reference_service.telemetry.logs import ConsoleFormatter, JsonFormatter
 from reference_service.telemetry.request_id import RequestId
 
@@ -20,9 +21,8 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body"})
 
 
-def logged(*, json_lines: bool) -> ASGIApp:
+def logged(access_log: AccessLog) -> ASGIApp:
     """Return an application whose requests are logged."""
-    access_log = AccessLog(slow_request_seconds=9, json_lines=json_lines)
     return Traffic(RequestId(answer), Registry(), [access_log])
 
 
@@ -44,7 +44,8 @@ async def access_line(formatter: logging.Formatter) -> str:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        await call(logged(json_lines=False), headers=[(b"x-request-id", b"me")])
+        access_log = AccessLog(slow_request_seconds=9, json_lines=False)
+        await call(logged(access_log), headers=[(b"x-request-id", b"me")])
     finally:
         logger.removeHandler(handler)
     return handler.lines[0]
@@ -54,7 +55,10 @@ async def test_access_line_written_directly_equals_the_formatter_s(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logging.getLogger(AccessLog.__module__).setLevel(logging.INFO)
-    await call(logged(json_lines=True), headers=[(b"x-request-id", b"me")])
+    access_log = AccessLog(slow_request_seconds=9, json_lines=True)
+    await call(logged(access_log), headers=[(b"x-request-id", b"me")])
+    access_log.flush()
+    log_output.flush()
     direct = json.loads(capsys.readouterr().out)
     formatted = json.loads(await access_line(JsonFormatter()))
     assert list(direct) == list(formatted)
@@ -72,3 +76,20 @@ def test_text_line_escapes_control_characters() -> None:
     line = ConsoleFormatter().format(record)
     assert "two\\nlines \\x1b[31m path=/\\r" in line
     assert line.isprintable()
+
+
+async def test_rejected_requests_are_counted_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    async def reject(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["rejected"] = "concurrency_limit"
+        await answer(scope, receive, send)
+
+    access_log = AccessLog(slow_request_seconds=9, json_lines=True)
+    app = Traffic(RequestId(reject), Registry(), [access_log])
+    for _ in range(3):
+        await call(app)
+    with caplog.at_level(logging.INFO):
+        access_log.flush()
+    (record,) = caplog.records
+    expected = {"count": 3, "reasons": {"concurrency_limit": 3}}
+    assert record.message == "requests rejected"
+    assert {name: vars(record)[name] for name in expected} == expected

@@ -1,7 +1,7 @@
 """The check of real traffic: whether the requests of the last seconds succeeded."""
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 
 from .check import Check, CheckFailed, CheckResult, Status
@@ -27,14 +27,14 @@ class RequestOutcomes:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seconds: deque[tuple[int, Counter[bool]]] = deque(maxlen=WINDOW)
+        self._seconds: deque[tuple[int, list[int]]] = deque(maxlen=WINDOW)  # succeeded, failed
 
     def __call__(self, record: RequestRecord) -> None:
         """Count one request."""
         if not record.rejected:
             second = int(self._clock())
             if not self._seconds or self._seconds[-1][0] != second:
-                self._seconds.append((second, Counter()))
+                self._seconds.append((second, [0, 0]))
             self._seconds[-1][1][record.status >= SERVER_ERROR] += 1
 
     def check(self) -> Check:
@@ -45,9 +45,11 @@ class RequestOutcomes:
 
         async def check() -> CheckResult:
             oldest = self._clock() - WINDOW
-            counts = sum((count for at, count in self._seconds if at >= oldest), Counter[bool]())
-            data = {"requests": counts.total(), "failed": counts[True]}
-            if counts.total() >= MIN_REQUESTS and counts[True] >= MAX_FAILED_SHARE * counts.total():
+            counts = [count for at, count in self._seconds if at >= oldest]
+            failed = sum(count[True] for count in counts)
+            requests = failed + sum(count[False] for count in counts)
+            data = {"requests": requests, "failed": failed}
+            if requests >= MIN_REQUESTS and failed >= MAX_FAILED_SHARE * requests:
                 raise RequestsFailing("requests fail", **data)
             return CheckResult(data=data)
 

@@ -67,12 +67,18 @@ class Registry:
 
     def ready(self) -> Answer:
         """Answer `ready`. The answer is cached until a result changes or becomes stale."""
+        if self.draining:  # first: a signal can arrive while the answer below is computed
+            return Answer.FAIL
         now = self.clock()
         if now > self._ready_until:
             self._ready = self.answer(Probe.READY)
             fresh = (m.state.expires_at for m in self.monitors.values() if not m.stale(now))
             self._ready_until = min(fresh, default=now) if self._startup_passed else now
         return self._ready
+
+    def unready(self) -> bool:
+        """Return whether `ready` does not answer 200."""
+        return self.ready().status is Status.FAIL
 
     def live(self) -> Answer:
         """Answer `live`: `FAIL` if a check no longer runs, whatever the results are.
@@ -148,7 +154,6 @@ class Registry:
     def drain(self) -> None:
         """Turn `ready` to 503 for good, because the process will exit. Safe in a signal handler."""
         self.draining = True
-        self._ready_until = 0.0
 
     async def start(self) -> None:
         """Start the monitors in the running loop, without waiting for any result."""

@@ -8,7 +8,6 @@ import math
 import os
 import resource
 import socket
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Literal, NoReturn
@@ -149,5 +148,4 @@ def _address(listener: socket.socket) -> str:
 def exit_process(status: int) -> NoReturn:
     """End the process now, even if a thread or task hangs in a broken dependency."""
     logging.shutdown()
-    sys.stdout.flush()
     os._exit(status)

@@ -3,11 +3,12 @@
 import functools
 import json
 import logging
-import sys
 import time
 from contextvars import ContextVar
 
 from opentelemetry import trace
+
+from .log_output import log_output
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)  # of this task
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
@@ -19,9 +20,8 @@ def configure_logging(*, json_lines: bool, level: str) -> None:
     # No caller, thread or process is looked up for each record (Logging HOWTO, Optimization).
     logging._srcfile = None  # noqa: SLF001 - as the HOWTO says
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter() if json_lines else ConsoleFormatter())
-    logging.basicConfig(handlers=[handler], level=level, force=True)
+    log_output.setFormatter(JsonFormatter() if json_lines else ConsoleFormatter())
+    logging.basicConfig(handlers=[log_output], level=level, force=True)
     logging.captureWarnings(True)
     logging.getLogger("uvicorn.error").addFilter(_drop_duplicates)
 
@@ -57,12 +57,17 @@ class ConsoleFormatter(logging.Formatter):
 
 def timestamp(seconds: float) -> str:
     """Format seconds since the epoch as RFC 3339 time, in UTC, to the millisecond."""
-    return f"{_date(int(seconds))}.{int(seconds * 1000) % 1000:03d}Z"
+    return _timestamp(int(seconds * 1000))
+
+
+@functools.lru_cache(maxsize=1)
+def _timestamp(milliseconds: int) -> str:
+    """Format the time. The cache matters because every request writes a line."""
+    return f"{_date(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 
 @functools.lru_cache(maxsize=1)
 def _date(seconds: int) -> str:
-    """Format whole seconds. The cache matters because every request writes a line."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from ..health import Probe, Registry, Status
 from .counters import Counters, Metric
 from .instrumentation import ServiceInfo
+from .log_output import log_output
 
 # Bounds in seconds. The objectives are among them, so that alerts are exact.
 DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -81,6 +82,7 @@ class Metrics(Collector):
             ("health_load_score", "Load from 0 (idle) to 1 (full).", cadence.score),
             ("health_draining", "1 while the process shuts down.", registry.draining),
             ("http_requests_in_flight", "Requests whose response has not ended.", load.in_flight),
+            ("log_lines_dropped_total", "Lines that stdout did not take.", log_output.dropped),
         ):
             yield _metric(name, description, value)
         yield _metric("service_info", "1, with the version.", 1, version=self._version)
