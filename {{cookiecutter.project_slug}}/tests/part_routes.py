@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 
 from fastapi import APIRouter, BackgroundTasks, FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+CONTEXT = ContextVar("context", default="new")
 LEAKED: list[asyncio.Task[None]] = []
 
 part_faults = APIRouter(prefix="/faults")
@@ -50,6 +52,21 @@ async def alternate(*, active: bool) -> bool:
 @part_faults.get("/raise-in-thread")
 def raise_in_thread() -> None:
     raise SystemExit(7)
+
+
+@part_faults.get("/cancel")
+async def cancel() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+@part_faults.get("/context")
+async def context() -> str:
+    previous = CONTEXT.get()
+    CONTEXT.set("used")
+    return previous
 
 
 @part_faults.get("/break-off")

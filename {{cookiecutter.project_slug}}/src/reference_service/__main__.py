@@ -17,7 +17,10 @@ STANDARD_PREFIX = "OTEL_"  # other libraries read more of these variables than t
 
 
 def main() -> int:
-    """Return the exit status: 0 after a graceful shutdown, 2 if the settings cannot be used."""
+    """Return the exit status: 0 after a graceful shutdown, 2 if the settings cannot be used.
+
+    If the application does not start, it is 3.
+    """
     argparse.ArgumentParser(
         prog=f"python -m {__package__}",
         description=f"{TITLE}. Its settings are environment variables:",
@@ -37,6 +40,8 @@ def main() -> int:
         for sentence in error.errors:
             print(sentence, file=sys.stderr)  # noqa: T201 - there may be no log yet
         return EXIT_BAD_SETTINGS
+    except SystemExit as error:  # from uvicorn, because the lifespan failed
+        return int(error.code or 0)
     return 0
 
 

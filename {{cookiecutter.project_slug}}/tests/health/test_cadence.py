@@ -60,13 +60,15 @@ def test_load_score_covers_the_requests_since_the_last_reading() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cpu_max", "cores"), [("50000 100000", 0.5), ("max 100000", None), ("nonsense", None)]
+    ("cpu_max", "cores"),
+    [("50000 100000", 0.5), ("400000 100000", 1.0), ("max 100000", 1.0), ("nonsense", 1.0)],
 )
 def test_available_cores_follow_the_cgroup_quota(
-    tmp_path: Path, cpu_max: str, cores: float | None
+    tmp_path: Path, cpu_max: str, cores: float
 ) -> None:
     (tmp_path / "cpu.max").write_text(cpu_max)
-    assert available_cores(tmp_path) == (cores or available_cores(tmp_path / "missing"))
+    assert available_cores(tmp_path) == cores
+    assert available_cores(tmp_path / "missing") == 1.0
 
 
 def test_full_load_checks_run_every_60_s_and_every_5_s_after_a_failure() -> None:

@@ -5,7 +5,11 @@ import json
 import logging
 
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reference_service.resilience import Recovery
@@ -70,7 +74,7 @@ async def test_client_disconnect_is_not_an_error(caplog: pytest.LogCaptureFixtur
     assert not caplog.records
 
 
-async def test_cancellation_of_the_task_passes_through() -> None:
+async def test_cancelled_task_is_answered_500_and_stays_cancelled() -> None:
     started = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +87,63 @@ async def test_cancellation_of_the_task_passes_through() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert answer.status is None
+    assert (answer.status, answer.complete) == (500, True)
+
+
+async def test_handler_that_cancels_its_own_task_is_answered_500() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.Event().wait()
+
+    answer = Answer()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(call(Recovery(app), answer=answer))
+    assert (answer.status, answer.complete) == (500, True)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("parts", [0, 1])
+async def test_application_that_returns_early_is_counted_and_logged(
+    parts: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if parts:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+
+    counted: list[str] = []
+    answer = await call(counting(app, counted))
+    assert (answer.status, answer.complete) == ((200, False) if parts else (500, True))
+    assert counted == (["error", "abort"] if parts else ["error"])
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+async def test_handler_of_the_application_makes_the_response(*, asynchronous: bool) -> None:
+    app = Starlette(routes=[Route("/", fail, methods=["POST"])], middleware=[Middleware(Recovery)])
+    app.add_exception_handler(Exception, teapot if asynchronous else teapot_in_thread)
+    answer = await call(app)
+    assert (answer.status, answer.body) == (418, b"short and stout")
+
+
+async def test_handler_of_the_application_that_fails_is_answered_500() -> None:
+    app = Starlette(routes=[Route("/", fail, methods=["POST"])], middleware=[Middleware(Recovery)])
+    app.add_exception_handler(Exception, fail)
+    assert (await call(app)).status == 500
+
+
+async def fail(*_: object) -> Response:
+    raise LookupError
+
+
+async def teapot(request: Request, error: Exception) -> Response:
+    return PlainTextResponse("short and stout", 418)
+
+
+def teapot_in_thread(request: Request, error: Exception) -> Response:
+    return PlainTextResponse("short and stout", 418)
 
 
 async def test_failure_after_response_started_leaves_it_incomplete(

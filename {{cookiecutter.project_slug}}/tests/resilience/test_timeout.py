@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+import threading
 
+import anyio.to_thread
 import pytest
 from starlette.types import Receive, Scope, Send
 
@@ -136,3 +138,42 @@ async def test_response_in_time_leaves_no_timer_and_no_cancellation() -> None:
     answer = await call(Timeout(app, seconds=SHORT))
     await asyncio.sleep(2 * SHORT)
     assert (answer.status, answer.body) == (200, b"hello")
+
+
+async def test_hung_threads_stay_bounded_and_keep_their_requests() -> None:
+    release, running, threads = threading.Event(), 0, 5
+
+    def block() -> None:
+        nonlocal running
+        running += 1
+        release.wait(30)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await anyio.to_thread.run_sync(block)
+        await asyncio.Event().wait()  # the rest is cancelled when the thread has ended
+
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    limiter.total_tokens, total = threads, limiter.total_tokens
+    answers = [Answer() for _ in range(3 * threads)]
+    layer = Timeout(app, seconds=SHORT)
+    tasks = [asyncio.create_task(call(layer, answer=answer)) for answer in answers]
+    try:
+        while not all(answer.complete for answer in answers):
+            await asyncio.sleep(0.01)
+        assert {answer.status for answer in answers} == {504}
+        assert running == threads
+        assert sum(not task.done() for task in tasks) == threads
+    finally:
+        release.set()
+        limiter.total_tokens = total
+    await asyncio.wait_for(asyncio.gather(*tasks), 30)
+    assert running == threads
+
+
+async def test_path_can_have_a_time_of_its_own() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(2 * SHORT)
+        await respond(send)
+
+    layer = Timeout(app, seconds=SHORT, seconds_by_path={"/": 30, "/quick": SHORT})
+    assert (await call(layer)).status == 200

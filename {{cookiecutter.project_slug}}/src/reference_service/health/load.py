@@ -1,6 +1,5 @@
 """How busy this process is, as one score from 0 to 1, and how often checks run for it."""
 
-import os
 import time
 from collections import deque
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from .options import Options
 
 # What counts as full load:
-FULL_CPU = 0.9  # CPU use, as a share of the cores that this process may use
+FULL_CPU = 0.9  # CPU use, as a share of the cores that this process can use
 FULL_P95 = 2.0  # seconds to the first byte, 95th percentile of requests
 FULL_IN_FLIGHT = 5000  # concurrent requests
 
@@ -16,7 +15,7 @@ FULL_IN_FLIGHT = 5000  # concurrent requests
 class Load:
     """Measures the load of this process from its CPU use and its requests. Probes do not count.
 
-    cores: number of cores that this process may use. CPU use is relative to it: a process that
+    cores: number of cores that this process can use. CPU use is relative to it: a process that
         uses 0.25 cores of a quota of 0.5 cores has a CPU use of 0.5.
     """
 
@@ -56,16 +55,16 @@ def percentile_95(values: deque[float]) -> float:
 
 
 def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> float:
-    """Return the cores that this process may use: the container's quota, else the machine's.
+    """Return the cores that this process can use: the container's quota, but at most one.
 
-    The quota is read from cgroup v2's `cpu.max` ("max 100000" or "50000 100000", in microseconds).
+    Python runs the code of one thread at a time, however many cores the machine has. The quota is
+    read from cgroup v2's `cpu.max` ("max 100000" or "50000 100000", in microseconds).
     """
-    machine = float(os.cpu_count() or 1)
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()
-        return min(int(quota) / int(period), machine)
+        return min(int(quota) / int(period), 1.0)
     except (OSError, ValueError):
-        return machine
+        return 1.0
 
 
 class Cadence:

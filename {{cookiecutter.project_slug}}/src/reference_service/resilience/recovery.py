@@ -1,10 +1,12 @@
 """Answer 500 with a body if the application raises an exception."""
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable
 
-from starlette.requests import ClientDisconnect
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .problem import send_problem
@@ -16,8 +18,12 @@ class Recovery:
     """Catch everything that the application inside it raises, and log it once.
 
     This includes `ExceptionGroup`, `SystemExit` and a stray `CancelledError`, any of which would
-    otherwise end the connection without a response, or end the process. A cancellation of this
-    task, for example by the server's shutdown, passes through.
+    otherwise end the connection without a response, or end the process. If this task is cancelled,
+    by the handler itself or by the server's shutdown, the client gets its 500 all the same. Then
+    the cancellation passes through.
+
+    A handler that the application has registered for `Exception` makes the response instead:
+    Starlette would call it outside of all middleware, where nothing arrives any more.
 
     A response that has started cannot be replaced. It is left incomplete: an ASGI server then
     closes the connection, and the client sees a broken response instead of a short one. After a
@@ -47,7 +53,13 @@ class Recovery:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, complete = False, False
+        started, complete, disconnected = False, False, False
+
+        async def receive_watched() -> Message:
+            nonlocal disconnected
+            message = await receive()
+            disconnected = message["type"] == "http.disconnect"
+            return message
 
         async def watch(message: Message) -> None:
             nonlocal started, complete
@@ -55,30 +67,55 @@ class Recovery:
             await send(message)
             complete = message["type"] == "http.response.body" and not message.get("more_body")
 
-        try:
-            await self.app(scope, receive, watch)
-        except ClientDisconnect:
-            pass
-        except BaseException as error:
-            if _is_cancellation(error):
-                raise
+        async def handle(error: BaseException) -> None:
             request = {"method": scope["method"], "path": scope["path"]}
             if complete:
                 self.on_background_error()
-                log.exception("background task failed", extra=request)
+                log.error("background task failed", extra=request, exc_info=error)
                 return
             self.on_error()
             if started:
                 self.on_abort()
-                log.exception("request failed after its response started", extra=request)
+                log.error("request failed after its response started", extra=request, exc_info=error)
                 return
-            log.exception("request failed", extra=request)
-            await send_problem(scope, send, 500, "The service failed to handle the request.")
+            log.error("request failed", extra=request, exc_info=error)
+            await _respond(error, scope, receive, send)
+
+        try:
+            await self.app(scope, receive_watched, watch)
+            if not complete and not disconnected:
+                await handle(RuntimeError("the application returned before the response ended"))
+        except ClientDisconnect:
+            pass
+        except GeneratorExit:  # the event loop discards this request
+            raise
+        except BaseException as error:
+            cancelled = _is_cancellation(error)
+            if not (cancelled and started):
+                await handle(error)
+            if cancelled:
+                raise
+
+
+async def _respond(error: BaseException, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send the response of the application's own handler for `Exception`, or a problem."""
+    handlers = getattr(scope.get("app"), "exception_handlers", {})
+    handler = handlers.get(500) or handlers.get(Exception)
+    if handler and isinstance(error, Exception):
+        try:
+            if inspect.iscoroutinefunction(handler):
+                response = await handler(Request(scope, receive), error)
+            else:
+                response = await run_in_threadpool(handler, Request(scope, receive), error)
+        except Exception:
+            log.exception("exception handler failed", extra={"path": scope["path"]})
+        else:
+            await response(scope, receive, send)
+            return
+    await send_problem(scope, send, 500, "The service failed to handle the request.")
 
 
 def _is_cancellation(error: BaseException) -> bool:
     """Return whether this task is cancelled. A stray `CancelledError` does not count."""
-    if isinstance(error, GeneratorExit):
-        return True
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

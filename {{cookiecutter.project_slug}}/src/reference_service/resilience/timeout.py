@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+import anyio.to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .problem import send_problem
 
 log = logging.getLogger(__name__)
+
+THREAD_POLL_INTERVAL = 0.1  # seconds between two looks at a thread that a request waits for
 
 
 class Timeout:
@@ -19,17 +22,28 @@ class Timeout:
         take seconds to clean up: the client does not wait for that, and what the application still
         sends is dropped. A `TimeoutError` that the application raises itself is not handled here.
 
+    A thread cannot be cancelled. A request that waits for one, such as that of a `def` handler, goes
+    on until the thread ends, and is cancelled then. So it keeps its place among the threads of
+    AnyIO, and in a limit of requests outside of this layer: hung handlers cannot pile up.
+
     If the application is waiting for the body, the answer is 408 (RFC 9110, section 15.5.9): a
     client that sends slowly must not look like a service that fails.
 
+    seconds_by_path: other times, for paths that start with a prefix, for example `/reports/`.
     on_timeout: called for each 504.
     """
 
     def __init__(
-        self, app: ASGIApp, *, seconds: float, on_timeout: Callable[[], None] = lambda: None
+        self,
+        app: ASGIApp,
+        *,
+        seconds: float,
+        seconds_by_path: Mapping[str, float] | None = None,
+        on_timeout: Callable[[], None] = lambda: None,
     ) -> None:
         self.app = app
         self.seconds = seconds
+        self.seconds_by_path = seconds_by_path or {}
         self.on_timeout = on_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,14 +53,22 @@ class Timeout:
             await self.app(scope, receive, send)
             return
         loop = asyncio.get_running_loop()
+        seconds = self._seconds_for(scope["path"]) if self.seconds_by_path else self.seconds
         answer: asyncio.Task[None] | None = None
         waits_for_body, body_complete = False, False
 
         def expire() -> None:
             nonlocal answer
             respond = self._answer_late_body if waits_for_body else self._answer_timeout
-            answer = loop.create_task(respond(scope, send))
-            task.cancel()
+            answer = loop.create_task(respond(scope, send, seconds))
+            cancel()
+
+        def cancel() -> None:
+            nonlocal timer
+            if _waits_for_thread(task):
+                timer = loop.call_later(THREAD_POLL_INTERVAL, cancel)
+            else:
+                task.cancel()
 
         async def receive_watched() -> Message:
             nonlocal waits_for_body, body_complete
@@ -63,7 +85,7 @@ class Timeout:
                 timer.cancel()
                 await send(message)
 
-        timer = loop.call_later(self.seconds, expire)
+        timer = loop.call_later(seconds, expire)
         try:
             await self.app(scope, receive_watched, send_unless_expired)
         except BaseException as error:
@@ -73,19 +95,32 @@ class Timeout:
         finally:
             timer.cancel()
         if answer is not None:
-            if task.uncancel() > 0:
+            if task.cancelling() and task.uncancel() > 0:
+                answer.cancel()  # unless it has been sent, `Recovery` answers
                 raise asyncio.CancelledError  # the server's shutdown cancels this task as well
             await answer
 
-    async def _answer_timeout(self, scope: Scope, send: Send) -> None:
+    def _seconds_for(self, path: str) -> float:
+        matches = [prefix for prefix in self.seconds_by_path if path.startswith(prefix)]
+        return self.seconds_by_path[max(matches, key=len)] if matches else self.seconds
+
+    async def _answer_timeout(self, scope: Scope, send: Send, seconds: float) -> None:
         self.on_timeout()
-        log.warning("request timed out", extra={"path": scope["path"], "after": self.seconds})
-        detail = f"The service did not start a response within {self.seconds:g} s."
+        log.warning("request timed out", extra={"path": scope["path"], "after": seconds})
+        detail = f"The service did not start a response within {seconds:g} s."
         await send_problem(scope, send, 504, detail)
 
-    async def _answer_late_body(self, scope: Scope, send: Send) -> None:
-        detail = f"The request body did not arrive within {self.seconds:g} s."
+    async def _answer_late_body(self, scope: Scope, send: Send, seconds: float) -> None:
+        detail = f"The request body did not arrive within {seconds:g} s."
         await send_problem(scope, send, 408, detail, [(b"connection", b"close")])
+
+
+def _waits_for_thread(task: asyncio.Task[object]) -> bool:
+    """Return whether a task waits for a thread of AnyIO, as it does during a `def` handler.
+
+    To cancel it would free its place in AnyIO's limiter while the thread goes on.
+    """
+    return task in anyio.to_thread.current_default_thread_limiter().statistics().borrowers
 
 
 def _log_error_after_timeout(error: BaseException, scope: Scope) -> None:

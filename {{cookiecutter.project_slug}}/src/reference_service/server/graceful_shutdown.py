@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -14,6 +15,9 @@ from ..health import Registry
 
 log = logging.getLogger(__name__)
 
+CLOSE_TIMEOUT = 5.0  # seconds in which the lifespan ends; dependencies and telemetry need up to 4 s
+SHUTDOWN_FAILED = 4  # the exit status if it does not
+
 
 class DrainingServer(uvicorn.Server):
     """A uvicorn server that drains before it closes its listener.
@@ -21,7 +25,8 @@ class DrainingServer(uvicorn.Server):
     uvicorn alone closes the listener at once on SIGTERM. Here `ready` turns 503 on the first
     SIGTERM or SIGINT, and `delay` seconds later the server stops accepting connections. Meanwhile
     the orchestrator sends new requests elsewhere, and those that still arrive are answered. A
-    second signal ends the process at once, without waiting for requests in flight.
+    second signal ends the process at once, without waiting for requests in flight. So does a lifespan
+    that hangs, `CLOSE_TIMEOUT` after the requests have had their time.
     """
 
     def __init__(self, config: uvicorn.Config, registry: Registry, *, delay: float) -> None:
@@ -45,8 +50,19 @@ class DrainingServer(uvicorn.Server):
             if self._registry.draining:
                 os._exit(128 + number)
             self._registry.drain()
+            requests = self._delay + (self.config.timeout_graceful_shutdown or 0)
+            end = threading.Timer(CLOSE_TIMEOUT + (requests if self.started else 0), _end_process)
+            end.daemon = True
+            end.start()
             loop.call_soon_threadsafe(start_drain)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, handle_signal)
         yield
+
+
+def _end_process() -> None:
+    """End a process whose lifespan or event loop hangs. It runs in a thread."""
+    log.error("shutdown did not end in time")
+    logging.shutdown()
+    os._exit(SHUTDOWN_FAILED)

@@ -1,5 +1,6 @@
 """Log one JSON object per line to stdout; in development, a readable line."""
 
+import asyncio
 import functools
 import json
 import logging
@@ -89,4 +90,6 @@ def span_ids() -> dict[str, str]:
 
 def _drop_duplicates(record: logging.LogRecord) -> bool:
     """Drop what `Recovery` has already logged, with its reason."""
-    return not str(record.msg).startswith("ASGI callable returned without completing response")
+    error = record.exc_info[1] if record.exc_info else None
+    is_incomplete = str(record.msg).startswith("ASGI callable returned without completing response")
+    return not (is_incomplete or isinstance(error, asyncio.CancelledError))
