@@ -19,7 +19,7 @@ LINE = "x" * 99 + "\n"
 def unread_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Replace stdout by a pipe that nobody reads, and yield the end to read from."""
     reading, writing = os.pipe()
-    with open(writing, "w", encoding="utf-8") as stream, monkeypatch.context() as patch:
+    with os.fdopen(writing, "w", encoding="utf-8") as stream, monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", stream)
         try:
             yield reading

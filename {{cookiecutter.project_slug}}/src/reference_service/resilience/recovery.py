@@ -53,48 +53,56 @@ class Recovery:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, complete, disconnected = False, False, False
-
-        async def receive_watched() -> Message:
-            nonlocal disconnected
-            message = await receive()
-            disconnected = message["type"] == "http.disconnect"
-            return message
-
-        async def watch(message: Message) -> None:
-            nonlocal started, complete
-            started = True
-            await send(message)
-            complete = message["type"] == "http.response.body" and not message.get("more_body")
-
-        async def handle(error: BaseException) -> None:
-            request = {"method": scope["method"], "path": scope["path"]}
-            if complete:
-                self.on_background_error()
-                log.error("background task failed", extra=request, exc_info=error)
-                return
-            self.on_error()
-            if started:
-                self.on_abort()
-                log.error("request failed after its response started", extra=request, exc_info=error)
-                return
-            log.error("request failed", extra=request, exc_info=error)
-            await _respond(error, scope, receive, send)
-
+        exchange = _Exchange(receive, send)
         try:
-            await self.app(scope, receive_watched, watch)
-            if not complete and not disconnected:
-                await handle(RuntimeError("the application returned before the response ended"))
+            await self.app(scope, exchange.receive, exchange.send)
+            if not exchange.complete and not exchange.disconnected:
+                error = RuntimeError("the application returned before its response ended")
+                await self._handle(error, scope, exchange)
         except ClientDisconnect:
             pass
         except GeneratorExit:  # the event loop discards this request
             raise
         except BaseException as error:
             cancelled = _is_cancellation(error)
-            if not (cancelled and started):
-                await handle(error)
+            if not (cancelled and exchange.started):
+                await self._handle(error, scope, exchange)
             if cancelled:
                 raise
+
+    async def _handle(self, error: BaseException, scope: Scope, exchange: "_Exchange") -> None:
+        """Count and log an error, and respond if no response has started."""
+        extra = {"method": scope["method"], "path": scope["path"]}
+        if exchange.complete:
+            self.on_background_error()
+            log.error("background task failed", extra=extra, exc_info=error)
+            return
+        self.on_error()
+        if exchange.started:
+            self.on_abort()
+            message = "request failed after its response started"
+            log.error(message, extra=extra, exc_info=error)
+            return
+        log.error("request failed", extra=extra, exc_info=error)
+        await _respond(error, scope, exchange.receive, exchange.send)
+
+
+class _Exchange:
+    """The messages of one request, and how far they are."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self.started = self.complete = self.disconnected = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.disconnected = message["type"] == "http.disconnect"
+        return message
+
+    async def send(self, message: Message) -> None:
+        self.started = True
+        await self._send(message)
+        self.complete = message["type"] == "http.response.body" and not message.get("more_body")
 
 
 async def _respond(error: BaseException, scope: Scope, receive: Receive, send: Send) -> None:

@@ -22,9 +22,9 @@ class Timeout:
         take seconds to clean up: the client does not wait for that, and what the application still
         sends is dropped. A `TimeoutError` that the application raises itself is not handled here.
 
-    A thread cannot be cancelled. A request that waits for one, such as that of a `def` handler, goes
-    on until the thread ends, and is cancelled then. So it keeps its place among the threads of
-    AnyIO, and in a limit of requests outside of this layer: hung handlers cannot pile up.
+    A thread cannot be cancelled. A request that waits for one, because its handler is a `def`, goes
+    on until the thread ends, and is cancelled then. So it keeps its place among AnyIO's threads,
+    and in a limit of requests outside of this layer: hung handlers cannot pile up.
 
     If the application is waiting for the body, the answer is 408 (RFC 9110, section 15.5.9): a
     client that sends slowly must not look like a service that fails.
@@ -53,13 +53,14 @@ class Timeout:
             await self.app(scope, receive, send)
             return
         loop = asyncio.get_running_loop()
-        seconds = self._seconds_for(scope["path"]) if self.seconds_by_path else self.seconds
+        seconds = self._seconds_for(scope["path"])
+        timer: asyncio.TimerHandle
         answer: asyncio.Task[None] | None = None
-        waits_for_body, body_complete = False, False
+        body = _Body(receive)
 
         def expire() -> None:
             nonlocal answer
-            respond = self._answer_late_body if waits_for_body else self._answer_timeout
+            respond = self._answer_late_body if body.awaited else self._answer_timeout
             answer = loop.create_task(respond(scope, send, seconds))
             cancel()
 
@@ -70,24 +71,15 @@ class Timeout:
             else:
                 task.cancel()
 
-        async def receive_watched() -> Message:
-            nonlocal waits_for_body, body_complete
-            waits_for_body = not body_complete
-            try:
-                message = await receive()
-            finally:
-                waits_for_body = False
-            body_complete = not message.get("more_body", False)
-            return message
+        timer = loop.call_later(seconds, expire)
 
         async def send_unless_expired(message: Message) -> None:
             if answer is None:
                 timer.cancel()
                 await send(message)
 
-        timer = loop.call_later(seconds, expire)
         try:
-            await self.app(scope, receive_watched, send_unless_expired)
+            await self.app(scope, body.receive, send_unless_expired)
         except BaseException as error:
             if answer is None:
                 raise
@@ -95,12 +87,11 @@ class Timeout:
         finally:
             timer.cancel()
         if answer is not None:
-            if task.cancelling() and task.uncancel() > 0:
-                answer.cancel()  # unless it has been sent, `Recovery` answers
-                raise asyncio.CancelledError  # the server's shutdown cancels this task as well
-            await answer
+            await _finish(answer, task)
 
     def _seconds_for(self, path: str) -> float:
+        if not self.seconds_by_path:
+            return self.seconds
         matches = [prefix for prefix in self.seconds_by_path if path.startswith(prefix)]
         return self.seconds_by_path[max(matches, key=len)] if matches else self.seconds
 
@@ -115,12 +106,37 @@ class Timeout:
         await send_problem(scope, send, 408, detail, [(b"connection", b"close")])
 
 
+class _Body:
+    """The body of a request. awaited: whether the application waits for a part of it now."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._complete = self.awaited = False
+
+    async def receive(self) -> Message:
+        self.awaited = not self._complete
+        try:
+            message = await self._receive()
+        finally:
+            self.awaited = False
+        self._complete = not message.get("more_body", False)
+        return message
+
+
 def _waits_for_thread(task: asyncio.Task[object]) -> bool:
     """Return whether a task waits for a thread of AnyIO, as it does during a `def` handler.
 
     To cancel it would free its place in AnyIO's limiter while the thread goes on.
     """
     return task in anyio.to_thread.current_default_thread_limiter().statistics().borrowers
+
+
+async def _finish(answer: asyncio.Task[None], task: asyncio.Task[object]) -> None:
+    """Wait for the answer, and take this layer's cancellation of the request back."""
+    if task.cancelling() and task.uncancel() > 0:  # the server's shutdown cancels it as well
+        answer.cancel()  # if it has not been sent, `Recovery` answers
+        raise asyncio.CancelledError
+    await answer
 
 
 def _log_error_after_timeout(error: BaseException, scope: Scope) -> None:

@@ -25,8 +25,8 @@ class DrainingServer(uvicorn.Server):
     uvicorn alone closes the listener at once on SIGTERM. Here `ready` turns 503 on the first
     SIGTERM or SIGINT, and `delay` seconds later the server stops accepting connections. Meanwhile
     the orchestrator sends new requests elsewhere, and those that still arrive are answered. A
-    second signal ends the process at once, without waiting for requests in flight. So does a lifespan
-    that hangs, `CLOSE_TIMEOUT` after the requests have had their time.
+    second signal ends the process at once, without waiting for requests in flight. If the lifespan
+    hangs, the process ends `CLOSE_TIMEOUT` after the requests have had their time.
     """
 
     def __init__(self, config: uvicorn.Config, registry: Registry, *, delay: float) -> None:

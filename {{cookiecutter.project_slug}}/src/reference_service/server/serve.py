@@ -132,7 +132,7 @@ def _config(
         timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout),
         lifespan=lifespan,
-        reset_contextvars=True,  # a pipelined request would start in the context of the previous one
+        reset_contextvars=True,  # of the previous request, if requests are pipelined
         log_config=None,
         log_level="warning",
         access_log=False,

@@ -32,7 +32,7 @@ class AccessLog:
     def __init__(self, *, slow_request_seconds: float, json_lines: bool) -> None:
         self._slow_request_seconds = slow_request_seconds
         self._log = self._add_line if json_lines else _log_record
-        self._pending: list[tuple[Any, ...]] = []  # the arguments of `_json_line`
+        self._pending: list[tuple[Any, ...]] = []  # for `_json_line`
         self._rejected: Counter[str] = Counter()
 
     def __call__(self, record: RequestRecord) -> None:
@@ -65,7 +65,7 @@ class AccessLog:
     def _write_lines(self) -> None:
         pending, self._pending = self._pending, []
         if pending:
-            log_output.write("".join([_json_line(*each) for each in pending]))
+            log_output.write("".join(map(_json_line, pending)))
 
     def _log_rejections(self) -> None:
         rejected, self._rejected = self._rejected, Counter()
@@ -80,20 +80,12 @@ def _log_record(level: int, record: RequestRecord) -> None:
     log.log(level, "request", extra=request | response)
 
 
-def _json_line(
-    at: float,
-    level: int,
-    request_id: str,
-    span: dict[str, str],
-    method: str,
-    path: str,
-    status: int,
-    duration: float,
-) -> str:
+def _json_line(pending: tuple[Any, ...]) -> str:
     """Return the line that `JsonFormatter` would write, at a fraction of the cost.
 
     A `LogRecord` takes a third of the CPU time of an empty route, and every request is logged.
     """
+    at, level, request_id, span, method, path, status, duration = pending
     ids = "".join([f' "{name}": "{value}",' for name, value in span.items()]) if span else ""
     return (
         f'{{"time": "{timestamp(at)}", "level": "{LEVELS[level]}",'
