@@ -5,7 +5,7 @@ import shutil
 from .environment import RECEIVER_TIMEOUT, Environment
 from .harness import DETECTION, PERMANENT_DETECTION, RECOVERY, Fault, do_nothing
 from .postgres_actions import sql
-from .probe_client import OK
+from .probe_client import OK, WARN
 
 MAX_LAG = 5.0
 """Default maximum lag of a standby, in seconds."""
@@ -69,11 +69,11 @@ STANDBY = [
         detect_within=MAX_LAG + 2,
     ),
     Fault(
-        "Service lacks the grant to read replication statistics",
+        "Service lacks the grant to read replication statistics (still ready)",
         sql("REVOKE pg_read_all_stats FROM service"),
         sql("GRANT pg_read_all_stats TO service"),
-        failure="postgres.replication: MissingGrant",
-        red_is_right=STALENESS,
+        ready_code=WARN,
+        failure="postgres.replication: warn",
         detect_within=PERMANENT_DETECTION,
     ),
     Fault(

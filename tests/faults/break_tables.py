@@ -7,11 +7,10 @@ import asyncio
 from collections.abc import Mapping
 
 from .environment import Environment, wait_until
-from .harness import DETECTION, TRAFFIC_DETECTION, Action, Fault
+from .harness import DETECTION, STABLE, Action, Fault
 from .postgres_actions import (
     DISCONNECT_SERVICE,
     LOCK_TIMEOUT,
-    POOL_DETECTION,
     hold_lock,
     release_locks,
     run_until_released,
@@ -76,22 +75,19 @@ def table_fault(
     repair: str | Action,
     clients: State | None = None,
     *,
-    fills_pool: bool = False,
     settings: Mapping[str, str] | None = None,
+    hold: float = STABLE,
 ) -> Fault:
-    """Return a fault of the table that is detected by doing the core work.
-
-    fills_pool: whether requests that hang use every connection of the pool.
-    """
+    """Return a fault of the table that is detected by doing the core work."""
     return Fault(
         name,
         sql(inject) if isinstance(inject, str) else inject,
         sql(repair) if isinstance(repair, str) else repair,
         ready_code=RED,
         clients=clients,
-        failure="" if fills_pool else "items: ",
-        judge_after=POOL_DETECTION if fills_pool else TRAFFIC_DETECTION,
+        failure="items: ",
         settings=settings or {},
+        hold=hold,
     )
 
 
@@ -150,7 +146,6 @@ TABLES = [
         "A trigger makes each insert take 3 s",
         TRIGGER.format(body="PERFORM pg_sleep(3); RETURN NEW;"),
         DROP_TRIGGER,
-        fills_pool=True,
     ),
     table_fault(
         "Queries of items take 3 s",
@@ -167,19 +162,23 @@ TABLES = [
         "Table of the items is locked in ACCESS EXCLUSIVE mode",
         hold_lock("LOCK TABLE items"),
         release_locks,
-        fills_pool=True,
+    ),
+    table_fault(
+        "Table of the items is locked, and each request is canceled after 2 s",
+        hold_lock("LOCK TABLE items"),
+        release_locks,
+        settings={"SERVICE_REQUEST_TIMEOUT": "2"},
+        hold=5,  # so that canceled requests return their connections
     ),
     table_fault(
         "Table of the items is locked against writes, as by CREATE INDEX",
         hold_lock("LOCK TABLE items IN SHARE MODE"),
         release_locks,
-        fills_pool=True,
     ),
     table_fault(
         "Queries wait behind a migration, which waits for a long query",
         queue_behind_a_migration,
         release_locks,
-        fills_pool=True,
     ),
     Fault(
         "Another transaction locks one item (still ready)",

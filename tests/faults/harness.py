@@ -55,8 +55,6 @@ class Fault:
     hold: seconds that the fault lasts after `ready` has changed, or in total if it must not change.
     allowed_codes: further codes that are no error during the fault, for example CONNECTION_FAILED
         from a process that has ended.
-    judge_after: seconds after the first failing request of a client from which `ready` must not be
-        green.
     red_is_right, green_is_right: why `ready` may be red although the clients succeed, or green
         although they fail. These are the only exemptions from the comparison with the clients.
     intermittent: each client's requests fail now and then, so that their state at one instant says
@@ -78,7 +76,6 @@ class Fault:
     recover_within: float = RECOVERY
     hold: float = STABLE
     allowed_codes: frozenset[int] = frozenset()
-    judge_after: float = TRAFFIC_DETECTION
     red_is_right: str = ""
     green_is_right: str = ""
     intermittent: bool = False
@@ -332,7 +329,7 @@ def _compare_with_clients(fault: Fault, result: Result, seen: Observation) -> No
     if fault.max_failures is not None and failed > fault.max_failures:
         result.errors.append(f"{failed} requests failed")
     judge = Judge(
-        fault.judge_after + TOLERANCE,
+        TRAFFIC_DETECTION + TOLERANCE,
         max(RECOVERY, fault.recover_within) + TOLERANCE,
         max(DETECTION, fault.detect_within) + TOLERANCE,
         OUTCOME_INTERVAL + TOLERANCE,

@@ -1,12 +1,13 @@
 """Failures of PostgreSQL: stopped, frozen, read-only, and without a free connection."""
 
 from dev.drill.environment import Environment
-from dev.drill.step import Step
+from dev.drill.step import Action, Step
 from dev.postgres import Postgres
 
 TABLE, ROUTE = "items", "/items"
 """A table of the service, and a route that reads it."""
 
+RELOAD = "SELECT pg_reload_conf()"
 LOCK = f"BEGIN; LOCK TABLE {TABLE}; SELECT pg_sleep(60)"
 LOCKED = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted"
 UNLOCK = """
@@ -15,39 +16,15 @@ UNLOCK = """
     """
 
 
-def make_read_only(environment: Environment) -> None:
-    """Make every new transaction read-only."""
-    environment[Postgres].sql("ALTER SYSTEM SET default_transaction_read_only = on")
-    environment[Postgres].sql("SELECT pg_reload_conf()")
-
-
-def make_writable(environment: Environment) -> None:
-    """Undo `make_read_only`."""
-    environment[Postgres].sql("ALTER SYSTEM RESET default_transaction_read_only")
-    environment[Postgres].sql("SELECT pg_reload_conf()")
-
-
-def lose_standby(environment: Environment) -> None:
-    """Let every commit wait for a standby that does not exist."""
-    environment[Postgres].sql("ALTER SYSTEM SET synchronous_standby_names = 'lost'")
-    environment[Postgres].sql("SELECT pg_reload_conf()")
-
-
-def forget_standby(environment: Environment) -> None:
-    """Undo `lose_standby`."""
-    environment[Postgres].sql("ALTER SYSTEM RESET synchronous_standby_names")
-    environment[Postgres].sql("SELECT pg_reload_conf()")
+def execute(*statements: str) -> Action:
+    """Return an action that runs statements as the superuser, each in its own transaction."""
+    return lambda environment: [environment[Postgres].sql(each) for each in statements]
 
 
 def revoke_privileges(environment: Environment) -> None:
     """Take the privileges on the table from the service, and send a request, which fails."""
     environment[Postgres].sql(f"ALTER TABLE {TABLE} OWNER TO CURRENT_USER")
     environment.request(ROUTE)
-
-
-def restore_privileges(environment: Environment) -> None:
-    """Undo `revoke_privileges`."""
-    environment[Postgres].sql(f"ALTER TABLE {TABLE} OWNER TO service")
 
 
 def exhaust_pool(environment: Environment) -> None:
@@ -97,8 +74,8 @@ POSTGRES = [
         The server is read-only, like a former primary after a failover. The check tests for
         that, and `ready` turns 503.
         """,
-        inject=make_read_only,
-        repair=make_writable,
+        inject=execute("ALTER SYSTEM SET default_transaction_read_only = on", RELOAD),
+        repair=execute("ALTER SYSTEM RESET default_transaction_read_only", RELOAD),
         ready="503",
         reason="postgres: ReadOnly",
         server=Postgres,
@@ -110,8 +87,8 @@ POSTGRES = [
         so does a ping, but no write ends. A check that only reads would pass. This one commits
         a message of some bytes, and `ready` turns 504.
         """,
-        inject=lose_standby,
-        repair=forget_standby,
+        inject=execute("ALTER SYSTEM SET synchronous_standby_names = 'lost'", RELOAD),
+        repair=execute("ALTER SYSTEM RESET synchronous_standby_names", RELOAD),
         ready="504",
         reason="postgres.write: TimeoutError",
         server=Postgres,
@@ -124,7 +101,7 @@ POSTGRES = [
         in a transaction that is rolled back, and names the step that fails. `ready` turns 503.
         """,
         inject=revoke_privileges,
-        repair=restore_privileges,
+        repair=execute(f"ALTER TABLE {TABLE} OWNER TO service"),
         ready="503",
         reason="items: ",
         server=Postgres,
@@ -133,14 +110,13 @@ POSTGRES = [
         "Requests hold every connection",
         """
         Requests wait for a lock while they hold all connections of the pool. At first `ready`
-        only warns, because a burst of traffic looks the same. When no connection has come
-        back for 5 s, `ready` turns 503, so that requests go to other pods. The database itself
-        is healthy, and its own check passes.
+        only warns, because a burst looks the same. No connection comes back, so the check of
+        the items opens one more. It meets the same lock: `ready` turns 503. `postgres` passes.
         """,
         inject=exhaust_pool,
-        repair=lambda environment: environment[Postgres].sql(UNLOCK),
+        repair=execute(UNLOCK),
         ready="503",
-        reason="postgres.pool: PoolExhausted",
+        reason=f"{TABLE}: OperationFailed",
         server=Postgres,
     ),
 ]

@@ -17,11 +17,13 @@ import pytest
 from dev.postgres import Postgres
 
 from ..conftest import StartService
-from ..domain import PATH, TABLE
+from ..domain import CHANGE, CHECK, INSERT_ROW, PATH, TABLE
 from ..processes import Service, eventually, wait_until
 
 DETECTION = 5 + 3 * 0.5 + 0.3
 """Maximum seconds until an idle service detects a failure: interval, timeouts, back-off."""
+TRAFFIC_DETECTION = 1 + 3 * 0.5 + 0.3
+"""The same after a request has failed, or has waited for longer than a check may take."""
 RECOVERY = 2.0
 SLACK = 1.5
 """Seconds for a busy machine and for polling."""
@@ -185,13 +187,33 @@ def test_schema_that_is_behind_is_not_ready_but_one_that_is_ahead_is(
         postgres.sql(f"UPDATE alembic_version SET version_num = '{newest}'")
 
 
+def test_unreadable_version_of_the_schema_warns_with_the_missing_grant(
+    fast: Service, postgres: Postgres
+) -> None:
+    postgres.sql("ALTER TABLE alembic_version OWNER TO postgres")
+    try:
+        wait_until(lambda: fast.check("postgres.schema")["status"] == "warn")
+        output = fast.check("postgres.schema")["output"]
+        assert output.endswith("run: GRANT SELECT ON alembic_version TO service")
+        assert fast.probe("ready") == 200
+        postgres.sql("GRANT SELECT ON alembic_version TO service")
+        wait_until(lambda: fast.check("postgres.schema")["status"] == "pass")
+    finally:
+        postgres.sql("ALTER TABLE alembic_version OWNER TO service")
+
+
 @contextlib.asynccontextmanager
-async def locked_table(postgres: Postgres) -> AsyncIterator[None]:
-    """Lock the domain's table: every request that needs it waits and keeps its connection."""
+async def locked_table(
+    postgres: Postgres, statement: str = f"LOCK TABLE {TABLE}"
+) -> AsyncIterator[None]:
+    """Lock the domain's table: every request that needs it waits and keeps its connection.
+
+    statement: locks something else instead.
+    """
     connection = await asyncpg.connect(postgres.admin_url)
     try:
         async with connection.transaction():
-            await connection.execute(f"LOCK TABLE {TABLE}")
+            await connection.execute(statement)
             yield
     finally:
         await connection.close()
@@ -217,15 +239,52 @@ async def test_saturated_pool_warns_and_then_fails_but_the_database_passes(
 
             return await eventually(has_status, within=20)
 
-        async with locked_table(postgres):
-            requests = [asyncio.create_task(client.get(PATH)) for _ in range(6)]
+        row_id = await asyncio.to_thread(postgres.sql, INSERT_ROW)
+        lock_row = f"SELECT FROM {TABLE} WHERE id = '{row_id}' FOR UPDATE"
+        async with locked_table(postgres, lock_row):
+            change = f"{PATH}/{row_id}"
+            requests = [asyncio.create_task(client.patch(change, json=CHANGE)) for _ in range(6)]
             await until_ready(200, "warn")
             assert await until_ready(503, "fail") >= 3
             assert service.check("postgres")["status"] == "pass"
+            assert service.check(CHECK)["status"] == "pass"
             assert service.check("postgres.pool")["error"] == "PoolExhausted"
             assert service.check("postgres.pool")["observedValue"]["max"] == 3
         assert [(await request).status_code for request in requests] == [200] * 6
         assert await until_ready(200, "pass") <= RECOVERY + SLACK
+
+
+async def test_lock_that_fills_the_pool_turns_ready_503_before_the_pool_counts_as_exhausted(
+    start_service: StartService, postgres: Postgres
+) -> None:
+    service = start_service(
+        DATABASE_URL=postgres.url, DATABASE_POOL_SIZE=2, SERVICE_REQUEST_TIMEOUT=2
+    )
+    service.until_ready()
+    connections = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'service'"
+    async with httpx.AsyncClient(base_url=service.url, timeout=60) as client:
+
+        async def send_continuously() -> None:
+            while True:
+                await client.get(PATH)
+
+        async def is_ready() -> bool:
+            most.append(int(await asyncio.to_thread(postgres.sql, connections)))
+            return (await client.get("/health/ready")).status_code == 200
+
+        async def is_not_ready() -> bool:
+            return not await is_ready()
+
+        most: list[int] = []
+        clients = [asyncio.create_task(send_continuously()) for _ in range(8)]
+        async with locked_table(postgres):
+            assert await eventually(is_not_ready) <= 0.5 + TRAFFIC_DETECTION + SLACK
+            assert service.check(CHECK)["output"].endswith("LockNotAvailableError")
+            assert service.check("postgres.pool")["status"] == "warn"
+        assert await eventually(is_ready) <= RECOVERY + SLACK
+        for task in clients:
+            task.cancel()
+    assert max(most) <= 2 + 2 + 1  # the pool's, the checks', and one beyond the pool
 
 
 async def test_burst_that_clears_leaves_the_service_ready(

@@ -7,14 +7,13 @@ import pytest
 
 from reference_service.dependencies.postgres.checks import NotInRecovery
 from reference_service.dependencies.postgres.replication import (
-    MissingGrant,
     NotStreaming,
     PrimaryUnresponsive,
     Replication,
     ReplicationLag,
     WalReceiverTimeoutDisabled,
 )
-from reference_service.health import CheckFailed
+from reference_service.health import CheckFailed, Status
 
 MAX_LAG = 5.0
 HEALTHY: dict[str, Any] = {
@@ -183,12 +182,16 @@ def test_standby_that_never_streamed_fails(standby: Replication) -> None:
     failure(standby, 1, NotStreaming, status="waiting", silence=0.0)
 
 
-def test_missing_statistics_fail_permanently(standby: Replication) -> None:
-    hidden = failure(standby, 0, MissingGrant, **HIDDEN, reader='"My role"')
-    assert hidden.detail.endswith('GRANT pg_read_all_stats TO "My role"')
-    unbounded = failure(standby, 0, WalReceiverTimeoutDisabled, timeout=0.0)
-    assert hidden.permanent
-    assert unbounded.permanent
+def test_hidden_statistics_warn_until_the_receiver_is_lost(standby: Replication) -> None:
+    for second in range(10):
+        hidden = standby.evaluate(second, HEALTHY | HIDDEN | {"reader": '"My role"'})
+        assert hidden.status is Status.WARN
+        assert hidden.detail.endswith('GRANT pg_read_all_stats TO "My role"')
+    failure(standby, 15.1, NotStreaming, **GONE)
+
+
+def test_missing_receiver_timeout_fails_permanently(standby: Replication) -> None:
+    assert failure(standby, 0, WalReceiverTimeoutDisabled, timeout=0.0).permanent
 
 
 def test_primary_fails_without_further_data(standby: Replication) -> None:

@@ -1,6 +1,7 @@
 """The client of PostgreSQL: it runs statements for requests, and has the health checks."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import ExceptionContext, Executable, Row, event, exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from ...health import Check
 from ...telemetry import Metric
@@ -16,7 +18,7 @@ from . import errors
 from .check_connection import CheckConnection
 from .checks import SERVER_QUERY, server_check, write_check
 from .connect import Connector
-from .pool import PoolUsage, pool_check
+from .pool import SUSPECT_AFTER, PoolUsage, pool_check
 from .replication import replication_check
 from .schema import find_migrations, schema_check
 from .settings import PostgresSettings
@@ -27,7 +29,9 @@ T = TypeVar("T")
 Work = Callable[[AsyncConnection], Awaitable[T]]
 """Executes statements on a connection. It may be called twice, so it must do nothing else."""
 
+DIALECT = "postgresql+asyncpg://"
 PREPARED_STATEMENTS = 100  # that each connection keeps
+MAX_LOOKS = 3  # at a full pool, to tell one that is busy from one that returns no connection
 CHECK_LOCK_TIMEOUT = "200ms"  # how long a check waits for a lock while other checks wait for it
 
 
@@ -45,12 +49,13 @@ class Postgres(Dependency):
         self.settings = settings
         self._connector = Connector(settings)
         cache_size = PREPARED_STATEMENTS if settings.prepared_statements else 0
+        connect_args = {
+            "async_creator_fn": self._connect_for_pool,
+            "prepared_statement_cache_size": cache_size,
+        }
         self.engine = create_async_engine(
-            "postgresql+asyncpg://",
-            connect_args={
-                "async_creator_fn": self._connect_for_pool,
-                "prepared_statement_cache_size": cache_size,
-            },
+            DIALECT,
+            connect_args=connect_args,
             pool_size=settings.pool_size,
             max_overflow=settings.max_overflow,
             pool_timeout=settings.pool_timeout,
@@ -61,7 +66,9 @@ class Postgres(Dependency):
         max_size = settings.pool_size + settings.max_overflow
         self.pool_usage = PoolUsage(self.engine.sync_engine, max_size, self._report_failure)
         self._warned_of_pooler = False
-        event.listen(self.engine.sync_engine, "handle_error", self._handle_error)
+        self._spare = create_async_engine(DIALECT, connect_args=connect_args, poolclass=NullPool)
+        for engine in (self.engine, self._spare):
+            event.listen(engine.sync_engine, "handle_error", self._handle_error)
         self._check_connections = [CheckConnection(self._connect_for_checks) for _ in range(2)]
 
     async def read(self, statement: Executable) -> Sequence[Row[Any]]:
@@ -81,12 +88,23 @@ class Postgres(Dependency):
 
         return await self.transaction(work)
 
-    async def transaction(self, work: Work[T], *, commit: bool = True) -> T:
-        """Run `work` in one transaction, and return its result.
+    async def transaction(self, work: Work[T]) -> T:
+        """Run `work` in one transaction, and return its result."""
+        return await self._run(self.engine, work, commit=True)
 
-        commit: False rolls the transaction back instead.
+    async def try_work(self, work: Work[T]) -> T:
+        """Run `work` as a request does, and roll it back.
+
+        While the pool is full and no connection comes back, this opens one more, if it can.
         """
-        return await self._run(self.engine, work, commit=commit)
+        usage = self.pool_usage
+        for _ in range(MAX_LOOKS):
+            if usage.is_full and (stuck := usage.saturated_for()) < SUSPECT_AFTER:
+                await asyncio.sleep(SUSPECT_AFTER - stuck)
+        if usage.saturated_for() >= SUSPECT_AFTER:
+            with contextlib.suppress(errors.CannotConnectError):
+                return await self._run(self._spare, work, commit=False)
+        return await self._run(self.engine, work, commit=False)
 
     async def _run(self, engine: AsyncEngine, work: Work[T], *, commit: bool) -> T:
         try:

@@ -3,17 +3,18 @@
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
+from typing import cast
 
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import Connection, Engine, event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from ...health import Check, CheckFailed, CheckResult, Status
 
 MAX_SATURATED_SECONDS = 5.0  # without a returned connection a saturated pool is then exhausted
 MIN_DISCARD_INTERVAL = 1.0  # seconds between two times that all connections are discarded
-SUSPECT_AFTER = 0.5  # seconds after which a check asks the server whether it runs a statement
+SUSPECT_AFTER = 0.5  # seconds after which a check asks what holds a statement, or a full pool
 LOST_AFTER = 1.0  # seconds, and two round trips, after which its answer would have arrived
 
 
@@ -31,6 +32,7 @@ class PoolUsage:
     """
 
     def __init__(self, engine: Engine, max_size: int, on_suspicion: Callable[[], None]) -> None:
+        self._pool = cast(QueuePool, engine.pool)
         self.max_size = max_size
         self._on_suspicion = on_suspicion
         self._in_use: set[ConnectionPoolEntry] = set()
@@ -48,6 +50,11 @@ class PoolUsage:
     def in_use(self) -> int:
         """The number of connections that requests use."""
         return len(self._in_use)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a request would have to wait: connections that are being opened count too."""
+        return self._pool.checkedout() >= self.max_size
 
     def discard(self) -> None:
         """Replace every connection that is open now before its next use, at most once a second."""

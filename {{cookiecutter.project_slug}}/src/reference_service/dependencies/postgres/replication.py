@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ...health import Check, CheckFailed, CheckResult, PermanentFailure
+from ...health import Check, CheckFailed, CheckResult, PermanentFailure, Status
 from .checks import FetchRow, NotInRecovery, PostgresCheck
 
 INTERVAL = 1.0  # seconds between attempts under any load; the true lag can exceed the lag by this
@@ -49,10 +49,6 @@ class WalReceiverTimeoutDisabled(PermanentFailure):
     """The standby never pings its primary, so a lost primary looks like an idle one."""
 
 
-class MissingGrant(PermanentFailure):
-    """The service's role may not read the replication statistics."""
-
-
 def replication_check(fetch_row: FetchRow, max_lag: float) -> Check:
     """Return the check that a standby is at most `max_lag` seconds behind its primary.
 
@@ -83,9 +79,13 @@ class Replication:
         """Pass if the primary responds and its changes are replayed, both within `max_lag`.
 
         now: seconds of a monotonic clock.
-        Raises CheckFailed otherwise, and if that cannot be known.
+        Warn if the role may not read the statistics. Raises CheckFailed otherwise.
         """
         _require_statistics(row)
+        if row["connected"] and row["status"] is None:
+            self._last_contact = now
+            sentence = "the lag is unknown; on the primary run: GRANT pg_read_all_stats TO"
+            return CheckResult(Status.WARN, f"{sentence} {row['reader']}")
         known = max(row[position] or 0 for position in ("written", "received", "replayed"))
         replayed = max(row["received" if row["waiting"] else "replayed"] or 0, row["replayed"])
         history = (row["cluster"], row["timeline"]) if row["connected"] else self._history
@@ -148,8 +148,5 @@ def _require_statistics(row: Mapping[str, Any]) -> None:
     """Raise CheckFailed if a row does not say how far a standby is behind."""
     if not row["in_recovery"]:
         raise NotInRecovery("the server is a primary, not a standby")
-    if row["connected"] and row["status"] is None:
-        sentence = "the role may not read the replication statistics; on the primary run: GRANT"
-        raise MissingGrant(f"{sentence} pg_read_all_stats TO {row['reader']}")
     if not row["timeout"]:
         raise WalReceiverTimeoutDisabled("wal_receiver_timeout is 0: a lost primary is not noticed")

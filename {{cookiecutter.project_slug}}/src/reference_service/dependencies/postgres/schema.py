@@ -39,8 +39,9 @@ def schema_check(connection: CheckConnection, migrations: Path) -> Check:
     """Return the check that the database has every migration of a folder.
 
     A database that is ahead passes: in a rolling update the schema changes before the code does.
-    While a migration locks Alembic's table, the check warns if it has passed before. A pass counts
-    for `MIN_INTERVAL`, however often failing requests bring attempts forward.
+    While a migration locks Alembic's table, the check warns if it has passed before. It also warns
+    if the role may not read the table. A pass counts for `MIN_INTERVAL`, however often failing
+    requests bring attempts forward.
     """
     known, heads = read_revisions(migrations)
     passed: CheckResult | None = None
@@ -59,6 +60,10 @@ def schema_check(connection: CheckConnection, migrations: Path) -> Check:
             if not passed:
                 raise
             return CheckResult(Status.WARN, "the table alembic_version is locked")
+        except asyncpg.InsufficientPrivilegeError:
+            role = await connection.fetch_row("SELECT quote_ident(current_user) AS name")
+            sentence = "the version is unknown; run: GRANT SELECT ON alembic_version TO"
+            return CheckResult(Status.WARN, f"{sentence} {role and role['name']}")
         current = frozenset((row and row["revisions"]) or ())
         data = {"current": ", ".join(sorted(current)) or None, "needed": ", ".join(sorted(heads))}
         if is_behind(current, known, heads):

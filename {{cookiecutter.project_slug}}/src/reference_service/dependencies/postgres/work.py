@@ -43,8 +43,9 @@ def work_check(name: str, postgres: Postgres, steps: Callable[[Step], Awaitable[
     """Return the check that the steps of a domain's work succeed, as they do for a request.
 
     They run on a connection of the pool, so a busy pool makes the check wait as it makes clients
-    wait. Nothing is committed: `postgres.write` proves commits. Other transactions wait for it only
-    if they write the same value of a unique column.
+    wait. A pool that returns no connection does not hide why. Nothing is committed:
+    `postgres.write` proves commits. Other transactions wait for it only if they write the same
+    value of a unique column.
     """
 
     async def work(connection: AsyncConnection) -> None:
@@ -53,7 +54,7 @@ def work_check(name: str, postgres: Postgres, steps: Callable[[Step], Awaitable[
                 return await connection.execute(statement)
             except DatabaseUnavailableError as error:
                 if error.retryable:
-                    raise  # `postgres.transaction` runs all steps again
+                    raise  # `postgres.try_work` runs all steps again
                 raise OperationFailed(f"{name}: {type(root_cause(error)).__name__}") from error
             except (StatementTimeoutError, SQLAlchemyError) as error:
                 raise _failure(name, root_cause(error)) from error
@@ -67,7 +68,7 @@ def work_check(name: str, postgres: Postgres, steps: Callable[[Step], Awaitable[
         nonlocal counts_until
         started = time.monotonic()
         if started >= counts_until:
-            await postgres.transaction(work, commit=False)
+            await postgres.try_work(work)
             counts_until = time.monotonic() + (time.monotonic() - started) * REST
 
     return Check(
