@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import metadata
+from math import inf
 from typing import NamedTuple
 
 from fastapi import FastAPI
@@ -22,12 +23,26 @@ from .items.cache import WITHOUT_REDIS, CachedItems  # feature: redis
 from .items.events import WITHOUT_KAFKA, PublishingItemStore  # feature: kafka
 from .items.postgres import PostgresItems, items_check  # feature: postgres
 from .items.stock import WITHOUT_GRPC, stock_router  # feature: grpc
-from .resilience import BodyLimit, ConcurrencyLimit, ConnectionClose, Recovery, Timeout
-from .settings import ServiceSettings, Settings, configure_checks, read_settings
+from .resilience import (
+    AdaptiveLimit,
+    BodyLimit,
+    ConcurrencyLimit,
+    ConnectionClose,
+    Recovery,
+    Timeout,
+)
+from .settings import (
+    SLOW_REQUEST_SECONDS,
+    ServiceSettings,
+    Settings,
+    configure_checks,
+    read_settings,
+)
 from .telemetry import (
     AccessLog,
     Counters,
     Instrumentation,
+    Metric,
     RequestId,
     ServiceInfo,
     suppress_tracing,
@@ -149,6 +164,10 @@ def _middleware(
     """Return the layers between the probes and the routes, outermost first."""
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"])
+    fixed, objective = settings.concurrency_limit, SLOW_REQUEST_SECONDS
+    limit = AdaptiveLimit(objective) if fixed == "auto" else AdaptiveLimit(inf, fixed, fixed)
+    limit_now = Metric("http_concurrency_limit", "Limit in flight.", lambda: limit.value)
+    counters.metrics.append(limit_now)
     count = counters.add
     rejects = count(
         "http_requests_rejected_total", "Requests rejected.", reason="concurrency_limit"
@@ -162,7 +181,7 @@ def _middleware(
         Middleware(RequestId),
         *([cors] if origins else []),
         Middleware(ConnectionClose, unready=registry.unready),
-        Middleware(ConcurrencyLimit, limit=settings.concurrency_limit, on_reject=rejects),
+        Middleware(ConcurrencyLimit, limit=limit, on_reject=rejects),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         Middleware(Recovery, on_error=errors, on_abort=aborts, on_background_error=task_errors),
         Middleware(Timeout, seconds=settings.request_timeout, on_timeout=timeouts),

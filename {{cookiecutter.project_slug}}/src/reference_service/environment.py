@@ -48,7 +48,8 @@ def read_all(classes: Iterable[tuple[type[S], str | None]]) -> list[S]:
             values.append(section(_env_prefix=prefix))
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False)
-            errors += [_describe(section, prefix, each) for each in found]
+            by_field = {each["loc"][0]: each for each in found}  # a union has one for each member
+            errors += [_describe(section, prefix, each) for each in by_field.values()]
     if errors:
         raise SettingsError(errors)
     return values

@@ -48,8 +48,9 @@ class ServiceSettings(BaseSettings):
     """Origins whose browser scripts may call the API, separated by commas."""
     request_timeout: Seconds = 10.0
     """Maximum seconds to the first byte of a response. Later requests are answered 504."""
-    concurrency_limit: Count = 5000
-    """Maximum requests in flight; further ones are answered 503."""
+    concurrency_limit: Literal["auto"] | Count = "auto"
+    """Maximum requests in flight; further ones are answered 503. `auto` finds the number that still
+    meets the objective."""
     max_body_bytes: Count = 1_048_576
     """Maximum bytes of a request body; larger ones are answered 413."""
     max_header_bytes: Count = 65_536

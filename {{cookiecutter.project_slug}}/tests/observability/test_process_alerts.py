@@ -15,6 +15,7 @@ from .alerting import (
 )
 
 LAG = "event_loop_lag_seconds"
+REJECTED = "http_requests_rejected_total"
 FAILURES = "background_task_failures_total"
 CASES = [
     Case(
@@ -40,6 +41,18 @@ CASES = [
         severity="page",
     ),
     counter_case("ResponsesAborted", "aborted-responses", "http_responses_aborted_total"),
+    Case(
+        "RequestsRejected",
+        {"severity": "ticket", "symptom": "overload"},
+        {
+            f'{REJECTED}{{{INSTANCE_A},reason="concurrency_limit"}}': (0, 1),
+            f'{REJECTED}{{{INSTANCE_B},reason="concurrency_limit"}}': (0, 0),
+        },
+        duration=7 * MINUTE,
+        pending_after=MINUTE,
+        firing_after=6 * MINUTE,
+        resolved_after=5 * MINUTE,
+    ),
     Case(
         "BackgroundTaskFailures",
         {"severity": "ticket", "symptom": "background-tasks"},

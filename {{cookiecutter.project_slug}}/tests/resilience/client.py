@@ -26,6 +26,10 @@ class Answer:
             self.body += message.get("body", b"")
             self.complete = not message.get("more_body", False)
 
+    async def receive(self, message: Message) -> None:
+        """Take a message at once, as the `send` of an application."""
+        self.take(message)
+
 
 def http_scope(headers: Iterable[tuple[bytes, bytes]] = ()) -> Scope:
     return {

@@ -102,12 +102,18 @@ def test_second_signal_ends_the_process_at_once(start_service: StartService) -> 
 
 
 def test_invalid_settings_exit_2_with_one_line_per_error(environment: dict[str, str]) -> None:
-    done = run_service(**environment, SERVICE_PORT="http", HEALTH_CHECK_TIMEOUT="-1")
+    limits = {"SERVICE_CONCURRENCY_LIMIT": "many", "HEALTH_CHECK_TIMEOUT": "-1"}
+    done = run_service(**environment, SERVICE_PORT="http", **limits)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         (
             "SERVICE_PORT: Input should be a valid integer, unable to parse string as an integer "
             "(it is 'http'). Port of the API and the probes."
+        ),
+        (
+            "SERVICE_CONCURRENCY_LIMIT: Input should be a valid integer, unable to parse string as "
+            "an integer (it is 'many'). Maximum requests in flight; further ones are answered 503. "
+            "`auto` finds the number that still meets the objective."
         ),
         (
             "HEALTH_CHECK_TIMEOUT: Input should be greater than 0 (it is '-1'). "

@@ -5,12 +5,13 @@ Each file stands alone beside `problem.py`, which writes every error body:
     app.add_middleware(Timeout, seconds=10)
     app.add_middleware(Recovery)
     app.add_middleware(BodyLimit, max_bytes=1_048_576)
-    app.add_middleware(ConcurrencyLimit, limit=5000)
+    app.add_middleware(ConcurrencyLimit, limit=AdaptiveLimit(objective=0.2))
 
 (The middleware that is added last runs first.)
 """
 
 from .body_limit import BodyLimit as BodyLimit
+from .concurrency_limit import AdaptiveLimit as AdaptiveLimit
 from .concurrency_limit import ConcurrencyLimit as ConcurrencyLimit
 from .connection_close import ConnectionClose as ConnectionClose
 from .problem import problem_body as problem_body
