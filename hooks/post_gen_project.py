@@ -130,6 +130,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/resilience",
         "tests/server",
         "tests/service/test_postgres_replication.py",
+        "tests/service/test_redis_faults.py",
         "tests/service/test_requests.py",
         "tests/telemetry",
         "tests/tools.py",

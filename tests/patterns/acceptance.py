@@ -3,8 +3,9 @@
 import contextlib
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
-from .host_app import Dependency, Server, wait_until
+from .host_app import Dependency, Response, Server, wait_until
 
 ENDLESS_HEADERS = b"GET / HTTP/1.1\r\nhost: here\r\nx: "
 
@@ -93,6 +94,29 @@ def frozen_dependency(server: Server, dependency: Dependency | None) -> None:
     wait_until(lambda: server.ready() == 200, timeout=10)
 
 
+def fail_fast(server: Server, dependency: Dependency | None) -> None:
+    """While the dependency is frozen, requests that need it are answered 503, and others 200.
+
+    Its client waits without a limit, so only the check can end a request.
+    """
+    assert dependency
+
+    def visit() -> Response:
+        return server.request("/visit", "POST")
+
+    wait_until(lambda: visit().status == 200)
+    dependency.send("pause")
+    try:
+        with ThreadPoolExecutor(10) as clients:
+            waiting = [clients.submit(visit) for _ in range(10)]
+            assert {each.result().status for each in waiting} == {503}
+        assert [visit().headers["retry-after"] for _ in range(10)] == ["1"] * 10
+        assert server.request("/").status == 200
+    finally:
+        dependency.send("resume")
+    wait_until(lambda: visit().status == 200)
+
+
 def graceful_shutdown(server: Server, _: Dependency | None) -> None:
     """After SIGTERM, requests in flight and new requests are answered. The exit status is 0."""
     wait_until(lambda: server.ready() == 200)
@@ -149,6 +173,7 @@ ACCEPTANCE: dict[str, Callable[[Server, Dependency | None], None]] = {
     "graceful-shutdown": graceful_shutdown,
     "check-postgres": frozen_dependency,
     "check-redis": frozen_dependency,
+    "fail-fast": fail_fast,
     "traced-probes": traced_probes,
     "metrics": metrics,
 }

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .acceptance import ACCEPTANCE
-from .host_app import STARLETTE, serve, wait_until
+from .host_app import STARLETTE, Dependency, serve, wait_until
 from .pages import follow, merge_registries, read_page, run_shell, without_package
 
 PAGES_IN_ORDER = ("timeout", "recovery", "body-limit", "concurrency-limit", "health-engine")
@@ -17,6 +17,17 @@ def test_patterns_in_the_order_of_the_index_keep_all_their_guarantees(tmp_path: 
     with serve(tmp_path, "main:app", {}) as server:
         for page in PAGES_IN_ORDER:
             ACCEPTANCE[page](server, None)
+
+
+def test_fail_fast_works_in_a_starlette_application(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "main.py").write_text(STARLETTE.lstrip(), "utf-8")
+    with Dependency("valkey", tmp_path / "server") as valkey:
+        variables = {"REDIS_URL": valkey.url}
+        follow(without_package(read_page("fail-fast")), project, variables)
+        with serve(project, "main:app", variables) as server:
+            ACCEPTANCE["fail-fast"](server, valkey)
 
 
 def test_two_checks_share_one_registry(tmp_path: Path) -> None:

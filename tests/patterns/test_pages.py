@@ -21,6 +21,7 @@ STARTED_AS_MODULE = {"slow-clients", "graceful-shutdown"}
 DEPENDENCIES = {
     "check-postgres": ("postgres", "DATABASE_URL"),
     "check-redis": ("valkey", "REDIS_URL"),
+    "fail-fast": ("valkey", "REDIS_URL"),
 }
 CLOSED_PORT = "http://127.0.0.1:1"
 VARIABLES = {

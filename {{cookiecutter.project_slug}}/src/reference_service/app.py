@@ -52,6 +52,7 @@ from .telemetry.observability import instrument  # feature: observability
 
 TITLE = "Reference Service"
 DISTRIBUTION = "reference-service"
+REJECTED = "http_requests_rejected_total", "Requests rejected."
 
 
 class Service(NamedTuple):
@@ -88,7 +89,7 @@ def create_service(settings: Settings) -> Service:
 
     items: ItemStore = MemoryItems()
     items = PostgresItems(postgres)  # feature: postgres
-    items = CachedItems(items, redis.client, redis.report_failure)  # feature: redis
+    items = CachedItems(items, redis.client, redis.report_failure, redis.is_down)  # feature: redis
     items = PublishingItemStore(items, kafka.publish)  # feature: kafka
 
     # Add checks of your own here: [..., Check("name", run)].
@@ -97,7 +98,7 @@ def create_service(settings: Settings) -> Service:
     own_checks.append(items_check(postgres))  # feature: postgres
     checks = configure_checks([*dependencies.checks(), *own_checks])
     registry = Registry(checks, settings.health.options(), attempt_context=suppress_tracing)
-    dependencies.on_failure(registry.recheck)
+    dependencies.connect_checks(registry)
 
     counters = Counters(dependencies.metrics())
     monitoring = Instrumentation()
@@ -122,7 +123,9 @@ def create_service(settings: Settings) -> Service:
     app.include_router(items_router(items))
     app.include_router(stock_router(grpc))  # feature: grpc
     add_error_responses(app)
-    add_error_handlers(app, dependencies.unavailable_errors(), dependencies.timeout_errors())
+    rejects = counters.add(*REJECTED, reason="circuit_open")
+    errors = dependencies.unavailable_errors(), dependencies.timeout_errors()
+    add_error_handlers(app, *errors, on_reject=rejects)
 
     probes = Probes(app, registry, trace=monitoring.trace, observe_traffic=False)
     management = ManagementApp(registry, about=info.as_json(), mounts=monitoring.mounts)
@@ -169,9 +172,7 @@ def _middleware(
     limit_now = Metric("http_concurrency_limit", "Limit in flight.", lambda: limit.value)
     counters.metrics.append(limit_now)
     count = counters.add
-    rejects = count(
-        "http_requests_rejected_total", "Requests rejected.", reason="concurrency_limit"
-    )
+    rejects = count(*REJECTED, reason="concurrency_limit")
     errors = count("http_unhandled_exceptions_total", "Requests whose handler failed.")
     aborts = count("http_responses_aborted_total", "Responses that failed after their start.")
     task_errors = count("background_task_failures_total", "Background tasks that failed.")

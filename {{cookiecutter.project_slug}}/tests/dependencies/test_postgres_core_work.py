@@ -106,7 +106,7 @@ def test_commits_that_hang_turn_ready_504_and_leave_no_session(
     assert get(service) == 200
     before = int(postgres.sql(sessions))
     with setting(postgres, "synchronous_standby_names", "ghost"):
-        assert post(service) == 504
+        assert post(service) in {503, 504}  # whichever comes first: the check, or the timeout
         assert service.until_ready(504) <= BOUND
         assert service.check("postgres.write")["error"] == "TimeoutError"
         assert service.check("postgres")["status"] == "pass"

@@ -16,9 +16,9 @@ from .clock import now, run
 from .fakes import running
 
 
-def record(status: int, *, rejected: bool = False) -> RequestRecord:
-    """Return the record of a request with this status."""
-    state = {"rejected": "concurrency_limit"} if rejected else {}
+def record(status: int, *, rejected: str = "") -> RequestRecord:
+    """Return the record of a request with this status. rejected: why the service rejected it."""
+    state = {"rejected": rejected} if rejected else {}
     return RequestRecord({"state": state}, now(), status)
 
 
@@ -53,11 +53,14 @@ def test_half_of_at_least_twenty_requests_that_fail_are_a_warning(
     assert run(scenario()) is answer
 
 
-def test_rejected_requests_do_not_count() -> None:
+@pytest.mark.parametrize(
+    ("reason", "answer"), [("concurrency_limit", Answer.PASS), ("circuit_open", Answer.WARN)]
+)
+def test_rejected_requests_count_only_if_a_check_fails(reason: str, answer: Answer) -> None:
     async def scenario() -> Answer:
-        return await answer_after(record(503, rejected=True) for _ in range(100))
+        return await answer_after(record(503, rejected=reason) for _ in range(100))
 
-    assert run(scenario()) is Answer.PASS
+    assert run(scenario()) is answer
 
 
 def test_failures_are_forgotten_after_ten_seconds() -> None:

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 import dev.valkey
 
-from reference_service.items import Item, ItemCreate, MemoryItems, cache
+from reference_service.items import Item, ItemCreate, MemoryItems
 from reference_service.items.cache import CachedItems
 
 from .contract import StoreContract
@@ -54,17 +54,6 @@ async def name(store: CachedItems, item: Item) -> str | None:
     return found.name if found else None
 
 
-async def ttl(redis: Redis) -> int:
-    """Return the remaining seconds of the only key."""
-    [key] = await redis.keys()
-    return int(await redis.ttl(key))
-
-
-async def test_cached_item_expires(store: CachedItems, database: MemoryItems, redis: Redis) -> None:
-    await cached(store, database)
-    assert cache.TTL - 5 < await ttl(redis) <= cache.TTL
-
-
 async def test_update_is_visible_at_once(store: CachedItems, database: MemoryItems) -> None:
     item = await cached(store, database)
     await store.update(item.id, {"description": "new"})
@@ -75,12 +64,3 @@ async def test_deletion_is_visible_at_once(store: CachedItems, database: MemoryI
     item = await cached(store, database)
     await store.delete(item.id)
     assert await store.get(item.id) is None
-
-
-async def test_cached_item_of_another_build_is_ignored(
-    store: CachedItems, database: MemoryItems, redis: Redis
-) -> None:
-    item = await cached(store, database)
-    [key] = await redis.keys()
-    await redis.set(key, b'{"id": 1}')
-    assert await name(store, item) == "stored"

@@ -34,6 +34,9 @@ ERRORS = {
     "RESOURCE_EXHAUSTED": "UnexpectedStatus",
 }
 
+DOWN = {"NOT_SERVING", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
+"""The others say nothing about calls."""
+
 
 @pytest.fixture(scope="module")
 def downstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Downstream]:
@@ -80,14 +83,15 @@ def use(service: Service, stock: int = 200, within: float = QUICK) -> None:
     assert took < within
 
 
-def test_frozen_service_warns_and_only_the_stock_is_504(
+def test_frozen_service_warns_and_only_the_stock_is_rejected_at_once(
     service: Service, downstream: Downstream
 ) -> None:
     use(service)
     downstream.pause()
     try:
-        assert service.until_status("warn") <= DETECTION + SLACK
         use(service, stock=504, within=DEADLINE + QUICK)
+        assert service.until_status("warn") <= DETECTION + SLACK
+        use(service, stock=503)
         assert {service.probe(name) for name in ("startup", "ready", "live")} == {200}
         assert error(service) == "TimeoutError"
     finally:
@@ -158,7 +162,7 @@ def test_each_status_except_serving_has_its_own_error(
             downstream.set_status(status)
             wait_until(lambda: error(fast) == name)  # noqa: B023 - it is called at once
             fast.until_status("warn")
-            use(fast, stock=503 if status in {"NOT_SERVING", "UNAVAILABLE"} else 200)
+            use(fast, stock=503 if status in DOWN else 200)
     finally:
         downstream.set_status("SERVING")
     fast.until_status("pass")

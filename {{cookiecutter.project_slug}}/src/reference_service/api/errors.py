@@ -1,7 +1,7 @@
 """Answer what the framework rejects, and what a dependency fails, as RFC 9457 problems."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from ..health import CircuitOpenError, WorkAbandonedError
 from ..resilience.problem import MEDIA_TYPE, problem_body
 
 log = logging.getLogger(__name__)
@@ -18,15 +19,25 @@ def add_error_handlers(
     app: FastAPI,
     unavailable_errors: Iterable[type[Exception]],
     timeout_errors: Iterable[type[Exception]] = (),
+    on_reject: Callable[[], None] = lambda: None,
 ) -> None:
     """Give every error response of an application a problem body.
 
     unavailable_errors: what clients of dependencies raise when the dependency is unavailable. The
         answer is 503, because a retry can succeed.
     timeout_errors: what they raise when it responds too late. The answer is 504.
+    on_reject: called for each request that was rejected because a check fails.
     """
+
+    async def reject(request: Request, _: Exception) -> Response:
+        on_reject()
+        request.state.rejected = "circuit_open"
+        return _answer_503(request, "A dependency is unavailable, so nothing was done; try again.")
+
+    app.add_exception_handler(CircuitOpenError, reject)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(WorkAbandonedError, _unavailable)
     for error in unavailable_errors:
         app.add_exception_handler(error, _unavailable)
     for error in timeout_errors:
@@ -79,7 +90,11 @@ def json_pointer(location: Sequence[str | int], kind: str = "") -> str:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     log.warning("dependency unavailable", extra={"error": type(error).__name__})
-    body = problem_body(request.scope, 503, "A dependency is unavailable; try again.")
+    return _answer_503(request, "A dependency is unavailable; try again.")
+
+
+def _answer_503(request: Request, detail: str) -> Response:
+    body = problem_body(request.scope, 503, detail)
     return Response(body, 503, {"retry-after": "1"}, MEDIA_TYPE)
 
 

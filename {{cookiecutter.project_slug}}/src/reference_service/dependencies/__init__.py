@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from ..health import Check, Status
+from ..health import Check, CircuitBreaker, Registry, Status
 from ..telemetry import Metric
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,10 @@ class Dependency(Protocol):
 
     def metrics(self) -> Iterable[Metric]:
         """Return the values that monitoring reads from it."""
+        return ()
+
+    def circuit_breakers(self) -> Iterable[CircuitBreaker]:
+        """Return what rejects requests while its checks fail."""
         return ()
 
     def on_failure(self, callback: FailureCallback) -> None:
@@ -88,10 +92,12 @@ class Dependencies(list[Dependency]):
         """Return the metrics of all."""
         return [metric for dependency in self for metric in dependency.metrics()]
 
-    def on_failure(self, callback: FailureCallback) -> None:
-        """Call `callback` from now on whenever a client fails."""
+    def connect_checks(self, registry: Registry) -> None:
+        """Let clients that fail bring their checks forward, and checks that fail stop requests."""
         for dependency in self:
-            dependency.on_failure(callback)
+            dependency.on_failure(registry.recheck)
+            for circuit_breaker in dependency.circuit_breakers():
+                circuit_breaker.watch(registry)
 
     async def close(self) -> None:
         """Close all at once. One that hangs is abandoned, because the process ends."""

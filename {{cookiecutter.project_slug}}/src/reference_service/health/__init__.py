@@ -18,6 +18,9 @@ from .check import CheckFailed as CheckFailed
 from .check import CheckResult as CheckResult
 from .check import PermanentFailure as PermanentFailure
 from .check import Status as Status
+from .circuit_breaker import CircuitBreaker as CircuitBreaker
+from .circuit_breaker import CircuitOpenError as CircuitOpenError
+from .circuit_breaker import WorkAbandonedError as WorkAbandonedError
 from .management import ManagementApp as ManagementApp
 from .monitor import Monitor as Monitor
 from .options import Options as Options

@@ -47,6 +47,7 @@ class Registry:
         self._ready, self._ready_until = Answer.FAIL, 0.0
         self._last_heartbeat = clock()
         self._supervisor: asyncio.Task[None] | None = None
+        self._callbacks: list[Callable[[], None]] = []
         self.monitors: dict[str, Monitor] = {}
         for check in checks:
             if check.name in self.monitors:
@@ -143,6 +144,10 @@ class Registry:
         if late:
             self.recheck()
 
+    def on_result(self, callback: Callable[[], None]) -> None:
+        """Call `callback` from now on after each attempt of a check."""
+        self._callbacks.append(callback)
+
     async def run_all_now(self, attempt_context: AttemptContext) -> None:
         """Run every check at once, each within `attempt_context`; return when all have run.
 
@@ -198,3 +203,5 @@ class Registry:
         self.cadence.all_passing = all(state.status is Status.PASS for state in states)
         if previous.status is Status.PASS and monitor.state.status is not Status.PASS:
             self.recheck()
+        for callback in self._callbacks:
+            callback()

@@ -25,9 +25,9 @@ class RequestRecord:
     ended: bool = False
 
     @property
-    def rejected(self) -> bool:
-        """Whether a limit of the service itself rejected it: see `resilience`."""
-        return "rejected" in self.scope.get("state", ())
+    def rejected(self) -> str:
+        """Why the service itself rejected it, for example "concurrency_limit"; else ""."""
+        return str(self.scope.get("state", {}).get("rejected", ""))
 
 
 RequestObserver = Callable[[RequestRecord], None]

@@ -37,6 +37,16 @@ class PermissionDenied(PermanentFailure):
     """The server does not report its health to this client."""
 
 
+# With these the check fails, but they say nothing about other calls.
+UNPROVEN = (
+    StatusUnknown,
+    ServiceUnknown,
+    UnexpectedStatus,
+    NotRegistered,
+    NoHealthService,
+    PermissionDenied,
+)
+
 STATUSES: dict[int, tuple[type[CheckFailed], str]] = {
     health_pb2.HealthCheckResponse.NOT_SERVING: (NotServing, "the service is not serving"),
     health_pb2.HealthCheckResponse.UNKNOWN: (StatusUnknown, "the status is unknown"),

@@ -6,9 +6,9 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 
-from ...health import Check
+from ...health import Check, CircuitBreaker
 from .. import Dependency, FailureCallback
-from .checks import HealthClient
+from .checks import UNPROVEN, HealthClient
 from .settings import GrpcSettings, Target
 
 CHANNEL_OPTIONS = (
@@ -45,13 +45,20 @@ ERRORS: dict[grpc.StatusCode, type[Exception]] = {
 
 
 class FailureReporter(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]
-    """Reports the unary calls that do not reach the service. Streaming calls are not changed."""
+    """Reports the unary calls that do not reach the service. Streaming calls are not changed.
 
-    def __init__(self, report: Callable[[], None]) -> None:
+    While the check of the service fails, unary calls are not sent.
+    """
+
+    def __init__(self, report: Callable[[], None], circuit_breaker: CircuitBreaker) -> None:
         self._report = report
+        self._circuit_breaker = circuit_breaker
 
     async def intercept_unary_unary(self, proceed: Any, details: Any, request: Any) -> Any:
-        """Wait for a call and return it. Raises AioRpcError, or one of `ERRORS`."""
+        """Wait for a call. Raises AioRpcError, one of `ERRORS`, or CircuitOpenError."""
+        return await self._circuit_breaker.run(self._call, proceed, details, request)
+
+    async def _call(self, proceed: Any, details: Any, request: Any) -> Any:
         call = await proceed(details, request)
         try:
             await call
@@ -89,6 +96,9 @@ class Grpc(Dependency):
             )
             for target in settings.targets
         }
+        self._circuit_breakers = {
+            name: CircuitBreaker(f"grpc.{name}", allow=UNPROVEN) for name in self.names
+        }
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._previous: dict[str, grpc.aio.Channel] = {}
         self._on_failure: FailureCallback = lambda _: None
@@ -97,17 +107,23 @@ class Grpc(Dependency):
         """Return the channel to a service. Call this in the event loop; it connects when needed.
 
         A unary call that does not reach the service raises ServiceUnavailableError, which becomes
-        a 503 response, or ServiceTimeoutError after its deadline, a 504 response. Other status
-        codes raise AioRpcError. Raises KeyError for an unknown name.
+        a 503 response, or ServiceTimeoutError after its deadline, a 504 response. While the check
+        of the service fails, it raises CircuitOpenError at once. Other status codes raise
+        AioRpcError. Raises KeyError for an unknown name.
         """
         if name not in self._channels:
-            reporter = FailureReporter(lambda: self._on_failure(f"grpc.{name}"))
+            reporter = FailureReporter(
+                lambda: self._on_failure(f"grpc.{name}"), self._circuit_breakers[name]
+            )
             self._channels[name] = _open_channel(self._targets[name], KEEPALIVE_OPTIONS, reporter)
         return self._channels[name]
 
     def checks(self) -> Iterable[Check]:
         for name, client in self._health_clients.items():
             yield Check(f"grpc.{name}", client.check, attributes=CHECK_ATTRIBUTES)
+
+    def circuit_breakers(self) -> Iterable[CircuitBreaker]:
+        return self._circuit_breakers.values()
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` with the name of a check when a unary call does not reach its service."""

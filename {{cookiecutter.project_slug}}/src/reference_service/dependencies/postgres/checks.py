@@ -52,6 +52,16 @@ class ReadOnly(CheckFailed):
     """The server rejects writes, for example because of `default_transaction_read_only`."""
 
 
+# With these errors the check fails, while requests can succeed: on connections that are open
+# already, or if they only read.
+SESSIONS_WORK = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidPasswordError,
+    asyncpg.TooManyConnectionsError,
+)
+READS_WORK = InRecovery, NotInRecovery, ReadOnly
+
+
 class Pool(Protocol):
     """The connections of requests, as far as the check of the server cares for them."""
 

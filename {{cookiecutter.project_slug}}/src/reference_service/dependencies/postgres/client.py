@@ -11,12 +11,12 @@ from sqlalchemy import ExceptionContext, Executable, Row, event, exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from ...health import Check
+from ...health import Check, CircuitBreaker
 from ...telemetry import Metric
 from .. import Dependency, FailureCallback
 from . import errors
 from .check_connection import CheckConnection
-from .checks import SERVER_QUERY, server_check, write_check
+from .checks import READS_WORK, SERVER_QUERY, SESSIONS_WORK, server_check, write_check
 from .connect import Connector
 from .pool import SUSPECT_AFTER, PoolUsage, pool_check
 from .replication import replication_check
@@ -39,7 +39,8 @@ class Postgres(Dependency):
     """The database. asyncpg reads the URL, so libpq's `sslmode` and several hosts work.
 
     `read`, `write` and `transaction` run statements. What fails before its commit because of the
-    connection, or because of another transaction, is run once more.
+    connection, or because of another transaction, is run once more. While the checks of the server
+    fail, they raise CircuitOpenError: reads go on if only writes cannot succeed.
     """
 
     unavailable_errors = (exc.TimeoutError, errors.DatabaseUnavailableError)
@@ -70,6 +71,9 @@ class Postgres(Dependency):
         for engine in (self.engine, self._spare):
             event.listen(engine.sync_engine, "handle_error", self._handle_error)
         self._check_connections = [CheckConnection(self._connect_for_checks) for _ in range(2)]
+        written = ["postgres.write"] if settings.role == "primary" else []
+        self._reads = CircuitBreaker("postgres", allow=[*SESSIONS_WORK, *READS_WORK])
+        self._writes = CircuitBreaker("postgres", *written, allow=SESSIONS_WORK)
 
     async def read(self, statement: Executable) -> Sequence[Row[Any]]:
         """Return the rows of one statement that only reads. It sees the latest commit."""
@@ -77,7 +81,7 @@ class Postgres(Dependency):
         async def work(connection: AsyncConnection) -> Sequence[Row[Any]]:
             return (await connection.execute(statement)).all()
 
-        return await self._run(self._autocommit, work, commit=False)
+        return await self._reads.run(self._run, self._autocommit, work, commit=False)
 
     async def write(self, statement: Executable) -> Sequence[Row[Any]]:
         """Execute one statement in a transaction of its own, and return its rows."""
@@ -90,10 +94,10 @@ class Postgres(Dependency):
 
     async def transaction(self, work: Work[T]) -> T:
         """Run `work` in one transaction, and return its result."""
-        return await self._run(self.engine, work, commit=True)
+        return await self._writes.run(self._run, self.engine, work, commit=True)
 
     async def try_work(self, work: Work[T]) -> T:
-        """Run `work` as a request does, and roll it back.
+        """Run `work` as a request does, and roll it back. A check uses it, so it is never rejected.
 
         While the pool is full and no connection comes back, this opens one more, if it can.
         """
@@ -189,6 +193,9 @@ class Postgres(Dependency):
         else:
             yield write_check(second)
         yield pool_check(self.pool_usage)
+
+    def circuit_breakers(self) -> Iterable[CircuitBreaker]:
+        return self._reads, self._writes
 
     def metrics(self) -> Iterable[Metric]:
         """Return the number of connections in use, and its maximum."""

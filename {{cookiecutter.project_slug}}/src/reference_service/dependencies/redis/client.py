@@ -8,7 +8,7 @@ from redis.asyncio import Redis as Client
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from ...health import Check
+from ...health import Check, CircuitBreaker
 from .. import Dependency, FailureCallback
 from .checks import TRY_AGAIN, server_check
 from .settings import RedisSettings
@@ -24,6 +24,7 @@ class Redis(Dependency):
 
     client: for requests.
     check_client: for the check, which never waits until a request returns a connection.
+    is_down: returns whether the check fails. `circuit_breaker` rejects what cannot do without.
     allow_replica: whether the server may be a replica, which can only be read.
     """
 
@@ -39,10 +40,15 @@ class Redis(Dependency):
         # No retries, because the health engine retries.
         self.check_client = Client.from_url(url, max_connections=1, retry=Retry(NoBackoff(), 0))
         self.allow_replica = True
+        self.circuit_breaker = CircuitBreaker("redis")
+        self.is_down = self.circuit_breaker.is_open
         self._on_failure: FailureCallback = lambda _: None
 
     def checks(self) -> Iterable[Check]:
         yield server_check(self.check_client, allow_replica=self.allow_replica)
+
+    def circuit_breakers(self) -> Iterable[CircuitBreaker]:
+        yield self.circuit_breaker
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` when a request goes on without Redis."""
