@@ -10,8 +10,9 @@ from pathlib import Path
 
 from .environment import POOL, Environment, wait_until_responds
 from .harness import DETECTION, OUTCOME_INTERVAL, RECOVERY, Action, Fault, do_nothing
-from .postgres_actions import restore_password
+from .postgres_actions import DISCONNECT_SERVICE, restore_password
 from .probe_client import CONNECTION_FAILED, NO_RESPONSE, OK, RED, WARN, send_probe, send_request
+from .small_disk import cannot_mount
 from .truth import WINDOW
 
 EXCEPTIONS = ("ValueError", "ExceptionGroup", "SystemExit", "CancelledError")
@@ -28,8 +29,10 @@ OUTCOME_DETECTION = WINDOW + OUTCOME_INTERVAL
 """Seconds until the check of the latest requests sees nothing but the fault."""
 FREE_MEMORY = 1 << 28
 """Bytes that the service may use beyond what it has when its memory is limited."""
-JUMPING_CLOCK = {"PYTHONPATH": str(Path(__file__).with_name("clock"))}
-"""Settings with which signals move the wall clock of the service."""
+INSIDE = {"PYTHONPATH": str(Path(__file__).with_name("inside"))}
+"""Settings with which signals break what `FAULT_INSIDE` names."""
+JUMPING_CLOCK = {**INSIDE, "FAULT_INSIDE": "clock"}
+SILENT_RESOLVER = {**INSIDE, "FAULT_INSIDE": "resolver"}
 EXIT_TIMEOUT = 10.0
 """Seconds until a process that received SIGTERM must have ended."""
 
@@ -314,6 +317,12 @@ def send_to_service(signum: signal.Signals) -> Action:
     return lambda env: os.kill(env.service.pid, signum)
 
 
+def silence_resolver_and_disconnect(env: Environment) -> None:
+    """Silence the resolver, and let the service connect to its database again."""
+    os.kill(env.service.pid, signal.SIGUSR1)
+    env.postgres.sql(DISCONNECT_SERVICE)
+
+
 async def block_threads(env: Environment) -> None:
     """Let synchronous handlers block every thread for some seconds."""
     for _ in range(THREADS):
@@ -550,6 +559,25 @@ SERVICE = [
             ("forward", signal.SIGUSR1, signal.SIGUSR2),
             ("backward", signal.SIGUSR2, signal.SIGUSR1),
         )
+    ),
+    Fault(
+        "Resolver is silent, and the open connections work (still ready)",
+        send_to_service(signal.SIGUSR1),
+        send_to_service(signal.SIGUSR2),
+        ready_code=OK,
+        max_failures=0,
+        hold=DETECTION,
+        settings={**SILENT_RESOLVER, "DATABASE_POOL_SIZE": "3", "DATABASE_MAX_OVERFLOW": "0"},
+        needs=cannot_mount,
+    ),
+    Fault(
+        "Resolver is silent, and the service has to connect again",
+        silence_resolver_and_disconnect,
+        send_to_service(signal.SIGUSR2),
+        ready_code=RED,
+        failure="postgres: TimeoutError",
+        settings=SILENT_RESOLVER,
+        needs=cannot_mount,
     ),
     Fault(
         "Threads are all in use by handlers that block (still ready)",

@@ -128,6 +128,7 @@ class Environment:
         for _ in range(2 * POOL):
             await asyncio.gather(
                 *(self.service.get(f"/items/{item}") for item in 2 * self.items),
+                *(self.service.get(f"/items/{item}/stock") for item in self.items),
                 *(send_request(port, "/items", "POST", new_item) for _ in range(POOL)),
             )
 

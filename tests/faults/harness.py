@@ -29,8 +29,10 @@ LAST_WARNING = 20.0
 """Seconds after the repair until no check may warn anymore, except that of recent requests."""
 CHECK_CONNECTIONS = 2
 """Connections to the database that the checks have, beside the pool."""
-SPARE = 4
+SPARE = 0
 """Tasks and files that the service may have more: clients of Kafka and Redis connect later."""
+MAX_SETTLING = 10.0
+"""Seconds to wait until the service holds no more resources than before."""
 BASELINE = ("healthz", "readyz")
 
 Action = Callable[[Environment], object]
@@ -124,6 +126,14 @@ class Resources:
             await env.database_connections(),
         )
 
+    def highest(self, other: "Resources") -> "Resources":
+        """Return the higher one of each count."""
+        return Resources(
+            max(self.tasks, other.tasks),
+            max(self.descriptors, other.descriptors),
+            max(self.connections, other.connections),
+        )
+
     @property
     def other_descriptors(self) -> int:
         """The open files that are not connections to the database."""
@@ -210,7 +220,7 @@ async def run_fault(fault: Fault, env: Environment, group: str) -> Result:
         fault.red_is_right or fault.green_is_right,
     )
     await env.ensure_ready(fault.settings)
-    result.resources_before = await _peak_resources(env)
+    result.resources_before = await _settled_resources(env)
     probes = env.new_probes()
     kinds = [] if fault.idle else env.new_clients()
     ready = probes["ready"]
@@ -430,17 +440,20 @@ async def _wait_for(condition: Callable[[], bool], timeout: float) -> None:  # n
         await asyncio.sleep(0.02)
 
 
-async def _peak_resources(env: Environment) -> Resources:
-    """Return the highest counts of an idle service within a second: attempts come and go."""
-    samples = []
-    for _ in range(10):
-        samples.append(await Resources.count(env))
+async def _settled_resources(env: Environment) -> Resources:
+    """Return the highest counts of an idle service, once they have not grown for a second.
+
+    Clients of Kafka and Redis connect late, and attempts come and go.
+    """
+    highest = await Resources.count(env)
+    settled_at = time.monotonic() + STABLE
+    deadline = settled_at + MAX_SETTLING
+    while time.monotonic() < min(settled_at, deadline):
         await asyncio.sleep(0.1)
-    return Resources(
-        max(each.tasks for each in samples),
-        max(each.descriptors for each in samples),
-        max(each.connections for each in samples),
-    )
+        highest, previous = highest.highest(await Resources.count(env)), highest
+        if highest != previous:
+            settled_at = time.monotonic() + STABLE
+    return highest
 
 
 async def _check_passes(result: Result, env: Environment) -> None:
