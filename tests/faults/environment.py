@@ -8,7 +8,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +44,9 @@ READY_TIMEOUT = 30.0
 """Seconds for the service to become ready: it takes one second unless the machine is very busy."""
 BACKGROUND_TIMEOUT = 60.0
 """Seconds for background work to end after a fault. No fault lasts longer than 30 seconds."""
+
+CHECK_CHANGE = re.compile(r'"time": "([^"]+)".*"message": "health check ([^"]+)"')
+"""A log line about a check that changed."""
 
 Layout = Literal["direct", "small disk", "proxied", "standby", "replica", "sentinel"]
 
@@ -281,6 +285,19 @@ class HttpProcess:
         """Return the last lines of the log that are above level info or are not JSON."""
         lines = self.log.read_text(errors="replace").splitlines()
         return [line[:1000] for line in lines if '"level": "info"' not in line][-20:]
+
+    def log_size(self) -> int:
+        """Return the size of the log in bytes."""
+        return self.log.stat().st_size
+
+    def check_changes(self, start: int) -> Iterator[tuple[float, str]]:
+        """Yield when a check changed, in seconds since the epoch, and how, from an offset on."""
+        with self.log.open("rb") as log:
+            log.seek(start)
+            for line in log:
+                match = CHECK_CHANGE.search(line.decode(errors="replace"))
+                if match:
+                    yield datetime.fromisoformat(match[1]).timestamp(), match[2]
 
     def open_descriptors(self) -> int:
         """Return the number of open files and connections."""

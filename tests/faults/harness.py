@@ -183,6 +183,8 @@ class Result:
     resources_after: Resources | None = None
     verbose_report: list[str] = field(default_factory=list)
     """The lines of `?verbose` about failing checks, during the fault."""
+    check_changes: list[tuple[float, str]] = field(default_factory=list)
+    """When checks changed their status or error from the injection on, as the service logged it."""
     timelines: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     """For each probe: the times at which its response changed, and the new code."""
     client_state: str = ""
@@ -227,7 +229,7 @@ async def run_fault(fault: Fault, env: Environment, group: str) -> Result:
     async with _polling(probes), running_clients(kinds, env.service.port):
         await _wait_for(lambda: all(len(each.responses) > 2 for each in probes.values()), 10)
         await _wait_for(lambda: all(len(each.responses) > 1 for each in kinds), 10)
-        injected = time.monotonic()
+        log_size, injected, injected_at = env.service.log_size(), time.monotonic(), time.time()
         await _perform(fault.inject, env)
         if fault.ready_code != OK:
             await _wait_for(
@@ -256,6 +258,9 @@ async def run_fault(fault: Fault, env: Environment, group: str) -> Result:
     await env.wait_for_background_work()
     await _check_resources(result, env)
     await _check_passes(result, env)
+    result.check_changes = [
+        (round(at - injected_at, 2), text) for at, text in env.service.check_changes(log_size)
+    ]
     seen = Observation(probes, kinds, injected, repair_started, repaired)
     _check_responses(fault, result, seen)
     _compare_with_clients(fault, result, seen)

@@ -105,7 +105,8 @@ def _article(result: Result) -> str:
     )
     ticks = "".join(f'<b style="left:{position(at)}">{at} s</b>' for at in _ticks(result["ended"]))
     errors = "".join(f'<p class="error">{escape(each)}</p>' for each in result["errors"])
-    report = "<br>".join(map(escape, [*_requests(result), *result["verbose_report"]]))
+    changes = [f"{at:.1f} s {text}" for at, text in result["check_changes"]]
+    report = "<br>".join(map(escape, [*_requests(result), *result["verbose_report"], *changes]))
     return (
         f"<article><div><h3>{'✗' if result['errors'] else '✓'} {escape(result['name'])}</h3>"
         f'<p class="measured">{escape(_measured(result))}<br>{report}</p>{errors}</div>'
