@@ -70,9 +70,14 @@ def test_state_is_the_worst_of_what_fails() -> None:
 
 
 def test_green_answer_is_a_lie_only_after_the_detection_bound() -> None:
-    kinds = [kind("read", {0: 200, 10: 500, 15: 500, 20: 200})]
+    kinds = [kind("read", {0: 200, 10: 500, 19: 500, 20: 200})]
     assert JUDGE.lies(ready({12: 200, 14: 503, 19: 503, 21: 200}), kinds) == []
     assert JUDGE.lies(ready({12: 200, 14: 503, 15: 200, 19: 503}), kinds) != []
+
+
+def test_green_answer_after_the_last_failure_is_no_lie_although_no_success_followed_yet() -> None:
+    kinds = [kind("read", {0: 200, 10: 500, 19: 500, 20: 200})]
+    assert JUDGE.lies(ready({18: 503, 19.5: 200}), kinds) == []
 
 
 def test_red_answer_is_a_false_alarm_unless_the_core_work_failed_just_before() -> None:
@@ -83,7 +88,7 @@ def test_red_answer_is_a_false_alarm_unless_the_core_work_failed_just_before() -
 
 
 def test_failure_beside_the_core_work_needs_a_warning_and_no_more() -> None:
-    kinds = [kind("read", {0: 200, 20: 200}), kind("stock", {0: 500, 20: 200}, core=False)]
+    kinds = [kind("read", {0: 200, 20: 200}), kind("stock", {0: 500, 19: 500, 20: 200}, core=False)]
     assert JUDGE.lies(ready({10: 200}), kinds) != []
     assert JUDGE.lies(ready({10: 200}, warning=True), kinds) == []
     assert JUDGE.false_alarms(ready({10: 503}), kinds) != []
@@ -117,5 +122,5 @@ def test_every_second_request_fails_and_ready_must_warn() -> None:
 
 
 def test_two_failures_in_a_row_are_an_outage_and_a_warning_is_too_little() -> None:
-    kinds = [kind("read", {0: 200, 10: 500, 10.25: 500, 20: 200}), *alternating(2)]
+    kinds = [kind("read", {0: 200, 10: 500, 19: 500, 20: 200}), *alternating(2)]
     assert JUDGE.lies(ready({15: 200}, warning=True), kinds) != []

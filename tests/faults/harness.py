@@ -29,8 +29,8 @@ LAST_WARNING = 20.0
 """Seconds after the repair until no check may warn anymore, except that of recent requests."""
 CHECK_CONNECTIONS = 2
 """Connections to the database that the checks have, beside the pool."""
-SPARE = 0
-"""Tasks and files that the service may have more: clients of Kafka and Redis connect later."""
+SPARE = 1
+"""Tasks and files that the service may have more, if a process connected to one broker more."""
 MAX_SETTLING = 10.0
 """Seconds to wait until the service holds no more resources than before."""
 BASELINE = ("healthz", "readyz")

@@ -40,7 +40,7 @@ class Outage:
     start: when the first failing request was sent. evident: when the service could know: after its
         response, or after `CHECK_TIMEOUT` without one. success_sent, success_received: when the
         next successful request was sent, and answered. Infinite if there was none. failures: how
-        many requests of one kind failed in a row.
+        many requests of one kind failed in a row. last_failure: when the last one of them was sent.
     """
 
     start: float
@@ -48,6 +48,7 @@ class Outage:
     success_sent: float
     success_received: float
     failures: int
+    last_failure: float
 
 
 def outages(responses: Iterable[Response]) -> Iterator[Outage]:
@@ -66,7 +67,9 @@ def outages(responses: Iterable[Response]) -> Iterator[Outage]:
 def _outage(failed: list[Response], success_sent: float, success_received: float) -> Outage:
     first = failed[0]
     evident = first.sent_at + min(first.duration, CHECK_TIMEOUT)
-    return Outage(first.sent_at, evident, success_sent, success_received, len(failed))
+    return Outage(
+        first.sent_at, evident, success_sent, success_received, len(failed), failed[-1].sent_at
+    )
 
 
 def combined_outages(kinds: Iterable[Kind], min_failures: int = 1) -> list[Outage]:
@@ -84,7 +87,8 @@ def combined_outages(kinds: Iterable[Kind], min_failures: int = 1) -> list[Outag
             sent = max(last.success_sent, outage.success_sent)
             received = max(last.success_received, outage.success_received)
             failures = max(last.failures, outage.failures)
-            combined.append(Outage(last.start, last.evident, sent, received, failures))
+            failed_at = max(last.last_failure, outage.last_failure)
+            combined.append(Outage(last.start, last.evident, sent, received, failures, failed_at))
         else:
             combined.append(outage)
     return combined
@@ -150,12 +154,13 @@ class Judge:
     def lies(self, ready: Sequence[ProbeResponse], kinds: Sequence[Kind]) -> list[str]:
         """Return one sentence for each way in which `ready` was green while clients failed.
 
+        A green response is false if a request of the same outage was sent after it, and failed.
         A single failure between two successes of its kind does not count as an outage. If such
         failures add up to half of all requests, `ready` must warn.
         """
         core = [kind for kind in kinds if kind.core]
         found = [
-            _during(ready, outage.evident + self.detection, outage.success_sent)
+            _during(ready, outage.evident + self.detection, outage.last_failure)
             for outage in combined_outages(core, min_failures=2)
         ]
         green = [each for responses in found for each in responses if each.status_code == OK]
@@ -163,7 +168,7 @@ class Judge:
         silent = [
             each
             for outage in combined_outages(optional)
-            for each in _during(ready, outage.evident + self.warning, outage.success_sent)
+            for each in _during(ready, outage.evident + self.warning, outage.last_failure)
             if each.status_code == OK and not each.warning
         ]
         unwarned = list(self._unwarned(ready, kinds))
