@@ -41,8 +41,8 @@ class JumpingClock:
 class SilentResolver:
     """A resolver that stops to respond. The database has a name, which it must resolve.
 
-    In a mount namespace of this process `/etc/hosts` becomes a pipe that nobody writes to: to open
-    it takes for ever. The folder of this file becomes a disk that ends with the process.
+    In a mount namespace of this process `/etc/hosts` becomes a pipe without a writer: to open
+    it takes forever. The folder of this file becomes a disk that ends with the process.
     """
 
     def __init__(self) -> None:
