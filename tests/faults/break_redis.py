@@ -496,6 +496,14 @@ REPLICA = [
         failure="redis: TimeoutError",
     ),
     Fault(
+        "Replica does not let its user run INFO",
+        lambda env: replica(env).ask("ACL", "SETUSER", "default", "-info"),
+        lambda env: replica(env).ask("ACL", "SETUSER", "default", "+info"),
+        ready_code=WARN,
+        failure="redis: InfoDenied",
+        detect_within=PERMANENT_DETECTION,
+    ),
+    Fault(
         "Primary of the replica is stopped",
         lambda env: env.valkey.stop(),
         lambda env: env.valkey.start(),

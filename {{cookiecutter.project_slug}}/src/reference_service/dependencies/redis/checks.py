@@ -10,7 +10,7 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio import Redis as Client
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
-from ...health import Check, CheckFailed, CheckResult
+from ...health import Check, CheckFailed, CheckResult, PermanentFailure
 
 PERMANENT_ERRORS = (
     exceptions.AuthenticationError,
@@ -34,6 +34,10 @@ class LinkDown(CheckFailed):
 
 class FullSyncInProgress(CheckFailed):
     """The replica copies all data from its primary, so its own data is old."""
+
+
+class InfoDenied(PermanentFailure):
+    """The user may not run INFO, which alone says whether a replica is up to date."""
 
 
 class NotPrimary(CheckFailed):
@@ -132,7 +136,12 @@ async def _check_server(client: Client, *, allow_replica: bool) -> CheckResult:
         pipeline.delete(WRITE_KEY)
         pipeline.set(WRITE_KEY, "1", ex=WRITE_KEY_TTL)
         pipeline.get(WRITE_KEY)
-        await pipeline.execute()
+        try:
+            await pipeline.execute()
+        except exceptions.ReadOnlyError:
+            if "connected_slaves" in info:
+                raise
+            raise InfoDenied("the server is a replica: grant the user +info") from None
     return CheckResult(data={"role": "primary", "replicas": info.get("connected_slaves")})
 
 
