@@ -1,6 +1,7 @@
 """The cache of items when requests overlap, and when Redis fails."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
@@ -222,7 +223,7 @@ async def test_no_request_waits_for_redis_while_its_check_fails(
 
 
 async def test_item_that_changed_while_the_check_failed_is_not_read_from_the_cache(
-    database: Database, redis: Redis
+    database: Database, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     is_down = False
     store = CachedItems(database, redis, is_down=lambda: is_down)
@@ -231,7 +232,10 @@ async def test_item_that_changed_while_the_check_failed_is_not_read_from_the_cac
     await store.update(item.id, {"name": "new"})
     await eventually(only_this_task)
     is_down = False
-    assert await name(store, item) == "new"
+    with caplog.at_level(logging.INFO):
+        assert await name(store, item) == "new"
+    messages = [record.message for record in caplog.records]
+    assert messages == ["cache unavailable", "cache available again"]
 
 
 async def test_late_reply_of_redis_reaches_no_other_request(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import UUID
@@ -13,6 +14,8 @@ from redis.exceptions import RedisError
 from ..health.tasks import ignore_exception, result_within
 from .model import Item, ItemPatch
 from .store import ItemStore
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -46,11 +49,12 @@ class CachedItems:
         self._redis = redis
         self._on_failure = on_failure
         self._is_down = is_down
+        self._was_down = False
         self.create, self.page = store.create, store.page
 
     async def get(self, item_id: UUID) -> Item | None:
         """Return the item, from the cache if possible, or None if it does not exist."""
-        if self._is_down():
+        if self._is_unavailable():
             return await self._store.get(item_id)
         try:
             cached = await self._send(self._redis.get(_key(item_id)))
@@ -89,9 +93,19 @@ class CachedItems:
 
         sending = asyncio.create_task(self._send(put_tombstone()))
         ignore_exception(sending)
-        if not self._is_down():
+        if not self._is_unavailable():
             with contextlib.suppress(*UNAVAILABLE):
                 await sending
+
+    def _is_unavailable(self) -> bool:
+        """Return whether the check of Redis fails. The next request logs that this has changed."""
+        is_down, was_down = self._is_down(), self._was_down
+        self._was_down = is_down
+        if is_down and not was_down:
+            log.warning("cache unavailable")
+        elif was_down and not is_down:
+            log.info("cache available again")
+        return is_down
 
     async def _send(self, command: Awaitable[T]) -> T:
         """Return the reply of Redis to a command. Raises one of `UNAVAILABLE`."""
