@@ -10,6 +10,7 @@ collector       a trace collector that discards everything
 # It runs with the packages of the generated service.
 
 import sys
+import time
 from collections.abc import Iterable
 
 import uvicorn
@@ -31,6 +32,8 @@ UVICORN_OPTIONS = {
     "server_header": False,
 }
 """The fastest options."""
+
+BLOCKING_SECONDS = 0.05
 
 PROBE_RESPONSE = (
     {
@@ -76,11 +79,15 @@ def memory_router() -> APIRouter:
 
 
 def add_comparison_routes(app: FastAPI, memory: APIRouter) -> FastAPI:
-    """Add what the service lacks: routes on a store in memory, and a probe that is a route."""
+    """Add what the service lacks: routes on a store in memory, a probe, and a `def` handler."""
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         return {"status": "pass"}
+
+    @app.get("/blocking")
+    def blocking() -> None:
+        time.sleep(BLOCKING_SECONDS)
 
     app.include_router(memory, prefix="/memory")
     return app

@@ -37,18 +37,34 @@ class Plan:
     """How long to measure.
 
     round_seconds: duration of a round. long_seconds: duration of a measurement without rounds.
-    requests: how many the service serves while its memory is measured.
+    overload_seconds: duration of one overload. requests: how many the service serves while its
+    memory is measured.
     """
 
     rounds: int
     round_seconds: float
     long_seconds: float
+    overload_seconds: float
     requests: int
     fault_minutes: float
 
 
-FULL = Plan(rounds=11, round_seconds=1.0, long_seconds=15.0, requests=100_000, fault_minutes=10.0)
-QUICK = Plan(rounds=1, round_seconds=0.05, long_seconds=0.2, requests=100, fault_minutes=0.0)
+FULL = Plan(
+    rounds=11,
+    round_seconds=1.0,
+    long_seconds=15.0,
+    overload_seconds=10.0,
+    requests=100_000,
+    fault_minutes=10.0,
+)
+QUICK = Plan(
+    rounds=1,
+    round_seconds=0.05,
+    long_seconds=0.2,
+    overload_seconds=0.2,
+    requests=100,
+    fault_minutes=0.0,
+)
 
 
 @dataclass(frozen=True)

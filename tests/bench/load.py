@@ -40,17 +40,22 @@ class RequestStream:
     rate: requests per second, independent of the responses. Without it, each connection sends the
     next request as soon as it has a response. A request that finds no free connection waits for
     one, and its latency includes this wait.
+
+    may_fail: whether requests without a response are counted in `failed`, and raise nothing.
     """
 
     port: int
     request: bytes
     connections: int = 16
     rate: float | None = None
+    may_fail: bool = False
     status_codes: Counter[int] = field(default_factory=Counter)
     latencies: dict[int, list[float]] = field(default_factory=dict)
     """Seconds, by status code."""
     duration: float = 0.0
     """Seconds from the first request to the last response."""
+    failed: int = 0
+    """Requests whose connection was closed, or whose response is missing at the end."""
     unsent: int = 0
     """Requests that were due but found no free connection."""
 
@@ -78,8 +83,12 @@ class _Connection:
 
     def send(self, due: float) -> None:
         self.due = due
-        self.socket.sendall(self.active.stream.request)
         self.active.outstanding += 1
+        try:
+            self.socket.sendall(self.active.stream.request)
+        except ConnectionError:
+            if not self.active.stream.may_fail:
+                raise  # otherwise reading fails as well
 
     def read(self) -> int:
         """Return the status code of a complete response, or 0."""
@@ -139,11 +148,20 @@ class _ActiveStream:
         else:
             self.free.append(connection)
 
+    def record_loss(self, connection: _Connection) -> None:
+        """Count a connection that the server has closed, and do not use it again."""
+        if connection in self.free:
+            self.free.remove(connection)
+        else:
+            self.outstanding -= 1
+            self.stream.failed += 1
+
 
 def send(streams: Sequence[RequestStream], seconds: float) -> None:
     """Send requests for some seconds, wait for outstanding responses, and record all of them.
 
-    Raises ConnectionError if a server closes a connection, TimeoutError if responses are missing.
+    Raises ConnectionError if a server closes a connection, TimeoutError if responses are missing,
+    unless the stream may fail.
     """
     active = [_ActiveStream(stream) for stream in streams]
     connections = [connection for stream in active for connection in stream.free]
@@ -155,6 +173,18 @@ def send(streams: Sequence[RequestStream], seconds: float) -> None:
         finally:
             for connection in connections:
                 connection.socket.close()
+
+
+def _read_or_give_up(connection: _Connection, selector: selectors.BaseSelector) -> int:
+    """Return the status code of a complete response, or 0."""
+    try:
+        return connection.read()
+    except ConnectionError:
+        if not connection.active.stream.may_fail:
+            raise
+        selector.unregister(connection.socket)
+        connection.active.record_loss(connection)
+        return 0
 
 
 def _exchange(
@@ -173,12 +203,15 @@ def _exchange(
         wake_up = next_due if now < end else now + 0.1
         for key, _ in selector.select(max(wake_up - now, 0.0)):
             connection = key.data
-            code = connection.read()
+            code = _read_or_give_up(connection, selector)
             if code:
                 connection.active.record_response(connection, code, clock(), end)
         now = clock()
         if now > end + RESPONSE_TIMEOUT:
-            raise TimeoutError("responses are missing")
+            break
     for stream in active:
         stream.stream.duration = max(stream.last_response - start, seconds)
         stream.stream.unsent = len(stream.waiting)
+        stream.stream.failed += stream.outstanding
+        if stream.outstanding and not stream.stream.may_fail:
+            raise TimeoutError("responses are missing")

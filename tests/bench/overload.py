@@ -1,86 +1,139 @@
-"""Send twice as many requests as the service can serve: measure throughput and latency.
+"""Send more requests than the service can serve, in an open loop: what do clients get?
 
-SERVICE_CONCURRENCY_LIMIT is twice the pool size: one request per connection, and one that waits for
-it. So an accepted request waits for at most one other, and no connection is idle.
+3,000 connections send at a fixed rate, whether or not earlier requests are answered. The service
+has its default settings, and is compared with fixed limits and with none. The client has a core of
+its own.
 """
 
+import resource
 from collections.abc import Iterator
-from statistics import median
 
-from .compare import Measurement, Plan, require_status_codes
+from .compare import Measurement, Plan
 from .environment import Environment
 from .load import RequestStream, get, percentile, send
 from .measured_process import MeasuredProcess
 
-POOL = 15
-"""Connections: the service's default, with the overflow."""
-CONCURRENCY_LIMIT = 2 * POOL
-CLIENTS = 200
+CONNECTIONS = 3000
+SPARE_DESCRIPTORS = 200
+CLOSED_LOOP_CONNECTIONS = 60
+"""More than the pool and the threads, and few enough to be answered at once."""
+LIMITS = {
+    "auto": {},
+    "fixed 30": {"SERVICE_CONCURRENCY_LIMIT": 30},
+    "fixed 5000": {"SERVICE_CONCURRENCY_LIMIT": 5000},
+    "no limit": {"SERVICE_CONCURRENCY_LIMIT": 1_000_000},
+}
+TARGETS = {2: 90, 5: 75, 10: 55}
+"""By the load: the share of the capacity, in percent, that is answered within a second."""
+ACCEPTED_P99, REJECTED_P99, PROBE_P99 = 400, 50, 50
+"""Milliseconds."""
+RECOVERY_SECONDS = 2.0
 PROBES_PER_SECOND = 50
 """Each probe has a connection of its own. Many orchestrators and proxies together send so many."""
 READY = get("/health/ready")
 READ_DURATION = 0.05
 """Seconds that the slow database takes to read a row."""
+ITEMS = 20
+
+
+def busy_service(env: Environment, plan: Plan) -> Iterator[Measurement]:
+    """Overload the CPU of the service with lists of items. Rejections need some of it too."""
+    for _ in range(ITEMS):
+        env.insert_item()
+    yield from _overload(env, plan, "overload, busy core", "/items", (2, 5, 10))
 
 
 def slow_database(env: Environment, plan: Plan) -> Iterator[Measurement]:
-    """Overload the database, which is the usual bottleneck. The service has CPU time to reject."""
+    """Overload the database. The service has CPU time to reject."""
     path = env.insert_item()
     with env.slow_reads(READ_DURATION):
         # A slow read is a view here, into which the check cannot insert.
         settings = {"HEALTH_ITEMS_IMPACT": "warn"}
-        yield from _overload(env, plan, "overload, slow database", path, **settings)
+        yield from _overload(env, plan, "overload, slow database", path, (2, 5), **settings)
 
 
-def busy_service(env: Environment, plan: Plan) -> Iterator[Measurement]:
-    """Overload the CPU of the service. Rejections need some of it too."""
-    yield from _overload(env, plan, "overload, busy core", env.insert_item())
+def blocking_handlers(env: Environment, plan: Plan) -> Iterator[Measurement]:
+    """Overload the threads that run `def` handlers."""
+    yield from _overload(env, plan, "overload, def handlers", "/blocking", (2, 5))
 
 
 def _overload(
-    env: Environment, plan: Plan, topic: str, path: str, **settings: str
+    env: Environment, plan: Plan, topic: str, path: str, factors: tuple[int, ...], **settings: str
 ) -> Iterator[Measurement]:
-    """Measure the capacity, and then the behavior under twice that load, in each round."""
-    request = get(path)
-    capacities, shares, rejected = [], [], []
-    accepted_latencies: list[float] = []
-    rejected_latencies: list[float] = []
-    probe_latencies: list[float] = []
-    with env.service(SERVICE_CONCURRENCY_LIMIT=CONCURRENCY_LIMIT, **settings) as service:
-        service.wait_until_ready("/health/ready")
-        for number in range(-1, plan.rounds):  # one additional round opens the pool's connections
-            capacity = _measure_capacity(service, request, plan)
-            requests = RequestStream(service.port, request, connections=CLIENTS, rate=2 * capacity)
-            probes = RequestStream(
-                service.port, READY, connections=PROBES_PER_SECOND, rate=PROBES_PER_SECOND
-            )
-            send([requests, probes], 2 * plan.round_seconds)
-            require_status_codes(requests, {200, 503})
-            require_status_codes(probes, {200})
-            if number >= 0:
-                capacities.append(capacity)
-                shares.append(100 * requests.status_codes[200] / requests.duration / capacity)
-                rejected.append(100 * requests.status_codes[503] / requests.response_count)
-                accepted_latencies += requests.latencies[200]
-                rejected_latencies += requests.latencies.get(503, [])
-                probe_latencies += probes.latencies[200]
-    yield Measurement(topic, "capacity", median(capacities), "/s")
-    yield Measurement(
-        topic, "throughput under twice the load", median(shares), "%", 95, at_least=True
-    )
-    yield Measurement(topic, "rejected requests", median(rejected), "%")
-    for name, latencies in (
-        ("p99 of accepted requests", accepted_latencies),
-        ("p99 of rejected requests", rejected_latencies),
-        ("p99 of probes", probe_latencies),
-    ):
-        yield Measurement(topic, name, 1000 * percentile(latencies, 0.99), "ms")
+    """Measure the capacity once, and then each limit under each load, in a process of its own."""
+    _raise_fd_limit()
+    capacity = 0.0
+    for name, limit in LIMITS.items():
+        with env.service(**limit, **settings) as service:
+            service.wait_until_ready("/health/ready")
+            if not capacity:
+                capacity = _measure_capacity(service, path, plan)
+                yield Measurement(topic, "capacity", capacity, "/s")
+            for factor in factors:
+                yield from _measure(service, plan, f"{topic}, {factor} x", name, path, capacity)
+            if name == "auto":
+                yield _measure_recovery(service, topic, path, capacity)
 
 
-def _measure_capacity(service: MeasuredProcess, request: bytes, plan: Plan) -> float:
-    """Return the requests per second with as many in flight as the limit allows."""
-    stream = RequestStream(service.port, request, connections=CONCURRENCY_LIMIT)
-    send([stream], plan.round_seconds)
+def _raise_fd_limit() -> None:
+    """Allow this process as many connections as the system grants."""
+    _, granted = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if granted < CONNECTIONS + SPARE_DESCRIPTORS:
+        raise RuntimeError(f"{CONNECTIONS} connections need more open files than {granted}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (granted, granted))
+
+
+def _measure_capacity(service: MeasuredProcess, path: str, plan: Plan) -> float:
+    """Return the answers per second in a closed loop, after a round that opens the pool."""
+    for seconds in (plan.round_seconds, 2 * plan.round_seconds):
+        stream = RequestStream(service.port, get(path), connections=CLOSED_LOOP_CONNECTIONS)
+        send([stream], seconds)
     service.truncate_log()
-    require_status_codes(stream, {200})
-    return stream.response_count / stream.duration
+    if not stream.status_codes[200]:
+        raise RuntimeError(f"{path} returned {dict(stream.status_codes)}")
+    return stream.status_codes[200] / stream.duration
+
+
+def _measure(
+    service: MeasuredProcess, plan: Plan, topic: str, name: str, path: str, capacity: float
+) -> Iterator[Measurement]:
+    factor = int(topic.rpartition(", ")[2].partition(" ")[0])
+    requests = RequestStream(
+        service.port, get(path), connections=CONNECTIONS, rate=factor * capacity, may_fail=True
+    )
+    probes = RequestStream(
+        service.port, READY, connections=PROBES_PER_SECOND, rate=PROBES_PER_SECOND, may_fail=True
+    )
+    send([requests, probes], plan.overload_seconds)
+    service.truncate_log()
+    accepted = requests.latencies.get(200, [])
+    in_time = sum(latency <= 1 for latency in accepted) / plan.overload_seconds
+    values = (
+        ("answered within 1 s", 100 * in_time / capacity, "%", TARGETS[factor], True),
+        ("p99 of accepted", 1000 * percentile(accepted, 0.99), "ms", ACCEPTED_P99, False),
+        ("p99 of rejected", _p99(requests, 503), "ms", REJECTED_P99, False),
+        ("p99 of probes", _p99(probes, 200), "ms", PROBE_P99, False),
+    )
+    for what, value, unit, target, at_least in values:
+        is_product = name == "auto"
+        yield Measurement(
+            topic, f"{name}: {what}", value, unit, target if is_product else None, at_least
+        )
+
+
+def _p99(stream: RequestStream, code: int) -> float:
+    return 1000 * percentile(stream.latencies.get(code, []), 0.99)
+
+
+def _measure_recovery(
+    service: MeasuredProcess, topic: str, path: str, capacity: float
+) -> Measurement:
+    """Return the rejections in the third and fourth second at 0.7 x, directly after an overload."""
+    for _ in range(2):
+        stream = RequestStream(
+            service.port, get(path), connections=CLOSED_LOOP_CONNECTIONS, rate=0.7 * capacity
+        )
+        send([stream], RECOVERY_SECONDS)
+    service.truncate_log()
+    rejected = stream.status_codes[503]
+    return Measurement(topic, "rejected 2 s after the overload", rejected, "", 0)

@@ -54,7 +54,8 @@ class Simulation:
     """Run one load against one limit.
 
     workers: how many requests the dependency serves at once. service_seconds: how long it takes for
-    each, by the time. Requests beyond `CONNECTIONS` are not sent.
+    each on average, by the time. exponential: whether that varies as waiting times do, and not by
+    30 %. Requests beyond `CONNECTIONS` are not sent.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Simulation:
         *,
         workers: int = 15,
         service_seconds: Callable[[float], float] = lambda _: 0.001,
+        exponential: bool = False,
     ) -> None:
         self.limit = limit
+        self._exponential = exponential
         self.requests: list[Request] = []
         self.in_flight = 0
         self._service_seconds = service_seconds
@@ -133,7 +136,9 @@ class Simulation:
             self._waiting.append(request)
 
     def _serve(self, now: float, request: Request) -> None:
-        self._at(now + self._vary(self._service_seconds(now)), lambda at: self._served(at, request))
+        mean = self._service_seconds(now)
+        seconds = self._random.expovariate(1 / mean) if self._exponential else self._vary(mean)
+        self._at(now + seconds, lambda at: self._served(at, request))
 
     def _served(self, now: float, request: Request) -> None:
         if self._waiting:
@@ -286,10 +291,16 @@ class Scenario:
     seconds: float = 10.0
     workers: int = 15
     service_seconds: Callable[[float], float] = lambda _: 0.001
+    exponential: bool = False
 
     def run(self, limit: Limit) -> list[Request]:
         """Run it, and return the requests."""
-        simulation = Simulation(limit, workers=self.workers, service_seconds=self.service_seconds)
+        simulation = Simulation(
+            limit,
+            workers=self.workers,
+            service_seconds=self.service_seconds,
+            exponential=self.exponential,
+        )
         return simulation.run(self.load())
 
 
@@ -308,6 +319,12 @@ SCENARIOS = {
         lambda: poisson(0.7 * SLOW_CAPACITY, 0, 10),
         0.7 * SLOW_CAPACITY,
         service_seconds=slow_database,
+    ),
+    "slow database whose time varies, 0.7 x": Scenario(
+        lambda: poisson(0.7 * SLOW_CAPACITY, 0, 10),
+        0.7 * SLOW_CAPACITY,
+        service_seconds=slow_database,
+        exponential=True,
     ),
     "slow database, 2 x": Scenario(
         lambda: poisson(2 * SLOW_CAPACITY, 0, 10), SLOW_CAPACITY, service_seconds=slow_database

@@ -35,7 +35,7 @@ def rejected(requests: list[Request]) -> int:
         ("2 x", 0.9),
         ("5 x", 0.6),  # rejections need the rest of the CPU
         ("slow database, 2 x", 0.9),
-        ("slow database, 10 x", 0.85),
+        ("slow database, 10 x", 0.8),
         ("40 threads, 2 x", 0.9),
     ],
 )
@@ -57,6 +57,7 @@ def test_accepted_requests_are_answered_within_twice_the_objective(name: str) ->
     [
         "0.7 x",
         "slow database, 0.7 x",
+        "slow database whose time varies, 0.7 x",
         "200 at once, three times",
         "50/s of a 5 s route beside 0.5 x",
     ],
@@ -97,6 +98,14 @@ def test_slow_requests_that_wait_elsewhere_do_not_shrink_the_limit_under_overloa
     others = [request for request in requests if request.route != SLOW]
     in_time = sum(request.accepted and request.seconds <= 1 for request in others)
     assert in_time >= 0.8 * CAPACITY * 12
+
+
+def test_limit_does_not_drift_under_an_overload_that_lasts() -> None:
+    """What a queue adds to each latency must not be taken for the latency of the route."""
+    limit = AdaptiveLimit(OBJECTIVE)
+    requests = Simulation(limit).run(poisson(4 * CAPACITY, 0, 30))
+    last = [each.seconds for each in requests if each.accepted and each.sent > 20]
+    assert percentile_99(last) <= 2 * OBJECTIVE
 
 
 def test_few_slow_answers_do_not_shrink_the_limit() -> None:

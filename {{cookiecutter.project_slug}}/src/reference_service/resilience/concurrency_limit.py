@@ -19,7 +19,7 @@ class AdaptiveLimit:
     """Learns from latencies how many requests at once are answered within an objective.
 
     By Little's law, requests in flight = throughput * latency. So the limit is the throughput times
-    the latency that is tolerated: a quarter of the objective, or what the route takes without a
+    the latency that is tolerated: half of the objective, or what the route takes without a
     queue and the same time again in a queue. If more are in flight, the limit is cut to those that
     a service without a queue has, and grows again. So the fastest request since a cut shows what
     its route takes without a queue.
@@ -28,7 +28,7 @@ class AdaptiveLimit:
         learned. All times are seconds of one monotonic clock.
     """
 
-    def __init__(self, objective: float, start: float = 1000, maximum: float = 5000) -> None:
+    def __init__(self, objective: float, start: float = 800, maximum: float = 5000) -> None:
         self.value = self._start = start
         self._burst = start  # the limit while nothing is queued
         self._objective, self._maximum = objective, maximum
@@ -57,7 +57,7 @@ class AdaptiveLimit:
         """Record that a request is answered now."""
         seconds, self._last_answer = now - arrived, now
         fastest = self._fastest[route] = min(seconds, self._fastest.get(route, seconds))
-        tolerated = max(self._objective / 4, fastest + min(fastest, self._objective))
+        tolerated = max(self._objective / 2, fastest + min(fastest, self._objective))
         self._tolerated += tolerated
         self._late += seconds > tolerated
         self._unqueued += max(self._objective / 10, fastest)
