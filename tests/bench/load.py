@@ -56,6 +56,8 @@ class RequestStream:
     """Seconds from the first request to the last response."""
     failed: int = 0
     """Requests whose connection was closed, or whose response is missing at the end."""
+    delays: list[float] = field(default_factory=list)
+    """Seconds by which the client itself was late. They are part of the latencies."""
     unsent: int = 0
     """Requests that were due but found no free connection."""
 
@@ -129,6 +131,8 @@ class _ActiveStream:
         """Send the requests that are due, unless the time is over."""
         if self.stream.rate is None or now >= end:
             return
+        if self.next_due <= now:
+            self.stream.delays.append(now - self.next_due)
         while self.next_due <= now:
             self.waiting.append(self.next_due)
             self.next_due += 1 / self.stream.rate

@@ -21,19 +21,19 @@ MEASUREMENTS_BY_TOPIC = {
     "layers": 10,
     "probe flood": 10,
     "overload, busy core": 2,
-    "overload, busy core, 2 x": 16,
-    "overload, busy core, 5 x": 16,
-    "overload, busy core, 10 x": 16,
+    "overload, busy core, 2 x": 20,
+    "overload, busy core, 5 x": 20,
+    "overload, busy core, 10 x": 20,
     "overload, slow database": 2,
-    "overload, slow database, 2 x": 16,
-    "overload, slow database, 5 x": 16,
+    "overload, slow database, 2 x": 20,
+    "overload, slow database, 5 x": 20,
     "overload, def handlers": 2,
-    "overload, def handlers, 2 x": 16,
-    "overload, def handlers, 5 x": 16,
+    "overload, def handlers, 2 x": 20,
+    "overload, def handlers, 5 x": 20,
     "startup": 5,
     "memory": 9,
 }
-MAY_BE_ZERO = ("+ ", "statements", "lost", "rejected", "answered", "accepted", "p99 of probes")
+MAY_BE_ZERO = ("+ ", "statements", "lost", "rejected", "answered", "accepted", "p99 of")
 """Names of differences, and of what a short measurement may not show."""
 
 
