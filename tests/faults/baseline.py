@@ -24,7 +24,9 @@ app = FastAPI()
 engine = create_async_engine(
     "postgresql+asyncpg://",
     async_creator=lambda: asyncpg.connect(
-        os.environ["DATABASE_URL"], server_settings={"application_name": "baseline"}
+        os.environ["DATABASE_URL"],
+        server_settings={"application_name": "baseline"},
+        statement_cache_size=0,  # for a pooler
     ),
 )
 

@@ -24,6 +24,7 @@ from dev.standby import Standby
 from dev.valkey import Valkey
 
 from .clients import Kind, client_mix
+from .pooler import Pooler
 from .probe_client import OK, Probe, send_probe, send_request
 from .proxy import Proxy
 from .small_disk import SmallDiskPostgres
@@ -48,15 +49,16 @@ BACKGROUND_TIMEOUT = 60.0
 CHECK_CHANGE = re.compile(r'"time": "([^"]+)".*"message": "health check ([^"]+)"')
 """A log line about a check that changed."""
 
-Layout = Literal["direct", "small disk", "proxied", "standby", "replica", "sentinel"]
+Layout = Literal["direct", "small disk", "proxied", "pooler", "standby", "replica", "sentinel"]
 
 
 class Environment:
     """What a fault is injected into.
 
     layout: what is between the service and its servers. `direct`: nothing. `small disk`: nothing,
-    and PostgreSQL has a disk that can be filled. `proxied`: a network that can be broken. `standby`
-    and `replica`: the service reads from one. `sentinel`: the service finds Redis through Sentinel.
+    and PostgreSQL has a disk that can be filled. `proxied`: a network that can be broken. `pooler`:
+    PgBouncer. `standby` and `replica`: the service reads from one. `sentinel`: the service finds
+    Redis through Sentinel.
     """
 
     def __init__(self, layout: Layout, folder: Path) -> None:
@@ -73,6 +75,7 @@ class Environment:
             self.postgres,
             settings={"wal_receiver_timeout": f"{RECEIVER_TIMEOUT}s"},
         )
+        self.pooler = Pooler(folder / "pooler", self.postgres)
         self.replica: Valkey | None = None
         self.sentinels = Sentinels(folder / "sentinels")
         self.proxies: dict[str, Proxy] = {}
@@ -91,6 +94,8 @@ class Environment:
         self.items = [await asyncio.to_thread(self._create_item) for _ in range(2)]
         if self.layout == "standby":
             await asyncio.to_thread(self.standby.start)
+        if self.layout == "pooler":
+            await asyncio.to_thread(self.pooler.start)
         if self.layout == "replica":
             link = {"replicaof": f"127.0.0.1 {self.valkey.port}"}
             self.replica = Valkey(self.folder / "replica", settings=link)
@@ -153,11 +158,16 @@ class Environment:
         for proxy in self.proxies.values():
             await proxy.stop()
         replicas = [self.replica] if self.replica else []
-        servers = [*self._independent_servers(), self.standby, *replicas]
+        servers = [*self._independent_servers(), self.standby, self.pooler, *replicas]
         await asyncio.gather(*(asyncio.to_thread(server.stop) for server in servers))
 
     async def database_connections(self) -> int:
-        """Count the connections that the service has open to its database."""
+        """Count the connections that the service has open to its database.
+
+        Behind a pooler they are the pooler's, and the service's own count as open files.
+        """
+        if self.layout == "pooler":
+            return 0
         server = self.standby if self.layout == "standby" else self.postgres
         query = (
             "SELECT count(*) FROM pg_stat_activity"
@@ -192,6 +202,8 @@ class Environment:
         addresses = {server.variable: server.url for server in self._independent_servers()}
         if self.layout == "standby":
             addresses |= {"DATABASE_URL": self.standby.url, "DATABASE_ROLE": "standby"}
+        if self.layout == "pooler":
+            addresses |= {"DATABASE_URL": self.pooler.url, "DATABASE_PREPARED_STATEMENTS": "false"}
         if self.replica:
             addresses["REDIS_URL"] = self.replica.url
         for variable, name in (("DATABASE_URL", "postgres"), ("REDIS_URL", "redis")):

@@ -5,7 +5,9 @@ from collections.abc import Collection
 from . import (
     break_grpc,
     break_kafka,
+    break_limits,
     break_network,
+    break_pooler,
     break_postgres,
     break_redis,
     break_service,
@@ -20,6 +22,8 @@ GROUPS: dict[str, tuple[Layout, list[Fault]]] = {
     "PostgreSQL": ("direct", break_postgres.SERVER),
     "PostgreSQL sessions": ("direct", break_sessions.SESSIONS),
     "PostgreSQL tables": ("direct", break_tables.TABLES),
+    "PostgreSQL limits": ("direct", break_limits.LIMITS),
+    "PostgreSQL pooler": ("pooler", break_pooler.POOLER),
     "PostgreSQL disk": ("small disk", break_tables.DISK),
     "PostgreSQL standby": ("standby", break_standby.STANDBY),
     "Network": ("proxied", break_network.NETWORK),
