@@ -24,10 +24,12 @@ from supervised import SupervisedProcesses
 
 from tools.generate import ROOT, environment, set_up, settings
 
+from .breakers import LIBRARIES
 from .compare import FULL, QUICK, Measurement, Plan
 from .report import json_document, summary_line, svg_chart, table_row
 
 FOLDER = ROOT / ".build" / "bench"
+BREAKERS = FOLDER / "breakers"
 VARIABLES = {"UV_PROJECT_ENVIRONMENT": str(FOLDER / "environment")}
 ANSWERS = ("project_name=Measured Service", "redis=no")
 """No Redis: a cache would respond instead of the database, whose reads are measured."""
@@ -81,7 +83,9 @@ def measure(folder: Path, plan: Plan, only: str) -> Iterator[Measurement]:
     set_up(service, **VARIABLES)
     python = FOLDER / "environment" / "bin" / "python"
     # The sources by path: another run may have installed its own service in this environment.
-    path = os.pathsep.join(map(str, [ROOT / "tests", service, service / "src"]))
+    path = os.pathsep.join(map(str, [ROOT / "tests", service, service / "src", BREAKERS]))
+    if only in "fail fast":
+        install_breakers(python)
     with SupervisedProcesses() as processes:
         worker = processes.start(
             [str(python), "-m", "bench.measure", json.dumps(dataclasses.asdict(plan)), only],
@@ -95,6 +99,12 @@ def measure(folder: Path, plan: Plan, only: str) -> Iterator[Measurement]:
     shutil.rmtree(folder / "out")
     if worker.returncode:
         sys.exit("A scenario failed. The reason is above.")
+
+
+def install_breakers(python: Path) -> None:
+    """Install the libraries that the service is compared with, apart from its own packages."""
+    uv = [os.environ.get("UV", "uv"), "pip", "install", "--quiet", f"--python={python}"]
+    subprocess.run([*uv, f"--target={BREAKERS}", *LIBRARIES.values()], check=True)
 
 
 def measure_generation(folder: Path, rounds: int) -> Iterator[Measurement]:

@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 from dev.postgres import Postgres
+from dev.process import wait_until
 
 from .measured_process import MeasuredProcess, pinned_to_core
 
@@ -66,6 +68,13 @@ class Environment:
             core=core,
         )
 
+    def breaker(self, name: str) -> MeasuredProcess:
+        """Return an application of `breakers.py`, for a `with` block."""
+        arguments = "-m", "bench.breakers", name
+        return MeasuredProcess(
+            self.folder, *arguments, environment=self.variables, port_argument=True
+        )
+
     def unchanged_service(self) -> MeasuredProcess:
         """Return the generated service without additional routes, for a `with` block."""
         return MeasuredProcess(self.folder, "-m", "measured_service", environment=self.variables)
@@ -117,6 +126,23 @@ class Environment:
     def logged_statements(self) -> int:
         """Return how many statements of the service are in the log."""
         return len(LOGGED_STATEMENT.findall(self.postgres.log.read_bytes()))
+
+    @contextlib.contextmanager
+    def locked(self, path: str) -> Iterator[None]:
+        """Lock the row of an item in a `with` block. Statements that wait for it fail soon."""
+        item = path.rpartition("/")[2]
+        lock = f"BEGIN; UPDATE items SET name = name WHERE id = '{item}'; SELECT pg_sleep(60)"
+        holders = "FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        self._alter_system("SET lock_timeout = '100ms'")
+        with ThreadPoolExecutor(1) as pool:
+            holding = pool.submit(self.postgres.sql, lock)
+            try:
+                wait_until(lambda: self.postgres.sql(f"SELECT count(*) {holders}") != "0", 30)
+                yield
+            finally:
+                self.postgres.sql(f"SELECT pg_terminate_backend(pid) {holders}")
+                holding.exception()  # its session was ended
+                self._alter_system("RESET lock_timeout")
 
     @contextlib.contextmanager
     def slow_reads(self, seconds: float) -> Iterator[None]:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import cpu_per_request, overload, probe_flood, startup_memory
+from . import cpu_per_request, fail_fast, overload, probe_flood, startup_memory
 from .compare import Measurement, Plan
 from .environment import Environment
 from .measured_process import pinned_to_core
@@ -25,6 +25,7 @@ SCENARIOS: dict[str, Callable[[Environment, Plan], Iterator[Measurement]]] = {
     "overload of a busy service": overload.busy_service,
     "overload of a slow database": overload.slow_database,
     "overload of def handlers": overload.blocking_handlers,
+    "fail fast": fail_fast.fail_fast,
     "startup": startup_memory.startup,
     "memory after requests": startup_memory.memory_after_requests,
     "memory after faults": startup_memory.memory_after_faults,

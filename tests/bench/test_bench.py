@@ -30,10 +30,25 @@ MEASUREMENTS_BY_TOPIC = {
     "overload, def handlers": 2,
     "overload, def handlers, 2 x": 20,
     "overload, def handlers, 5 x": 20,
+    "fail fast": 11,
+    "fail fast, aiobreaker": 4,
+    "fail fast, purgatory": 4,
     "startup": 5,
     "memory": 9,
 }
-MAY_BE_ZERO = ("+ ", "statements", "lost", "rejected", "answered", "accepted", "p99 of")
+MAY_BE_ZERO = (
+    "+ ",
+    "statements",
+    "lost",
+    "rejected",
+    "answered",
+    "accepted",
+    "p99 of",
+    "refus",
+    "sacrificed",
+    "in flight",
+    "failed",
+)
 """Names of differences, and of what a short measurement may not show."""
 
 
