@@ -138,6 +138,7 @@ FEATURES: dict[str, list[str]] = {
     "patterns": [
         "docs/decisions/*access-lines*.md",
         "docs/decisions/*collect-metrics*.md",
+        "docs/decisions/*circuits*.md",
         "docs/decisions/*concurrency-limit*.md",
         "docs/decisions/*freeze-startup*.md",
         "docs/decisions/*two-connections*.md",
