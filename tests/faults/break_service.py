@@ -18,6 +18,9 @@ from .truth import WINDOW
 EXCEPTIONS = ("ValueError", "ExceptionGroup", "SystemExit", "CancelledError")
 ROUTING_DELAY = 0.6
 """Seconds after SIGTERM during which requests still arrive, because routing changes take time."""
+OVERLOADED = "other replicas would get the load, and be overloaded in turn"
+NO_LIMIT = {"SERVICE_CONCURRENCY_LIMIT": "1000"}
+"""Settings for faults of something else: a busy machine lowers the learned limit."""
 DRAINING = "it drains: new requests must not arrive, but those that do succeed"
 START_TIMEOUT = 10.0
 """Seconds that a service may need from start to ready on a busy machine."""
@@ -91,20 +94,29 @@ def handler_raises(exception: str) -> Fault:
         ready_code=OK,
         hold=3,
         verify=all_return_500,
+        settings=NO_LIMIT,
     )
 
 
 def high_load(
-    name: str, load: Load, *codes: int, green_is_right: str = "", **settings: str
+    name: str,
+    load: Load,
+    *codes: int,
+    rejections: bool = False,
+    green_is_right: str = "",
+    **settings: str,
 ) -> Fault:
-    """Return a load during which `ready` must stay 200. codes: all must occur, and no others."""
+    """Return a load during which `ready` must stay 200.
+
+    codes: all must occur, and no others. rejections: whether 503 may occur too, for any client.
+    """
 
     async def start_load(env: Environment) -> None:
         load.start(env)
 
     async def exactly_these_codes(_: Environment) -> list[str]:
         missing = [f"no request returned {code}" for code in codes if not load.codes[code]]
-        return missing + load.unexpected_codes(*codes)
+        return missing + load.unexpected_codes(*codes, *([503] if rejections else []))
 
     return Fault(
         name,
@@ -112,8 +124,9 @@ def high_load(
         ready_code=OK,
         hold=load.seconds + 1,
         green_is_right=green_is_right,
+        intermittent=rejections,
         verify=exactly_these_codes,
-        settings=settings,
+        settings=settings if rejections else NO_LIMIT | settings,
     )
 
 
@@ -231,7 +244,7 @@ def shutdown_fault(
         allowed_codes=frozenset({503, CONNECTION_FAILED}),
         red_is_right=DRAINING,
         verify=shutdown.process_ends if loses_requests else shutdown.all_requests_complete,
-        settings=settings,
+        settings=NO_LIMIT | settings,
     )
 
 
@@ -309,6 +322,7 @@ def handlers_exceed_memory() -> Fault:
         max_failures=0,
         hold=4,
         verify=all_return_500,
+        settings=NO_LIMIT,
     )
 
 
@@ -429,8 +443,15 @@ SERVICE = [
         Load("/faults/sleep/0.5", 30, seconds=3),
         200,
         503,
-        green_is_right="other replicas would get the load, and be overloaded in turn",
+        green_is_right=OVERLOADED,
         SERVICE_CONCURRENCY_LIMIT="10",
+    ),
+    high_load(
+        "Far more requests than the service can answer, with the learned limit (still ready)",
+        Load("/items", 100, seconds=5),
+        200,
+        rejections=True,
+        green_is_right=OVERLOADED,
     ),
     Fault(
         "Service starts before its database",
