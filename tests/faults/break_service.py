@@ -36,6 +36,8 @@ INSIDE = {"PYTHONPATH": str(Path(__file__).with_name("inside"))}
 """Settings with which signals break what `FAULT_INSIDE` names."""
 JUMPING_CLOCK = {**INSIDE, "FAULT_INSIDE": "clock"}
 SILENT_RESOLVER = {**INSIDE, "FAULT_INSIDE": "resolver"}
+FIXED_POOL = {"DATABASE_POOL_SIZE": str(POOL), "DATABASE_MAX_OVERFLOW": "0"}
+"""Settings with which the service opens no connection for a burst of requests."""
 EXIT_TIMEOUT = 10.0
 """Seconds until a process that received SIGTERM must have ended."""
 
@@ -563,6 +565,7 @@ SERVICE = [
         allowed_codes=frozenset({NO_RESPONSE, CONNECTION_FAILED}),
         hold=4,
         red_is_right="new clients cannot connect either: only kept connections work",
+        settings=FIXED_POOL,
         recover_within=RECOVERY + 1,
     ),
     handlers_exceed_memory(),
@@ -588,7 +591,7 @@ SERVICE = [
         ready_code=OK,
         max_failures=0,
         hold=DETECTION,
-        settings={**SILENT_RESOLVER, "DATABASE_POOL_SIZE": "3", "DATABASE_MAX_OVERFLOW": "0"},
+        settings=SILENT_RESOLVER | FIXED_POOL,
         needs=cannot_mount,
     ),
     Fault(
@@ -620,6 +623,7 @@ SERVICE = [
         ready_code=OK,
         max_failures=0,
         hold=4,
+        settings=NO_LIMIT,
     ),
     high_load(
         "Requests for paths that do not exist (still ready)",
