@@ -17,7 +17,7 @@ from .postgres_actions import (
     sql,
 )
 from .probe_client import OK, RED
-from .small_disk import SmallDiskPostgres, cannot_mount
+from .small_disk import SmallDiskPostgres, SmallWalDiskPostgres, cannot_mount
 from .truth import State
 
 BIG_POOL = {"DATABASE_POOL_SIZE": "15"}
@@ -49,6 +49,18 @@ def free_disk(env: Environment) -> None:
     """Move the table back."""
     assert isinstance(env.postgres, SmallDiskPostgres)
     env.postgres.free_disk("items")
+
+
+def fill_wal_disk(env: Environment) -> None:
+    """Fill the disk of the write-ahead log: the server ends."""
+    assert isinstance(env.postgres, SmallWalDiskPostgres)
+    env.postgres.fill_disk()
+
+
+def free_wal_disk(env: Environment) -> None:
+    """Free the disk, and start the server."""
+    assert isinstance(env.postgres, SmallWalDiskPostgres)
+    env.postgres.free_disk()
 
 
 async def queue_behind_a_migration(env: Environment) -> None:
@@ -98,6 +110,17 @@ DISK = [
         free_disk,
         clients=State.READS_ONLY,
         failure="items: ",
+        needs=cannot_mount,
+    ),
+]
+
+WAL_DISK = [
+    Fault(
+        "Disk of the write-ahead log is full",
+        fill_wal_disk,
+        free_wal_disk,
+        clients=State.DOWN,
+        failure="postgres: ",
         needs=cannot_mount,
     ),
 ]

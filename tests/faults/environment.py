@@ -27,7 +27,7 @@ from .clients import Kind, client_mix
 from .pooler import Pooler
 from .probe_client import OK, Probe, send_probe, send_request
 from .proxy import Proxy
-from .small_disk import SmallDiskPostgres
+from .small_disk import SmallDiskPostgres, SmallWalDiskPostgres
 
 POOL = 3
 """Connections of the service's pool, with the overflow. A small pool fills with few requests."""
@@ -49,23 +49,29 @@ BACKGROUND_TIMEOUT = 60.0
 CHECK_CHANGE = re.compile(r'"time": "([^"]+)".*"message": "health check ([^"]+)"')
 """A log line about a check that changed."""
 
-Layout = Literal["direct", "small disk", "proxied", "pooler", "standby", "replica", "sentinel"]
+Layout = Literal[
+    "direct", "small disk", "small WAL disk", "proxied", "pooler", "standby", "replica", "sentinel"
+]
+SERVERS: dict[str, type[Postgres]] = {
+    "small disk": SmallDiskPostgres,
+    "small WAL disk": SmallWalDiskPostgres,
+}
+"""The kind of PostgreSQL server that a layout has."""
 
 
 class Environment:
     """What a fault is injected into.
 
-    layout: what is between the service and its servers. `direct`: nothing. `small disk`: nothing,
-    and PostgreSQL has a disk that can be filled. `proxied`: a network that can be broken. `pooler`:
-    PgBouncer. `standby` and `replica`: the service reads from one. `sentinel`: the service finds
-    Redis through Sentinel.
+    layout: what is between the service and its servers. `direct`: nothing. `small disk` and `small
+    WAL disk`: nothing, and PostgreSQL has a disk that can be filled. `proxied`: a network that can
+    be broken. `pooler`: PgBouncer. `standby` and `replica`: the service reads from one. `sentinel`:
+    the service finds Redis through Sentinel.
     """
 
     def __init__(self, layout: Layout, folder: Path) -> None:
         self.folder = folder
         self.layout = layout
-        server = SmallDiskPostgres if layout == "small disk" else Postgres
-        self.postgres = server(folder / "postgres")
+        self.postgres = SERVERS.get(layout, Postgres)(folder / "postgres")
         # No delay: by default a primary waits 5 s for more replicas before it sends its data.
         self.valkey = Valkey(folder / "valkey", settings={"repl-diskless-sync-delay": "0"})
         self.kafka = Kafka(folder / "kafka")

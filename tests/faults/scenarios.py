@@ -25,6 +25,7 @@ GROUPS: dict[str, tuple[Layout, list[Fault]]] = {
     "PostgreSQL limits": ("direct", break_limits.LIMITS),
     "PostgreSQL pooler": ("pooler", break_pooler.POOLER),
     "PostgreSQL disk": ("small disk", break_tables.DISK),
+    "PostgreSQL WAL disk": ("small WAL disk", break_tables.WAL_DISK),
     "PostgreSQL standby": ("standby", break_standby.STANDBY),
     "Network": ("proxied", break_network.NETWORK),
     "Redis": ("direct", break_redis.DIRECT),
