@@ -29,8 +29,9 @@ LAST_WARNING = 20.0
 """Seconds after the repair until no check may warn anymore, except that of recent requests."""
 CHECK_CONNECTIONS = 2
 """Connections to the database that the checks have, beside the pool."""
-SPARE = 1
-"""Tasks and files that the service may have more, if a process connected to one broker more."""
+SPARE = 2
+"""Tasks and files that the service may have more. Its producer connects to each of three brokers
+when it has a message for that one, with a task and a file for each connection."""
 MAX_SETTLING = 10.0
 """Seconds to wait until the service holds no more resources than before."""
 BASELINE = ("healthz", "readyz")
