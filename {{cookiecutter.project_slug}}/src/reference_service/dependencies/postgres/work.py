@@ -14,7 +14,7 @@ from .client import Postgres
 from .errors import DatabaseUnavailableError, StatementTimeoutError, root_cause
 
 INTERVAL = 60.0  # seconds between attempts: each one writes
-TIMEOUT = 5.0  # seconds: an attempt takes up to eleven round trips, and may wait for a connection
+TIMEOUT = 8.0  # seconds: eleven round trips, after those that open a connection, of 400 ms each
 REST = 2.0  # times as long as an attempt took, its pass counts: a slow database gets fewer
 FAILURE_THRESHOLD = 2  # an attempt has several statements, and runs again what can be repeated
 # They bound each step by its time in the server, so a slow network is not a failure. Limits of the
