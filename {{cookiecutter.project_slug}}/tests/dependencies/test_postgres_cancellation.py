@@ -9,7 +9,6 @@ import pytest
 import uvicorn
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import QueuePool
 
 from reference_service.dependencies.postgres import (
     Postgres,
@@ -49,12 +48,6 @@ def store(postgres: Postgres) -> PostgresItems:
     return PostgresItems(postgres)
 
 
-def in_use(engine: AsyncEngine) -> int:
-    """Return how many connections of the pool are in use."""
-    assert isinstance(engine.pool, QueuePool)
-    return engine.pool.checkedout()
-
-
 @asynccontextmanager
 async def locked(url: str, item: Item) -> AsyncIterator[tuple[Condition, Condition]]:
     """Lock an item. Yield two conditions: one statement waits for it, and none does."""
@@ -80,7 +73,7 @@ async def locked(url: str, item: Item) -> AsyncIterator[tuple[Condition, Conditi
 
 
 async def test_cancelled_update_returns_its_connection_and_ends_in_the_server(
-    engine: AsyncEngine, store: PostgresItems, environment: dict[str, str]
+    postgres: Postgres, store: PostgresItems, environment: dict[str, str]
 ) -> None:
     item = await store.create(ItemCreate(name="Lamp"))
     async with locked(environment["DATABASE_URL"], item) as (one_waits, none_waits):
@@ -89,13 +82,13 @@ async def test_cancelled_update_returns_its_connection_and_ends_in_the_server(
         change.cancel()
         with pytest.raises(asyncio.CancelledError):
             await change
-        assert in_use(engine) == 0
+        assert postgres.pool_usage.in_use == 0
         await eventually(none_waits)
     assert await store.get(item.id) == item
 
 
 async def test_timed_out_request_returns_its_connection(
-    engine: AsyncEngine, store: PostgresItems, environment: dict[str, str]
+    postgres: Postgres, store: PostgresItems, environment: dict[str, str]
 ) -> None:
     item = await store.create(ItemCreate(name="Lamp"))
     app = Timeout(items_app(store), seconds=0.2)
@@ -104,13 +97,13 @@ async def test_timed_out_request_returns_its_connection(
             *(api.patch(f"/items/{item.id}", json={"name": "Torch"}) for _ in range(30))
         )
         assert {response.status_code for response in responses} == {504}
-        assert in_use(engine) == 0
+        assert postgres.pool_usage.in_use == 0
         await eventually(none_waits)
     assert await store.get(item.id) == item
 
 
 async def test_request_of_a_disconnected_client_returns_its_connection(
-    engine: AsyncEngine, store: PostgresItems, environment: dict[str, str]
+    postgres: Postgres, store: PostgresItems, environment: dict[str, str]
 ) -> None:
     item = await store.create(ItemCreate(name="Lamp"))
     async with serving(store) as port:
@@ -121,7 +114,7 @@ async def test_request_of_a_disconnected_client_returns_its_connection(
             client.transport.abort()
 
         async def returned() -> bool:
-            return in_use(engine) == 0
+            return postgres.pool_usage.in_use == 0
 
         await eventually(returned)
     assert await store.page(10) == []
@@ -147,7 +140,7 @@ async def serving(store: PostgresItems) -> AsyncIterator[int]:
 
 @pytest.mark.parametrize("connected", [True, False])
 async def test_cancellation_at_any_point_loses_no_connection(
-    engine: AsyncEngine, store: PostgresItems, connected: bool
+    postgres: Postgres, engine: AsyncEngine, store: PostgresItems, connected: bool
 ) -> None:
     item = await store.create(ItemCreate(name="Lamp"))
     for turns in range(MAX_TURNS):  # of the event loop before the cancellation
@@ -157,7 +150,7 @@ async def test_cancellation_at_any_point_loses_no_connection(
             await asyncio.sleep(0)
         change.cancel()
         await asyncio.wait([change])
-        assert in_use(engine) == 0
+        assert postgres.pool_usage.in_use == 0
         if not change.cancelled():  # the update was faster, so every point before was tried
             assert change.result() == await store.get(item.id)
             return
