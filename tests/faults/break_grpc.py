@@ -1,6 +1,9 @@
 """Break the gRPC service that the service calls: its health status, its process, its responses."""
 
+from uuid import UUID
+
 from .environment import Environment
+from .fail_fast import refused_at_once
 from .harness import DETECTION, PERMANENT_DETECTION, RECOVERY, Action, Fault
 from .probe_client import OK, WARN
 from .truth import State
@@ -42,6 +45,7 @@ GRPC = [
         ready_code=WARN,
         clients=State.DEGRADED,
         failure="grpc.downstream: TimeoutError",
+        verify=refused_at_once(f"/items/{UUID(int=1)}/stock"),
     ),
     Fault(
         "gRPC service is killed",

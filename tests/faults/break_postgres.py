@@ -3,6 +3,7 @@
 import asyncio
 
 from .environment import POOL, Environment
+from .fail_fast import refused_at_once
 from .harness import (
     DETECTION,
     PERMANENT_DETECTION,
@@ -53,6 +54,7 @@ SERVER = [
         lambda env: env.postgres.resume(),
         ready_code=504,
         failure="postgres: TimeoutError",
+        verify=refused_at_once("/items"),
     ),
     Fault(
         "PostgreSQL is stopped",
@@ -73,6 +75,7 @@ SERVER = [
         ready_code=504,
         failure="postgres: TimeoutError",
         idle=True,
+        verify=refused_at_once("/items"),
     ),
     Fault(
         "PostgreSQL is stopped and one request fails, with a check interval of 60 s",
