@@ -127,6 +127,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/health",
         "tests/observability",
         "tests/part_routes.py",
+        "tests/tools.py",
         "tests/resilience",
         "tests/server",
         "tests/service/test_postgres_replication.py",

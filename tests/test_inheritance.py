@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from project import Generate, files
 
-MAX_PYTHON_LINES = 9_500
-MAX_FILES = 200
+MAX_PYTHON_LINES = 10_000
+MAX_FILES = 205
 CODE = ("dev", "migrations", "src", "tests")
 PART_TESTS = {
     "dependencies",
