@@ -177,6 +177,7 @@ LIMITS = [
         delay_commits(0.3),
         commit_at_once,
         ready_code=OK,
+        max_failures=0,
         hold=DETECTION,
     ),
     Fault(

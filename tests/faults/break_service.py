@@ -96,7 +96,6 @@ def handler_raises(exception: str) -> Fault:
         ready_code=OK,
         hold=3,
         verify=all_return_500,
-        settings=NO_LIMIT,
     )
 
 
@@ -246,7 +245,7 @@ def shutdown_fault(
         allowed_codes=frozenset({503, CONNECTION_FAILED}),
         red_is_right=DRAINING,
         verify=shutdown.process_ends if loses_requests else shutdown.all_requests_complete,
-        settings=NO_LIMIT | settings,
+        settings=settings,
     )
 
 
@@ -324,7 +323,6 @@ def handlers_exceed_memory() -> Fault:
         max_failures=0,
         hold=4,
         verify=all_return_500,
-        settings=NO_LIMIT,
     )
 
 
@@ -623,7 +621,6 @@ SERVICE = [
         ready_code=OK,
         max_failures=0,
         hold=4,
-        settings=NO_LIMIT,
     ),
     high_load(
         "Requests for paths that do not exist (still ready)",

@@ -1,6 +1,7 @@
 """Run the service as its users do: as a process, on ports, controlled by signals."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -115,8 +116,17 @@ class Service:
         return status
 
     def records(self, message: str) -> list[dict[str, Any]]:
-        """Return the log records with this message. Each line on stdout is one JSON object."""
-        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+        """Return the log records with this message, as soon as there is one, or none after 1 s.
+
+        Each line on stdout is one JSON object. A thread writes it, up to 20 ms after a request.
+        """
+        with contextlib.suppress(AssertionError, TimeoutError):
+            wait_until(lambda: self._records(message), within=1)
+        return self._records(message)
+
+    def _records(self, message: str) -> list[dict[str, Any]]:
+        complete = self.log.read_text().rpartition("\n")[0]
+        lines = [line for line in complete.splitlines() if line.startswith("{")]
         return [entry for line in lines if (entry := json.loads(line))["message"] == message]
 
 

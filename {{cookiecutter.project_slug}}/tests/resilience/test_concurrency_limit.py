@@ -1,13 +1,14 @@
 """Requests beyond the concurrency limit are rejected at once, and only those."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reference_service.resilience import AdaptiveLimit, ConcurrencyLimit
+from reference_service.resilience import AdaptiveLimit, ConcurrencyLimit, Timeout, concurrency_limit
 
 from .client import Answer, call, http_scope
 
@@ -179,3 +180,46 @@ async def _until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0)
+
+
+async def test_background_task_holds_no_slot_until_there_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(concurrency_limit, "MAX_BACKGROUND", 2)
+    release = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+        await release.wait()
+
+    limited = ConcurrencyLimit(app, limit=10)
+    answers = [Answer() for _ in range(3)]
+    tasks = [asyncio.create_task(call(limited, answer=answer)) for answer in answers]
+    while not all(answer.complete for answer in answers):
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (limited.in_flight, limited.background) == (1, 2)
+    release.set()
+    await asyncio.gather(*tasks)
+    await asyncio.sleep(0)
+    assert (limited.in_flight, limited.background) == (0, 0)
+
+
+async def test_work_that_goes_on_after_its_timeout_keeps_its_slot() -> None:
+    release = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await release.wait()
+        await release.wait()
+
+    limited, answer = ConcurrencyLimit(Timeout(app, seconds=0.01), limit=10), Answer()
+    task = asyncio.create_task(call(limited, answer=answer))
+    while not answer.complete:
+        await asyncio.sleep(0.01)
+    assert (answer.status, limited.in_flight, limited.background) == (504, 1, 0)
+    release.set()
+    await task
+    await asyncio.sleep(0)
+    assert limited.in_flight == 0

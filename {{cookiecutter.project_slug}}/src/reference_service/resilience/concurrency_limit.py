@@ -9,7 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .problem import send_problem
 
-MIN_LIMIT = 5
+MIN_LIMIT = 20  # fewer requests at once are no overload, however slow they are
+MAX_BACKGROUND = 100  # requests whose background tasks run after their response, without a slot
 WINDOW, MIN_ANSWERS = 0.1, 10  # seconds, and answers, between two adjustments
 IDLE = 0.02  # seconds without requests that show that none is queued
 LATE_SHARE = 0.1  # of the answers: a few slow requests do not show a queue
@@ -93,8 +94,9 @@ class AdaptiveLimit:
 class ConcurrencyLimit:
     """Answer 503 with `Retry-After` while too many requests are in flight.
 
-    A request holds its slot until the application returns, except while it waits for its client,
-    that is while it receives its body and while it sends the body of its response.
+    A request holds its slot until its work has ended, except while it waits for its client, that is
+    while it receives its body and while it sends the body of its response. Background tasks hold no
+    slot, up to `MAX_BACKGROUND`. The server waits for them when it shuts down.
 
     A server may start hundreds of requests in one iteration of the event loop. All of them have
     waited since it began. Slots are free again after the iteration, so that requests that never
@@ -115,6 +117,7 @@ class ConcurrencyLimit:
         self.limit = AdaptiveLimit(math.inf, limit, limit) if isinstance(limit, int) else limit
         self.on_reject = on_reject
         self.in_flight = 0
+        self.background = 0  # requests whose background tasks run
         self._loop: asyncio.AbstractEventLoop | None = None
         self._iteration: float | None = None  # when it began
         self._ended = 0  # in this iteration
@@ -135,7 +138,7 @@ class ConcurrencyLimit:
             await send_problem(scope, send, 503, detail, [(b"retry-after", b"1")])
 
     async def _run(self, arrived: float, scope: Scope, receive: Receive, send: Send) -> None:
-        body_complete = started = streaming = False
+        body_complete = started = streaming = in_background = False
 
         async def receive_body() -> Message:
             nonlocal arrived, body_complete
@@ -152,7 +155,7 @@ class ConcurrencyLimit:
             return message
 
         async def send_answer(message: Message) -> None:
-            nonlocal started, streaming
+            nonlocal started, streaming, in_background
             if message["type"] == "http.response.start":
                 started = True
                 if message["status"] < 400:  # noqa: PLR2004 - errors are often faster
@@ -165,12 +168,18 @@ class ConcurrencyLimit:
             if streaming and not message.get("more_body", False):
                 self.in_flight += 1
                 streaming = False
+                timed_out = scope.get("state", {}).get("timed_out")  # the work goes on, see Timeout
+                in_background = not timed_out and self.background < MAX_BACKGROUND
+                self.background += in_background
+                self._ended += in_background
+                self._begin_iteration()
 
         self.in_flight += 1
         try:
             await self.app(scope, receive_body, send_answer)
         finally:
-            self._ended += not streaming
+            self.background -= in_background
+            self._ended += not (streaming or in_background)
             self._begin_iteration()
 
     def _begin_iteration(self) -> float:

@@ -60,6 +60,7 @@ class Timeout:
 
         def expire() -> None:
             nonlocal answer
+            scope.setdefault("state", {})["timed_out"] = True  # the work can go on
             respond = self._answer_late_body if body.awaited else self._answer_timeout
             answer = loop.create_task(respond(scope, send, seconds))
             cancel()

@@ -24,6 +24,7 @@ from .http_protocol import BoundedProtocol
 
 log = logging.getLogger(__name__)
 
+ACCEPTS_PER_ITERATION = 8  # of the event loop; each costs 2 µs per new connection
 NOTSENT_LOWAT = 16_384  # bytes of a response that the kernel takes in advance for each client
 GC_THRESHOLD = 10_000  # new objects between two garbage collections; Python's default is 700
 
@@ -105,8 +106,11 @@ async def _serve(
     # Without signal handlers: it ends when the server of the service port does.
     managing = asyncio.create_task(management_server._serve([private]))  # noqa: SLF001
     log.info("serving", extra={"address": _address(public), "management": _address(private)})
+    # uvloop accepts one connection per listener and iteration of the event loop. With one listener,
+    # a probe would wait for seconds while thousands of clients connect.
+    listeners = [public, *(public.dup() for _ in range(ACCEPTS_PER_ITERATION - 1))]
     try:
-        await server.serve([public])
+        await server.serve(listeners)
     finally:
         management_server.should_exit = management_server.force_exit = True
         await managing
