@@ -58,6 +58,8 @@ SESSIONS_WORK = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidPasswordError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.InvalidSQLStatementNameError,  # through a pooler, with some of its sessions
+    asyncpg.DuplicatePreparedStatementError,
 )
 READS_WORK = InRecovery, NotInRecovery, ReadOnly
 
