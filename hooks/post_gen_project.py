@@ -43,6 +43,7 @@ FEATURES: dict[str, list[str]] = {
         "dev/drill/redis.py",
         "dev/valkey.py",
         "docs/patterns/*redis*.md",
+        "docs/patterns/fail-fast.md",
         "src/reference_service/items/cache.py",
         "src/reference_service/dependencies/redis",
         "tests/**/test_*redis*.py",

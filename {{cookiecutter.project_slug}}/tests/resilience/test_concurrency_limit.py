@@ -8,7 +8,12 @@ from collections.abc import Callable
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reference_service.resilience import AdaptiveLimit, ConcurrencyLimit, Timeout, concurrency_limit
+from reference_service.resilience import (
+    AdaptiveLimit,
+    ConcurrencyLimit,
+    Timeout,
+    concurrency_limit,
+)
 
 from .client import Answer, call, http_scope
 
