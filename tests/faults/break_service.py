@@ -24,8 +24,8 @@ NO_LIMIT = {"SERVICE_CONCURRENCY_LIMIT": "1000"}
 DRAINING = "it drains: new requests must not arrive, but those that do succeed"
 START_TIMEOUT = 10.0
 """Seconds that a service may need from start to ready on a busy machine."""
-SLOWEST_CHECK = 8.0
-"""Seconds of the longest attempt: that of the items. `startup` waits until each check was tried."""
+CONNECT_TIMEOUT = 5.0
+"""Seconds until the first attempt of the items ends. `startup` waits until each check was tried."""
 FROZEN = 8.0
 """Seconds that the service is stopped with SIGSTOP: longer than any result of a check is valid."""
 THREADS = 60
@@ -531,7 +531,7 @@ SERVICE = [
         lambda env: env.postgres.resume(),
         ready_code=504,
         failure="postgres: TimeoutError",
-        detect_within=START_TIMEOUT + SLOWEST_CHECK,
+        detect_within=START_TIMEOUT + CONNECT_TIMEOUT,
         allowed_codes=frozenset({503, CONNECTION_FAILED}),
         red_is_right=DRAINING,
         verify=live_and_started,

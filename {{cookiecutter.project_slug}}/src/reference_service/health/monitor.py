@@ -125,8 +125,8 @@ class Monitor:
             since=previous.since if state.status is previous.status else now,
             checked_at=now,
             duration=now - started,
-            # Not earlier after a failed attempt: it is as recent as one that passes.
-            expires_at=now + max(delay, self._interval) + 2 * self.timeout + STALE_MARGIN,
+            # No earlier for a check that runs more often: the event loop may have been blocked.
+            expires_at=now + max(delay, self._cadence.interval) + 2 * self.timeout + STALE_MARGIN,
         )
         self.history.append(Attempt(now, now - started, passed=not state.consecutive_failures))
         self.has_passed |= not state.consecutive_failures

@@ -11,7 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...health import Check, CheckFailed, PermanentFailure
 from .client import Postgres
-from .errors import DatabaseUnavailableError, StatementTimeoutError, root_cause
+from .errors import (
+    CannotConnectError,
+    DatabaseUnavailableError,
+    StatementTimeoutError,
+    root_cause,
+)
 
 INTERVAL = 60.0  # seconds between attempts: each one writes
 TIMEOUT = 8.0  # seconds: eleven round trips, after those that open a connection, of 400 ms each
@@ -68,7 +73,12 @@ def work_check(name: str, postgres: Postgres, steps: Callable[[Step], Awaitable[
         nonlocal counts_until
         started = time.monotonic()
         if started >= counts_until:
-            await postgres.try_work(work)
+            try:
+                await postgres.try_work(work)
+            except CannotConnectError as error:
+                if isinstance(error.__cause__, TimeoutError):
+                    raise TimeoutError from error  # so that `ready` answers 504
+                raise
             counts_until = time.monotonic() + (time.monotonic() - started) * REST
 
     return Check(
