@@ -54,7 +54,6 @@ POOLER = [
         ready_code=OK,  # and red, whenever a statement of a check is lost
         allowed_codes=frozenset({503, 504, CONNECTION_FAILED}),
         hold=DETECTION,
-        failure="requests: RequestsFailing",
         red_is_right="it is restarted for this: it drains, and then starts",
         green_is_right="it knows nothing of the requests that failed while it was restarted",
         intermittent=True,
