@@ -49,7 +49,7 @@ class Recovery:
         self.on_background_error = on_background_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run one request, and raise nothing that the application raised."""
+        """Run one request, and raise nothing but the cancellation of its task."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
