@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, ClassVar
 
-from dev import supervisor
 from dev.process import StartError
 from dev.server import Server, package_folder
 
@@ -67,20 +66,6 @@ class Postgres(Server):
         if done.returncode:
             raise RuntimeError(done.stderr.strip())
         return done.stdout.strip()
-
-    def freeze(self, kind: str) -> None:
-        """Suspend only its processes of one kind, until `resume`.
-
-        kind: a ``backend_type`` of ``pg_stat_activity``, for example "walsender" or "walreceiver".
-
-        A primary with frozen WAL senders responds to all clients except its connected standbys. A
-        standby that reconnects gets a new sender. Raises RuntimeError if there is no such process.
-        """
-        rows = self.sql("SELECT pid, backend_type FROM pg_stat_activity").splitlines()
-        pids = [int(pid) for pid, found in (row.split("|") for row in rows) if found == kind]
-        if not pids:
-            raise RuntimeError(f"{self.name} has no {kind}.")
-        supervisor.send(pids, signal.SIGSTOP)
 
     def explain_failed_setup(self) -> str:
         """Return a sentence about the cause: an unknown revision, or what the log says."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from dev import supervisor
 from dev.postgres import Postgres, program
 from dev.process import wait_until
 
@@ -86,3 +87,18 @@ class Standby(Postgres):
         }
         quoted = {name: re.sub(r"([\\'])", r"\\\1", str(value)) for name, value in options.items()}
         return " ".join(f"{name}='{value}'" for name, value in quoted.items())
+
+
+def freeze(server: Postgres, kind: str) -> None:
+    """Suspend only a server's processes of one kind, until its `resume`.
+
+    kind: a ``backend_type`` of ``pg_stat_activity``, for example "walsender" or "walreceiver".
+
+    A primary with frozen WAL senders responds to all clients except its connected standbys. A
+    standby that reconnects gets a new sender. Raises RuntimeError if there is no such process.
+    """
+    rows = server.sql("SELECT pid, backend_type FROM pg_stat_activity").splitlines()
+    pids = [int(pid) for pid, found in (row.split("|") for row in rows) if found == kind]
+    if not pids:
+        raise RuntimeError(f"{server.name} has no {kind}.")
+    supervisor.suspend(pids)

@@ -16,8 +16,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+MAX_FREEZING = 5.0  # seconds until a suspended process must have stopped
+STOPPED = {b"T", b"t", b"Z", b"X"}  # states in /proc/PID/stat: stopped, traced, ended
 
 
 def descendants(pid: int) -> list[int]:
@@ -37,10 +41,21 @@ def freeze(pid: int) -> list[int]:
     frozen: list[int] = []
     found = [pid]
     while found:
-        send(found, signal.SIGSTOP)
+        suspend(found)
         frozen += found
         found = [member for member in descendants(pid) if member not in frozen]
     return frozen
+
+
+def suspend(pids: Sequence[int]) -> None:
+    """Suspend processes, and wait until they have stopped.
+
+    SIGSTOP only asks the kernel: on a busy machine a process can run on for milliseconds.
+    """
+    send(pids, signal.SIGSTOP)
+    deadline = time.monotonic() + MAX_FREEZING
+    while any(map(_runs, pids)) and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def send(pids: Iterable[int], signum: signal.Signals) -> None:
@@ -48,6 +63,15 @@ def send(pids: Iterable[int], signum: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signum)
+
+
+def _runs(pid: int) -> bool:
+    """Return whether a thread of the process is neither suspended nor ended. Only Linux tells."""
+    for thread in Path("/proc").glob(f"{pid}/task/*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if thread.read_bytes().rpartition(b")")[2].split()[0] not in STOPPED:
+                return True
+    return False
 
 
 def _parents() -> dict[int, int]:

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import pytest
 from dev.servers import SERVERS
 
 from .processes import Service
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 
 SETUP_TIMEOUT = 60.0
 """Seconds that the setup of a new server can take."""

@@ -30,5 +30,5 @@ if __name__ == "__main__":
     settings = read_settings()
     configure_logging(json_lines=True, level="INFO")
     service = create_faulty_service(settings)
-    run(service.app, service.management, settings.service, service.on_slow_client)
+    run(service, settings.service)
     exit_process(0)

@@ -18,6 +18,7 @@ from reference_service.dependencies.grpc.client import (
     ServiceTimeoutError,
     ServiceUnavailableError,
 )
+from reference_service.health import run_once
 
 from ..processes import eventually
 
@@ -53,7 +54,7 @@ async def call(client: Grpc) -> str:
 async def check(client: Grpc) -> None:
     [only] = client.checks()
     async with asyncio.timeout(0.5):
-        await only.run()
+        await run_once(only)
 
 
 class BrokenServer:

@@ -198,6 +198,25 @@ async def test_connection_is_kept_and_the_error_reported_if_it_cannot_be_replace
     assert server.in_use() == [1]
 
 
+async def test_error_is_forgotten_soon_after_a_server_that_was_frozen_responds() -> None:
+    server = Server()
+    connection = CheckConnection(server.connect)
+    await attempt(connection)
+    server.opened[0].responds.clear()
+    server.error = TimeoutError()
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            await attempt(connection)
+    assert connection.replacement_error == "TimeoutError"
+    server.opened[0].responds.set()
+    server.error = None
+    assert await attempt(connection) == 1
+    await asyncio.sleep(0)
+    assert await attempt(connection) == 2
+    assert connection.replacement_error == ""
+    assert server.in_use() == [2]
+
+
 async def test_connection_to_a_wrong_server_is_replaced_if_another_one_accepts() -> None:
     server = Server()
     connection = CheckConnection(server.connect)

@@ -15,8 +15,9 @@ from dev.postgres import Postgres
 from ..conftest import StartService
 from ..domain import INSERT_ROWS, NEW, PATH, TABLE
 from ..processes import Service, eventually
+from .postgres_settings import setting
 from .tcp_proxy import TcpProxy
-from .test_postgres_core_work import RECOVERY, migrate, setting
+from .test_postgres_core_work import RECOVERY, migrate
 
 
 @pytest.fixture(scope="module")

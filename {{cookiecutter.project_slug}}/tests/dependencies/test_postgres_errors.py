@@ -31,7 +31,12 @@ from reference_service.dependencies.postgres.errors import (
     TransactionConflictError,
     WriteRefusedError,
 )
-from reference_service.health import CheckFailed, CheckResult, Status
+from reference_service.health import (
+    CheckFailed,
+    CheckResult,
+    Status,
+    run_once,
+)
 
 from ..processes import eventually
 
@@ -328,7 +333,7 @@ async def test_commit_passes_on_a_server_that_does_not_know_the_function(
     server.sql("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA pg_catalog FROM public")
     try:
         check = next(check for check in postgres.checks() if check.name == "postgres.write")
-        result = await check.run()
+        result = await run_once(check)
         assert result is not None
         assert "commits are not proven" in result.detail
     finally:
@@ -352,7 +357,7 @@ async def test_check_names_the_step_that_failed_and_the_error(
         await step("read", text(statement))
 
     with pytest.raises(CheckFailed) as failed:
-        await work_check("numbers", postgres, steps).run()
+        await run_once(work_check("numbers", postgres, steps))
     assert (failed.value.detail, failed.value.permanent) == (detail, permanent)
 
 
@@ -361,7 +366,7 @@ async def test_check_changes_nothing(postgres: Postgres) -> None:
         await step("insert", text("INSERT INTO numbers VALUES (99, 0)"))
         assert (await step("read", text("SELECT 1 FROM numbers WHERE n = 99"))).all()
 
-    await work_check("numbers", postgres, steps).run()
+    await run_once(work_check("numbers", postgres, steps))
     assert await postgres.read(text("SELECT 1 FROM numbers WHERE n = 99")) == []
 
 
@@ -374,7 +379,7 @@ async def test_check_waits_for_a_lock_for_half_a_second(postgres: Postgres, serv
         async with locker.transaction():
             await locker.execute("LOCK TABLE numbers")
             with pytest.raises(CheckFailed, match="read: LockNotAvailableError"):
-                await work_check("numbers", postgres, steps).run()
+                await run_once(work_check("numbers", postgres, steps))
     finally:
         await locker.close()
 
@@ -388,11 +393,11 @@ def expire(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 async def checked(postgres: Postgres) -> CheckResult:
     """Run the check of the server until an attempt to replace its connection has ended."""
     check = next(check for check in postgres.checks() if check.name == "postgres")
-    result = await check.run()
+    result = await run_once(check)
 
     async def has_warned() -> bool:
         nonlocal result
-        result = await check.run()
+        result = await run_once(check)
         return result is not None and result.status is Status.WARN
 
     with contextlib.suppress(AssertionError):
@@ -406,7 +411,7 @@ async def test_changed_password_warns_while_open_connections_work(
 ) -> None:
     await postgres.read(text("SELECT 1"))
     check = next(check for check in postgres.checks() if check.name == "postgres")
-    await check.run()
+    await run_once(check)
     expire()
     password = server.url.split(":")[2].split("@")[0]
     server.sql("ALTER ROLE service PASSWORD 'other'")
@@ -423,7 +428,7 @@ async def test_full_server_warns_while_open_connections_work(
 ) -> None:
     await postgres.read(text("SELECT 1"))
     check = next(check for check in postgres.checks() if check.name == "postgres")
-    await check.run()
+    await run_once(check)
     server.sql("ALTER ROLE service CONNECTION LIMIT 2")
     expire()
     try:

@@ -14,6 +14,7 @@ from dev.postgres import Postgres
 from ..conftest import StartService
 from ..domain import NEW, PATH
 from ..processes import Service, eventually, wait_until
+from .postgres_settings import setting
 
 PATIENCE = 60.0
 """Seconds after which a request that is not answered fails the test."""
@@ -53,18 +54,6 @@ def frozen(server: Postgres) -> Iterator[None]:
         yield
     finally:
         server.resume()
-
-
-@contextlib.contextmanager
-def configured(server: Postgres, setting: str, value: str) -> Iterator[None]:
-    """Change a setting of the server in a `with` block."""
-    server.sql(f"ALTER SYSTEM SET {setting} = '{value}'")
-    server.sql("SELECT pg_reload_conf()")
-    try:
-        yield
-    finally:
-        server.sql(f"ALTER SYSTEM RESET {setting}")
-        server.sql("SELECT pg_reload_conf()")
 
 
 def read(service: Service) -> httpx.Response:
@@ -137,7 +126,7 @@ async def test_requests_that_wait_are_answered_when_the_check_fails(
 def test_commits_that_hang_reject_writes_and_not_reads(
     service: Service, postgres: Postgres
 ) -> None:
-    with configured(postgres, "synchronous_standby_names", "lost"):
+    with setting(postgres, "synchronous_standby_names", "lost"):
         wait_until(lambda: is_rejected(write(service)))
         for _ in range(10):
             assert read(service).status_code == 200
@@ -148,7 +137,7 @@ def test_commits_that_hang_reject_writes_and_not_reads(
 def test_read_only_database_rejects_writes_and_not_reads(
     service: Service, postgres: Postgres
 ) -> None:
-    with configured(postgres, "default_transaction_read_only", "on"):
+    with setting(postgres, "default_transaction_read_only", "on"):
         wait_until(lambda: is_rejected(write(service)))
         assert service.check("postgres")["error"] == "ReadOnly"
         for _ in range(10):

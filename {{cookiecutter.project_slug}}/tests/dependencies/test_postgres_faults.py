@@ -19,6 +19,7 @@ from dev.postgres import Postgres
 from ..conftest import StartService
 from ..domain import CHANGE, CHECK, INSERT_ROW, PATH, TABLE
 from ..processes import Service, eventually, wait_until
+from .postgres_settings import setting
 
 DETECTION = 5 + 3 * 0.5 + 0.3
 """Maximum seconds until an idle service detects a failure: interval, timeouts, back-off."""
@@ -115,14 +116,9 @@ def test_many_probes_of_a_hung_database_start_one_attempt(
 
 
 def test_read_only_database_is_not_ready(fast: Service, postgres: Postgres) -> None:
-    postgres.sql("ALTER SYSTEM SET default_transaction_read_only = on")
-    postgres.sql("SELECT pg_reload_conf()")
-    try:
+    with setting(postgres, "default_transaction_read_only", "on"):
         fast.until_ready(503)
         assert fast.check("postgres")["error"] == "ReadOnly"
-    finally:
-        postgres.sql("ALTER SYSTEM RESET default_transaction_read_only")
-        postgres.sql("SELECT pg_reload_conf()")
     fast.until_ready()
 
 

@@ -102,6 +102,7 @@ async def test_lost_prepared_statements_are_reported_with_the_setting(
     assert codes[500] == 0
     message = "prepared statement lost; set DATABASE_PREPARED_STATEMENTS=false for a pooler"
     assert len(service.records(message)) == 1
+    wait_until(lambda: service.check("requests").get("error") == "RequestsFailing", within=5)
 
 
 def test_migrations_leave_no_lock_and_no_setting_on_the_sessions(

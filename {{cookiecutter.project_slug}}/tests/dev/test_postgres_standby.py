@@ -11,7 +11,7 @@ import pytest
 from dev.lock import try_lock
 from dev.postgres import Postgres
 from dev.process import StartError, wait_until
-from dev.standby import Standby
+from dev.standby import Standby, freeze
 
 from .starter import run_starter, wait_for_line
 
@@ -121,7 +121,7 @@ def test_it_serves_without_its_primary_and_follows_again(
 def test_a_frozen_wal_sender_stops_only_the_standby(primary: Postgres, standby: Standby) -> None:
     standby.until_streaming()
     shown = standby.sql("SELECT n FROM counted")
-    primary.freeze("walsender")
+    freeze(primary, "walsender")
     try:
         n = count(primary)
         standby.sql("SELECT pg_sleep(0.3)")
@@ -134,7 +134,7 @@ def test_a_frozen_wal_sender_stops_only_the_standby(primary: Postgres, standby: 
 
 def test_freezing_a_missing_process_is_an_error(standby: Standby) -> None:
     with pytest.raises(RuntimeError, match="standby has no walsender"):
-        standby.freeze("walsender")
+        freeze(standby, "walsender")
 
 
 def test_it_stays_a_primary_after_its_promotion(primary: Postgres, tmp_path: Path) -> None:

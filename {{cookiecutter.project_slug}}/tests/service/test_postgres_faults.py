@@ -95,7 +95,7 @@ def test_commits_that_hang_fail_writes_and_ready(service: Service, postgres: Pos
     postgres.sql("ALTER SYSTEM SET synchronous_standby_names = 'lost'")
     postgres.sql("SELECT pg_reload_conf()")
     try:
-        assert service.api.post(PATH, json=NEW).status_code in {503, 504}
+        wait_until(lambda: service.api.post(PATH, json=NEW).status_code in {503, 504})
         assert service.until_ready(504) <= DETECTION_UNDER_TRAFFIC + SLACK
         assert service.api.get(PATH).status_code == 200
     finally:

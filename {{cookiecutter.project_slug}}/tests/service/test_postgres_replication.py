@@ -10,7 +10,7 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from dev.postgres import Postgres
-from dev.standby import Standby
+from dev.standby import Standby, freeze
 
 from ..conftest import StartService
 from ..domain import INSERT_ROW, INSERT_ROWS, NEW, PATH
@@ -179,7 +179,7 @@ def test_silent_primary_fails_although_everything_received_is_replayed(
 ) -> None:
     write(primary)
     standby.until_replayed()
-    primary.freeze("walsender")
+    freeze(primary, "walsender")
     try:
         missing = write(primary)
         assert reader.until_ready(503) <= RECEIVER_TIMEOUT / 2 + MAX_LAG + ATTEMPTS + SLACK

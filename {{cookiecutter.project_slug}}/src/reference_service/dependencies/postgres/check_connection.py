@@ -86,6 +86,8 @@ class CheckConnection:
             raise TimeoutError  # it has hung, and another check has replaced the connection
         result: T = running.result()
         self._patience = 0.0
+        if self.replacement_error == TimeoutError.__name__ and self._opening is None:
+            self._open()  # the server may have been frozen, and the next attempt can tell
         return result
 
     async def _get_connection(self) -> asyncpg.Connection:
@@ -95,13 +97,16 @@ class CheckConnection:
         while True:
             self._adopt()
             if self._opening is None and self._should_open():
-                self._opening = asyncio.create_task(self._connect(CONNECT_TIMEOUT))
-                ignore_exception(self._opening)
+                self._open()
             replacing = self._must_replace and self._opening is not None
             if self._connection is not None and not self._is_busy() and not replacing:
                 return self._connection
             tasks = {task for task in (self._opening, self._query) if task and not task.done()}
             await asyncio.wait(tasks, timeout=HUNG_AFTER, return_when=asyncio.FIRST_COMPLETED)
+
+    def _open(self) -> None:
+        self._opening = asyncio.create_task(self._connect(CONNECT_TIMEOUT))
+        ignore_exception(self._opening)
 
     def _should_open(self) -> bool:
         if self._connection is None:

@@ -122,7 +122,7 @@ def _require_role(role: str, data: Mapping[str, Any]) -> None:
 
 
 def write_check(connection: CheckConnection) -> Check:
-    """Return the check that a commit completes. It writes about 60 bytes.
+    """Return the check that a commit completes. It writes about 60 bytes, and the commit.
 
     A server without the function, or one that forbids it, passes: nothing is known of its commits.
     """
