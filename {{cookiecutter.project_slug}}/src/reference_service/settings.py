@@ -52,7 +52,8 @@ class ServiceSettings(BaseSettings):
     """Maximum requests in flight; further ones are answered 503. `auto` finds the number that still
     meets the objective."""
     max_body_bytes: Count = 1_048_576
-    """Maximum bytes of a request body; larger ones are answered 413."""
+    """Maximum bytes of a request body; larger ones are answered 413. All bodies together can take
+    64 times as many."""
     max_header_bytes: Count = 65_536
     """Maximum bytes of request headers; larger ones are answered 431."""
     header_timeout: Seconds = 10.0

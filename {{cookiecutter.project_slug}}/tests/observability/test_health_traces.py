@@ -203,12 +203,23 @@ async def test_response_comes_from_memory_and_new_attempt_counts(
     assert root.attributes["health.status"] == "fail"  # the result of the new attempt
 
 
-async def test_stopped_check_is_reported_as_not_attempted(
+async def test_check_that_is_busy_is_reported_as_not_attempted(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health_traces, "RUN_TIMEOUT", 0.2)
-    async with TracedProbes(collector, Check("cache", passes)) as probes:
-        await probes.registry.stop()
+    attempts = 0
+
+    async def hangs_later() -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts > 1:
+            await asyncio.sleep(60)
+
+    async with TracedProbes(collector, Check("cache", hangs_later, timeout=60.0)) as probes:
+        probes.registry.recheck()
+        async with asyncio.timeout(10):
+            while attempts < 2:
+                await asyncio.sleep(0.01)
         root = (await probes.trace())[ROOT]
     assert root.status == "ERROR"
     assert root.attributes["health.failures"] == ["cache: NotAttempted"]

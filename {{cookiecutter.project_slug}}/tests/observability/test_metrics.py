@@ -127,6 +127,19 @@ def exceed_concurrency_limit(service: Service) -> None:
         assert service.api.get(PATH).status_code == 503
 
 
+def exceed_body_memory(service: Service) -> None:
+    """Send a large body while as many others as the service receives together are unfinished."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(64):
+            client = socket.create_connection(("127.0.0.1", service.port))
+            stack.enter_context(client).sendall(
+                f"POST {PATH} HTTP/1.1\r\nHost: here\r\nContent-Length: 20000\r\n\r\n".encode()
+            )
+        wait_until(lambda: read(service, "http_requests_in_flight") == 64)
+        assert service.api.post(PATH, content=b"x" * 20_000).status_code == 503
+    assert read(service, "http_requests_rejected_total", reason="body_memory") == 1
+
+
 @pytest.mark.parametrize(
     ("counter", "settings", "cause"),
     [
@@ -138,6 +151,7 @@ def exceed_concurrency_limit(service: Service) -> None:
             lambda s: s.api.get("/faults/sleep/9"),
         ),
         ("http_requests_rejected", {"SERVICE_CONCURRENCY_LIMIT": 1}, exceed_concurrency_limit),
+        ("http_requests_rejected", {"SERVICE_MAX_BODY_BYTES": 20_000}, exceed_body_memory),
         ("slow_client_disconnects", {"SERVICE_HEADER_TIMEOUT": 0.3}, send_slowly),
         ("event_loop_stalls", {}, lambda s: s.api.get("/faults/block/1.3")),
     ],
@@ -153,6 +167,23 @@ def test_request_failures_increment_counters(
     assert read(service, name) == 0
     cause(service)
     wait_until(lambda: read(service, name) == 1)
+
+
+def test_requests_rejected_before_they_are_parsed_are_counted(start_service: StartService) -> None:
+    service = start_service(SERVICE_CONCURRENCY_LIMIT=1)
+    service.until_ready()
+    with (
+        socket.create_connection(("127.0.0.1", service.port)) as slow_client,
+        httpx.Client(base_url=service.url) as client,
+    ):
+        slow_client.sendall(b"GET /faults/sleep/60 HTTP/1.1\r\nHost: here\r\n\r\n")
+        wait_until(lambda: read(service, "http_requests_in_flight") == 1)
+        answers = [client.get(PATH) for _ in range(10)]
+    assert {answer.status_code for answer in answers} == {503}
+    assert sum("date" not in answer.headers for answer in answers) >= 9
+    assert read(service, "http_requests_rejected_total", reason="concurrency_limit") == 10
+    assert read(service, REQUESTS, method="GET", route="other", status_code="503") == 10
+    wait_until(lambda: sum(each["count"] for each in service.records("requests rejected")) == 10)
 
 
 def test_background_task_failure_is_not_an_aborted_response(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""Alerts on the process: event loop, unhandled exceptions, aborted responses, background tasks."""
+"""Alerts on the process: event loop, exceptions, rejections, background tasks, log lines."""
 
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from .alerting import (
 LAG = "event_loop_lag_seconds"
 REJECTED = "http_requests_rejected_total"
 FAILURES = "background_task_failures_total"
+DROPPED = "log_lines_dropped_total"
 CASES = [
     Case(
         "EventLoopLagHigh",
@@ -62,6 +63,15 @@ CASES = [
         firing_after=11 * MINUTE,
         resolved_after=5 * MINUTE,
     ),
+    Case(
+        "LogLinesDropped",
+        {"severity": "ticket", "symptom": "logging"},
+        {f"{DROPPED}{{{INSTANCE_A}}}": (0, 1), f"{DROPPED}{{{INSTANCE_B}}}": (0, 0)},
+        duration=7 * MINUTE,
+        pending_after=MINUTE,
+        firing_after=6 * MINUTE,
+        resolved_after=5 * MINUTE,
+    ),
 ]
 
 
@@ -76,6 +86,20 @@ def test_single_unhandled_exception_is_ticket_and_not_page(tmp_path: Path) -> No
     labels = {"severity": "ticket", "symptom": "unhandled-exceptions"}
     tested.expect_alert("UnhandledExceptions", 12 * MINUTE, "firing", labels)
     tested.expect('ALERTS{symptom="unhandled-exceptions", severity="page"}', 12 * MINUTE)
+    tested.run(tmp_path)
+
+
+@pytest.mark.parametrize(("reason", "fires"), [("body_memory", True), ("circuit_open", False)])
+def test_rejections_alert_unless_a_failing_check_explains_them(
+    reason: str, fires: bool, tmp_path: Path
+) -> None:
+    series = {f'{REJECTED}{{{INSTANCE_A},reason="{reason}"}}': "0+20x80"}
+    tested = Scenario(series, interval=MINUTE, scrape=15)
+    if fires:
+        labels = {"severity": "ticket", "symptom": "overload"}
+        tested.expect_alert("RequestsRejected", 12 * MINUTE, "firing", labels)
+    else:
+        tested.expect('ALERTS{alertname="RequestsRejected"}', 12 * MINUTE)
     tested.run(tmp_path)
 
 

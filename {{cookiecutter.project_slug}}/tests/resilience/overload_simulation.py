@@ -30,8 +30,9 @@ class Limit(Protocol):
     """What the simulation asks of a limit."""
 
     value: float
+    in_flight: int
 
-    def admits(self, in_flight: int, now: float) -> bool: ...
+    def admits(self, now: float) -> bool: ...
     def observe(self, route: object, arrived: float, now: float) -> None: ...
 
 
@@ -69,7 +70,6 @@ class Simulation:
         self.limit = limit
         self._exponential = exponential
         self.requests: list[Request] = []
-        self.in_flight = 0
         self._service_seconds = service_seconds
         self._idle_workers = workers
         self._waiting: deque[Request] = deque()
@@ -117,10 +117,10 @@ class Simulation:
 
     def _start(self, now: float, request: Request) -> float:
         """Admit or reject a request, and return the CPU time of that."""
-        if not self.limit.admits(self.in_flight, now):
+        if not self.limit.admits(now):
             self._at(now + REJECTION_SECONDS, lambda at: self._answer(at, request))
             return REJECTION_SECONDS
-        self.in_flight += 1
+        self.limit.in_flight += 1
         request.accepted, request.started = True, now
         seconds = self._vary(CPU_SECONDS / 2)
         self._at(now + seconds, lambda at: self._wait(at, request))
@@ -157,7 +157,7 @@ class Simulation:
         request.ended = now
         self.requests.append(request)
         if request.accepted:
-            self.in_flight -= 1
+            self.limit.in_flight -= 1
             self.limit.observe(request.route, request.started, now)
 
     def _vary(self, seconds: float) -> float:
@@ -194,10 +194,11 @@ class Fixed:
 
     def __init__(self, value: float) -> None:
         self.value = value
+        self.in_flight = 0
 
-    def admits(self, in_flight: int, now: float) -> bool:
+    def admits(self, now: float) -> bool:
         del now
-        return in_flight < self.value
+        return self.in_flight < self.value
 
     def observe(self, route: object, arrived: float, now: float) -> None:
         pass
@@ -211,9 +212,9 @@ class Windowed(Fixed):
         self.start, self.peak = 0.0, 0
         self.seconds: list[float] = []
 
-    def admits(self, in_flight: int, now: float) -> bool:
-        self.peak = max(self.peak, in_flight + 1)
-        return super().admits(in_flight, now)
+    def admits(self, now: float) -> bool:
+        self.peak = max(self.peak, self.in_flight + 1)
+        return super().admits(now)
 
     def observe(self, route: object, arrived: float, now: float) -> None:
         del route
@@ -261,11 +262,11 @@ class Delay(Fixed):
         super().__init__(5000)
         self.start, self.fastest, self.overloaded = 0.0, float("inf"), False
 
-    def admits(self, in_flight: int, now: float) -> bool:
+    def admits(self, now: float) -> bool:
         if now - self.start > 0.1:
             self.overloaded = OBJECTIVE / 4 < self.fastest < float("inf")
             self.start, self.fastest = now, float("inf")
-        return in_flight < 5 or not self.overloaded
+        return self.in_flight < 5 or not self.overloaded
 
     def observe(self, route: object, arrived: float, now: float) -> None:
         del route
@@ -334,6 +335,9 @@ SCENARIOS = {
     ),
     "40 threads, 2 x": Scenario(
         lambda: poisson(1600, 0, 10), 800, workers=40, service_seconds=slow_database
+    ),
+    "40 threads, 5 x": Scenario(
+        lambda: poisson(4000, 0, 10), 800, workers=40, service_seconds=slow_database
     ),
     "database becomes slow, 0.7 x": Scenario(
         lambda: poisson(0.7 * SLOW_CAPACITY, 0, 20),

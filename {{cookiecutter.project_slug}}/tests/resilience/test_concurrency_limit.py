@@ -35,18 +35,17 @@ def wait_for(event: asyncio.Event, then: ASGIApp = answer_200) -> ASGIApp:
 
 async def until_idle(limited: ConcurrencyLimit) -> None:
     async with asyncio.timeout(5):
-        while limited.in_flight:
+        while limited.limit.in_flight:
             await asyncio.sleep(0)
 
 
 async def test_requests_beyond_the_limit_are_rejected_and_counted() -> None:
     release = asyncio.Event()
-    rejections: list[int] = []
-    limited = ConcurrencyLimit(wait_for(release), limit=2, on_reject=lambda: rejections.append(1))
+    limited = ConcurrencyLimit(wait_for(release), limit=2)
     running = [asyncio.create_task(call(limited)) for _ in range(2)]
     await asyncio.sleep(0)
     rejected = await call(limited)
-    assert rejections == [1]
+    assert limited.limit.rejected == 1
     assert (rejected.status, rejected.headers["retry-after"]) == (503, "1")
     assert rejected.headers["content-type"] == "application/problem+json"
     assert rejected.headers["content-length"] == str(len(rejected.body))
@@ -60,7 +59,7 @@ async def test_requests_beyond_the_limit_are_rejected_and_counted() -> None:
 
 async def test_rejection_is_marked_for_the_health_checks() -> None:
     limited = ConcurrencyLimit(answer_200, limit=1)
-    limited.in_flight = 1
+    limited.limit.in_flight = 1
     scope = http_scope()
     await limited(scope, _no_body, Answer().receive)
     assert scope["state"]["rejected"] == "concurrency_limit"
@@ -111,9 +110,9 @@ async def test_request_that_receives_its_body_holds_no_slot() -> None:
     answer = Answer()
     uploads = asyncio.create_task(limited(http_scope(), receive, answer.receive))
     await asyncio.sleep(0)
-    assert limited.in_flight == 0
+    assert limited.limit.in_flight == 0
     received.set()
-    await _until(lambda: limited.in_flight == 1)
+    await _until(lambda: limited.limit.in_flight == 1)
     assert (await call(limited)).status == 503
     release.set()
     await uploads
@@ -134,7 +133,7 @@ async def test_request_that_sends_its_response_holds_no_slot() -> None:
     answer = Answer()
     streaming = asyncio.create_task(call(limited, answer=answer))
     await _until(lambda: answer.body == b"first")
-    assert limited.in_flight == 0
+    assert limited.limit.in_flight == 0
     release.set()
     await streaming
     assert answer.body == b"firstlast"
@@ -204,11 +203,11 @@ async def test_background_task_holds_no_slot_until_there_are_too_many(
     while not all(answer.complete for answer in answers):
         await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert (limited.in_flight, limited.background) == (1, 2)
+    assert (limited.limit.in_flight, limited.background) == (1, 2)
     release.set()
     await asyncio.gather(*tasks)
     await asyncio.sleep(0)
-    assert (limited.in_flight, limited.background) == (0, 0)
+    assert (limited.limit.in_flight, limited.background) == (0, 0)
 
 
 async def test_work_that_goes_on_after_its_timeout_keeps_its_slot() -> None:
@@ -223,8 +222,8 @@ async def test_work_that_goes_on_after_its_timeout_keeps_its_slot() -> None:
     task = asyncio.create_task(call(limited, answer=answer))
     while not answer.complete:
         await asyncio.sleep(0.01)
-    assert (answer.status, limited.in_flight, limited.background) == (504, 1, 0)
+    assert (answer.status, limited.limit.in_flight, limited.background) == (504, 1, 0)
     release.set()
     await task
     await asyncio.sleep(0)
-    assert limited.in_flight == 0
+    assert limited.limit.in_flight == 0

@@ -10,10 +10,11 @@ Each file stands alone beside `problem.py`, which writes every error body:
 (The middleware that is added last runs first.)
 """
 
+from .adaptive_limit import AdaptiveLimit as AdaptiveLimit
 from .body_limit import BodyLimit as BodyLimit
-from .concurrency_limit import AdaptiveLimit as AdaptiveLimit
 from .concurrency_limit import ConcurrencyLimit as ConcurrencyLimit
 from .connection_close import ConnectionClose as ConnectionClose
+from .early_rejection import EarlyRejection as EarlyRejection
 from .problem import problem_body as problem_body
 from .problem import send_problem as send_problem
 from .recovery import Recovery as Recovery

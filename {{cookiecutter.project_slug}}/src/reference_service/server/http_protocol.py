@@ -71,6 +71,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """Stop watching the client's progress."""
         self._stalls.stop()
         super().connection_lost(exc)
+        if self.cycle is not None and self.cycle.response_complete:
+            # Otherwise only the garbage collector would free the connection.
+            self.cycle = None  # type: ignore[assignment]
 
     def handle_websocket_upgrade(self) -> None:
         """Leave the connection to another protocol."""
@@ -108,6 +111,18 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._unparsed_bytes > self._max_header_bytes and not self.transport.is_closing():
             self.send_400_response("")
 
+    def is_between_requests(self) -> bool:
+        """Return whether the next data is the start of a request, and its response may be sent."""
+        answered = self.cycle is None or self.cycle.response_complete
+        unsent = self._lingering or self.flow.write_paused
+        return self._last_complete_scope is self.scope and answered and not unsent
+
+    def count_request(self) -> None:
+        """Count a request as the client's progress, as if it had been parsed."""
+        self._unparsed_bytes = 0
+        self._requests += 1
+        self._last_complete_scope = self.scope
+
     def on_headers_complete(self) -> None:
         """Start the request. An exception here makes the parser stop, and uvicorn reject it."""
         if self._unparsed_bytes > self._max_header_bytes:  # part of a body may be among them
@@ -127,9 +142,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Note that the request has been received completely."""
         super().on_message_complete()
-        self._unparsed_bytes = 0
-        self._requests += 1
-        self._last_complete_scope = self.scope
+        self.count_request()
 
     def on_response_complete(self) -> None:
         """Start the next pipelined request. Unlike uvicorn, start no keep-alive timer.
@@ -172,11 +185,11 @@ class BoundedProtocol(HttpToolsProtocol):
             return PendingIO("response", self._io_timeout, (self._requests, unsent))
         if unsent or closing or self.flow.read_paused:
             return None
-        if cycle is None or cycle.scope is not self.scope:
-            return PendingIO("headers", self._header_timeout, (self._requests,))
-        if self._last_complete_scope is self.scope:
+        if self._requests and self._last_complete_scope is self.scope:
             idle = PendingIO("next request", self.timeout_keep_alive, (self._requests,))
             return idle if answered else None
+        if cycle is None or cycle.scope is not self.scope:
+            return PendingIO("headers", self._header_timeout, (self._requests,))
         if cycle.waiting_for_100_continue:
             return None
         # The rest of a body that the application does not read must arrive as a whole.

@@ -49,6 +49,8 @@ class StallDetector:
         """Check no longer."""
         if self._timer is not None:
             self._timer.cancel()
+        self._pending = lambda: None  # so that no reference to the connection is left
+        self._on_stall = lambda _: None
 
     def _check_progress(self) -> None:
         pending = self._pending()
