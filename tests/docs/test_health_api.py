@@ -25,12 +25,16 @@ def public_names() -> list[str]:
     return [name.asname for node in imports for name in node.names if name.asname]
 
 
-def definitions(module: ast.Module) -> dict[str, ast.ClassDef | ast.Assign]:
-    """Return the classes and the assignments of a module by name."""
-    found: dict[str, ast.ClassDef | ast.Assign] = {}
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Definition = ast.ClassDef | Function | ast.Assign
+
+
+def definitions(module: ast.Module) -> dict[str, Definition]:
+    """Return the classes, functions and assignments of a module by name."""
+    found: dict[str, Definition] = {}
     for node in module.body:
         match node:
-            case ast.ClassDef():
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 found[node.name] = node
             case ast.Assign(targets=[ast.Name(name)]):
                 found[name] = node
@@ -50,10 +54,10 @@ def sections() -> dict[str, str]:
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-def signature(node: ast.ClassDef | ast.Assign) -> Iterator[str]:
+def signature(node: Definition) -> Iterator[str]:
     """Yield the decorators, bases, fields, members and public methods of a class."""
-    if isinstance(node, ast.Assign):
-        yield ast.unparse(node)
+    if not isinstance(node, ast.ClassDef):
+        yield ast.unparse(_without_body(node) if isinstance(node, Function) else node)
         return
     yield from map(ast.unparse, [*node.decorator_list, *node.bases])
     for item in node.body:
@@ -67,7 +71,7 @@ def signature(node: ast.ClassDef | ast.Assign) -> Iterator[str]:
                     yield ast.unparse(_without_body(item)).replace("'", "")
 
 
-def _without_body(function: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:
+def _without_body(function: Function) -> ast.stmt:
     stub = copy.deepcopy(function)
     stub.body = [ast.Pass()]
     return stub

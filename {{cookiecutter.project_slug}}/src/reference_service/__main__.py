@@ -35,7 +35,7 @@ def main() -> int:
         known = {name for name, _, _ in _rows(*checks) if not name.startswith(STANDARD_PREFIX)}
         for sentence in find_misspelled(known, os.environ):
             logging.getLogger(__package__).warning(sentence)
-        run(service.app, service.management, settings.service, service.on_slow_client)
+        run(service, settings.service)
     except SettingsError as error:
         for sentence in error.errors:
             print(sentence, file=sys.stderr)  # noqa: T201 - there may be no log yet

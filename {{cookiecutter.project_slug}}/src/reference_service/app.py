@@ -17,7 +17,15 @@ from .dependencies.kafka import Kafka  # feature: kafka
 from .dependencies.postgres import Postgres  # feature: postgres
 from .dependencies.redis import Redis  # feature: redis
 from .dependencies.sentinel import route_through_sentinel  # feature: sentinel
-from .health import ManagementApp, Probes, Registry, RequestObserver, RequestOutcomes, Traffic
+from .health import (
+    ManagementApp,
+    Probes,
+    Registry,
+    RequestObserver,
+    RequestOutcomes,
+    Traffic,
+    record_rejections,
+)
 from .items import ItemStore, MemoryItems, items_router
 from .items.cache import WITHOUT_REDIS, CachedItems  # feature: redis
 from .items.events import WITHOUT_KAFKA, PublishingItemStore  # feature: kafka
@@ -28,6 +36,7 @@ from .resilience import (
     BodyLimit,
     ConcurrencyLimit,
     ConnectionClose,
+    EarlyRejection,
     Recovery,
     Timeout,
 )
@@ -61,6 +70,7 @@ class Service(NamedTuple):
     app: Probes  # for the service port
     api: FastAPI  # the application inside it
     management: ManagementApp  # for the management port
+    early_rejection: EarlyRejection  # for the server, which asks it before it parses a request
     on_slow_client: Callable[[], None]  # counts a client that was disconnected because it was slow
 
 
@@ -109,6 +119,7 @@ def create_service(settings: Settings) -> Service:
         json_lines=settings.service.json_lines,
     )
     observers: list[RequestObserver] = [access_log, outcomes, *monitoring.observers]
+    limit = _concurrency_limit(settings.service, counters)
     app = FastAPI(
         title=TITLE,
         summary=distribution["Summary"],
@@ -116,7 +127,7 @@ def create_service(settings: Settings) -> Service:
         version=info.version,
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan(dependencies, counters, monitoring, access_log),
-        middleware=_middleware(settings.service, registry, observers, counters),
+        middleware=_middleware(settings.service, registry, limit, observers, counters),
         redirect_slashes=False,  # a redirect would go to whatever host the client sent
         telemetry=monitoring.fastapi,
     )
@@ -130,7 +141,8 @@ def create_service(settings: Settings) -> Service:
     probes = Probes(app, registry, trace=monitoring.trace, observe_traffic=False)
     management = ManagementApp(registry, about=info.as_json(), mounts=monitoring.mounts)
     slow_clients = counters.add("slow_client_disconnects_total", "Disconnected slow clients.")
-    return Service(probes, app, management, slow_clients)
+    early = EarlyRejection(limit, unless=registry.unready, on_reject=record_rejections(observers))
+    return Service(probes, app, management, early, slow_clients)
 
 
 def _lifespan(
@@ -158,32 +170,39 @@ def _lifespan(
     return lifespan
 
 
+def _concurrency_limit(settings: ServiceSettings, counters: Counters) -> AdaptiveLimit:
+    """Return the limit of requests in flight, learned or fixed, and add its metrics."""
+    fixed, objective = settings.concurrency_limit, SLOW_REQUEST_SECONDS
+    limit = AdaptiveLimit(objective) if fixed == "auto" else AdaptiveLimit(inf, fixed, fixed)
+    value = Metric("http_concurrency_limit", "Limit in flight.", lambda: limit.value)
+    rejected = Metric(*REJECTED, lambda: limit.rejected, {"reason": "concurrency_limit"})
+    counters.metrics.extend([value, rejected])
+    return limit
+
+
 def _middleware(
     settings: ServiceSettings,
     registry: Registry,
+    limit: AdaptiveLimit,
     observers: Iterable[RequestObserver],
     counters: Counters,
 ) -> list[Middleware]:
     """Return the layers between the probes and the routes, outermost first."""
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"])
-    fixed, objective = settings.concurrency_limit, SLOW_REQUEST_SECONDS
-    limit = AdaptiveLimit(objective) if fixed == "auto" else AdaptiveLimit(inf, fixed, fixed)
-    limit_now = Metric("http_concurrency_limit", "Limit in flight.", lambda: limit.value)
-    counters.metrics.append(limit_now)
     count = counters.add
-    rejects = count(*REJECTED, reason="concurrency_limit")
     errors = count("http_unhandled_exceptions_total", "Requests whose handler failed.")
     aborts = count("http_responses_aborted_total", "Responses that failed after their start.")
     task_errors = count("background_task_failures_total", "Background tasks that failed.")
     timeouts = count("http_request_timeouts_total", "Requests answered 504.")
+    rejects = count(*REJECTED, reason="body_memory")
     return [
         Middleware(Traffic, registry=registry, observers=observers),
         Middleware(RequestId),
         *([cors] if origins else []),
         Middleware(ConnectionClose, unready=registry.unready),
-        Middleware(ConcurrencyLimit, limit=limit, on_reject=rejects),
-        Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+        Middleware(ConcurrencyLimit, limit=limit),
+        Middleware(BodyLimit, max_bytes=settings.max_body_bytes, on_reject=rejects),
         Middleware(Recovery, on_error=errors, on_abort=aborts, on_background_error=task_errors),
         Middleware(Timeout, seconds=settings.request_timeout, on_timeout=timeouts),
     ]

@@ -33,6 +33,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._virtual.now
 
+    def stand_still(self, seconds: float) -> None:
+        """Let time go on while nothing runs, as during SIGSTOP."""
+        self._virtual.now += seconds
+
 
 def run(scenario: Coroutine[Any, Any, T]) -> T:
     """Run a scenario on virtual time."""

@@ -2,12 +2,20 @@
 
 import asyncio
 import functools
+import threading
 from collections.abc import Awaitable, Callable
+from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
 
-from reference_service.health import Check, CheckResult, Status
+from reference_service.health import (
+    Check,
+    CheckFailed,
+    CheckResult,
+    Status,
+    run_once,
+)
 
 from .clock import run
 from .fakes import Dependency, running
@@ -24,14 +32,24 @@ def test_impact_pass_is_rejected() -> None:
         Check("db", Dependency().check, impact=Status.PASS)
 
 
+THREADS: list[str] = []  # in which the functions below have run
+
+
+def function(seconds: float = 0) -> None:
+    THREADS.append(threading.current_thread().name)
+
+
 class Synchronous:
-    def method(self, seconds: float = 0) -> None: ...
+    def method(self, seconds: float = 0) -> None:
+        function(seconds)
 
     @staticmethod
-    def static_method() -> None: ...
+    def static_method() -> None:
+        function()
 
 
-def function(seconds: float = 0) -> None: ...
+@functools.wraps(function)
+async def asynchronously(seconds: float = 0) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -44,11 +62,30 @@ def function(seconds: float = 0) -> None: ...
         functools.partial(functools.partial(Synchronous().method), 1),
     ],
 )
-def test_synchronous_function_is_rejected_with_the_remedy(
-    synchronous: Callable[[], Awaitable[None]],
-) -> None:
-    with pytest.raises(TypeError, match="check db: define its function with 'async def'"):
-        Check("db", synchronous)
+def test_synchronous_function_runs_in_a_thread_of_its_own(synchronous: Callable[[], None]) -> None:
+    THREADS.clear()
+    assert asyncio.run(run_once(Check("db", synchronous))) == CheckResult()
+    assert THREADS == ["health check db"]
+
+
+@pytest.mark.parametrize("returned", [False, True, "ok"])
+def test_other_return_values_are_failures(returned: Any) -> None:
+    for check in (Check("db", lambda: returned), Check("db", functools.partial(give, returned))):
+        with pytest.raises(CheckFailed, match="return None or a CheckResult"):
+            asyncio.run(run_once(check))
+
+
+def give(value: Any) -> Any:
+    return value
+
+
+@pytest.mark.parametrize("error", [OSError(), SystemExit(1), StopIteration(), KeyboardInterrupt()])
+def test_whatever_a_synchronous_function_raises_is_a_failure(error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises((OSError, CheckFailed, RuntimeError)):
+        asyncio.run(run_once(Check("db", fail)))
 
 
 async def coroutine_function(seconds: float = 0) -> None:
@@ -77,6 +114,7 @@ class ReturnsAwaitable:
     [
         coroutine_function,
         decorated,
+        asynchronously,
         Asynchronous(),
         Asynchronous().method,
         ReturnsAwaitable(),

@@ -327,6 +327,46 @@ def test_expired_result_is_restored_only_by_a_pass() -> None:
     assert run(scenario()) == (Status.FAIL, Status.PASS)
 
 
+def test_pass_that_is_seen_long_after_its_timeout_does_not_count_as_new() -> None:
+    async def scenario() -> list[Status]:
+        late, seen = 0.0, []
+        answered = asyncio.Event()
+
+        async def check() -> None:
+            await answered.wait()
+
+        registry = Registry([Check("db", check)], clock=lambda: now() + late)
+        await registry.start()
+        await asyncio.sleep(0.1)
+        late = 60.0  # as during SIGSTOP, after the answer has arrived
+        answered.set()
+        monitor = registry.monitors["db"]
+        while not monitor.state.attempts:
+            await asyncio.sleep(0)
+        seen.append(monitor.status(registry.clock()))
+        await asyncio.sleep(0.1)
+        seen.append(monitor.status(registry.clock()))
+        await registry.stop()
+        return seen
+
+    assert run(scenario()) == [Status.FAIL, Status.PASS]
+
+
+def test_run_all_now_returns_when_the_monitors_stop_or_do_not_run() -> None:
+    async def scenario() -> None:
+        registry = Registry([Check("db", Dependency().check)], clock=now)
+        await registry.run_all_now(lambda _: contextlib.nullcontext())
+        await registry.start()
+        await asyncio.sleep(0.1)
+        registry.add(Check("cache", Dependency().check))  # its monitor does not run yet
+        waiting = asyncio.create_task(registry.run_all_now(lambda _: contextlib.nullcontext()))
+        await asyncio.sleep(0)
+        await registry.stop()
+        await asyncio.wait_for(waiting, 1)
+
+    run(scenario())
+
+
 def test_intervals_are_shortened_at_random_so_that_replicas_do_not_fall_into_step() -> None:
     async def scenario() -> list[float]:
         dependency = Dependency()

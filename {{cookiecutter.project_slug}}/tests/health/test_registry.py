@@ -169,17 +169,19 @@ def test_result_that_is_not_renewed_becomes_stale_and_fails_ready() -> None:
 
 def test_supervisor_dead_or_stuck_fails_live() -> None:
     async def scenario() -> list[Answer]:
-        answers = []
-        async with running(Check("db", Dependency().check)) as registry:
-            await asyncio.sleep(1)
-            answers.append(registry.answer(Probe.LIVE))
-            registry.clock = lambda: now() + 31
-            answers.append(registry.answer(Probe.LIVE))
-            await asyncio.sleep(1)
-            answers.append(registry.answer(Probe.LIVE))
-            cancel_task("health supervisor")
-            await asyncio.sleep(0)
-            answers.append(registry.answer(Probe.LIVE))
+        answers, late = [], 0.0
+        registry = Registry([Check("db", Dependency().check)], clock=lambda: now() + late)
+        await registry.start()
+        await asyncio.sleep(1)
+        answers.append(registry.answer(Probe.LIVE))
+        late = 31.0
+        answers.append(registry.answer(Probe.LIVE))
+        await asyncio.sleep(1)
+        answers.append(registry.answer(Probe.LIVE))
+        cancel_task("health supervisor")
+        await asyncio.sleep(0.1)
+        answers.append(registry.answer(Probe.LIVE))
+        await registry.stop()
         return answers
 
     assert run(scenario()) == [PASS, FAIL, PASS, FAIL]

@@ -11,6 +11,7 @@ from reference_service.health.traffic import (
     CLIENT_CLOSED_REQUEST,
     RequestRecord,
     Traffic,
+    record_rejections,
 )
 
 from ..resilience.client import call
@@ -122,12 +123,13 @@ def test_request_that_waits_for_longer_than_an_attempt_may_take_is_evidence_once
             async def app(scope: Scope, receive: Receive, send: Send) -> None:
                 await asyncio.sleep(60)
 
-            request = asyncio.create_task(call(Traffic(app, registry)))
+            traffic = Traffic(app, registry)
+            request = asyncio.create_task(call(traffic))
             await asyncio.sleep(5)
             attempts = dependency.attempted_at.copy()
             request.cancel()
             await asyncio.wait({request})
-        return attempts, len(registry.waiting)
+        return attempts, len(traffic.waiting)
 
     attempts, waiting = run(scenario())
     first, evidence = attempts
@@ -146,8 +148,17 @@ def test_requests_that_are_answered_in_time_are_no_evidence() -> None:
                 await asyncio.sleep(3)  # a long download
                 await send({"type": "http.response.body", "body": b""})
 
-            await call(Traffic(app, registry))
-            assert not registry.waiting
+            traffic = Traffic(app, registry)
+            await call(traffic)
+            assert not traffic.waiting
         return len(dependency.attempted_at)
 
     assert run(scenario()) == 1
+
+
+def test_observers_see_a_request_that_the_server_rejected() -> None:
+    records: list[RequestRecord] = []
+    record = record_rejections([records.append, records.append])
+    record("GET")
+    assert [(each.status, each.rejected) for each in records] == [(503, "concurrency_limit")] * 2
+    assert records[0].scope["method"] == "GET"

@@ -12,6 +12,7 @@ ASGI application that shows details. It has no authentication: serve it on a pri
 
 from .answer import Answer as Answer
 from .answer import Probe as Probe
+from .attempts import run_once as run_once
 from .check import AttemptContext as AttemptContext
 from .check import Check as Check
 from .check import CheckFailed as CheckFailed
@@ -31,3 +32,4 @@ from .state import CheckState as CheckState
 from .traffic import RequestObserver as RequestObserver
 from .traffic import RequestRecord as RequestRecord
 from .traffic import Traffic as Traffic
+from .traffic import record_rejections as record_rejections

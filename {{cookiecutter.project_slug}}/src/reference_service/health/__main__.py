@@ -21,9 +21,10 @@ def main(arguments: list[str]) -> int:
     """Request one probe, by default `live`, on SERVICE_PORT. Return the exit status."""
     try:
         port = int(os.environ.get("SERVICE_PORT", "8000"))
-        status_line = fetch_status_line(Probe(*arguments or (Probe.LIVE,)), port)
+        [probe] = arguments or [Probe.LIVE]
+        status_line = fetch_status_line(Probe(probe), port)
         result = status_line or "no response: the connection was closed"
-    except (TypeError, ValueError):
+    except ValueError:
         result = f"usage: python -m {__package__} [{'|'.join(Probe)}]"
     except OSError as error:
         result = f"no response: {error}"

@@ -1,12 +1,10 @@
 """What a check is, and how it reports its result."""
 
-import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
 from typing import ClassVar
 
 
@@ -64,7 +62,9 @@ class Check:
     """A health check of one dependency.
 
     name: unique; lower-case letters, digits, `.`, `_` and `-`.
-    run: an async callable without parameters. Returning is a pass, raising is a failure.
+    run: a callable without parameters. Returning is a pass, raising is a failure. A plain `def`
+        function runs in a thread of its own. A thread cannot be ended, so no other attempt is made
+        until it returns.
     impact: what its failure does to readiness. `Status.FAIL` takes the service out of rotation,
         `Status.WARN` only warns.
     impact_reason: why it has this impact, for those who read the report.
@@ -76,13 +76,14 @@ class Check:
     permanent: exception types that an immediate retry cannot fix, such as bad credentials.
     attributes: span attributes of the dependency, named by OpenTelemetry's semantic conventions.
         For example, `{"db.system.name": "mysql"}`.
+    startup: whether `startup` waits for it.
+    liveness: whether `live` fails too when it fails. Only for what a restart of the process fixes.
 
-    Raises ValueError for an invalid name or impact, and TypeError if `run` is a plain `def`
-    function.
+    Raises ValueError for an invalid name or impact.
     """
 
     name: str
-    run: Callable[[], Awaitable[CheckResult | None]]
+    run: Callable[[], Awaitable[CheckResult | None] | CheckResult | None]
     impact: Status = Status.FAIL
     impact_reason: str = ""
     part_of: str = ""
@@ -91,32 +92,17 @@ class Check:
     failure_threshold: int | None = None
     permanent: tuple[type[BaseException], ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    startup: bool = True
+    liveness: bool = False
 
     def __post_init__(self) -> None:
-        """Reject a name that cannot be part of a path, an impact of `pass`, and a plain `def`."""
+        """Reject a name that cannot be part of a path, and an impact of `pass`."""
         if not re.fullmatch(r"[a-z][a-z0-9_.-]*", self.name):
             message = f"check name {self.name!r}: use lower-case letters, digits, '.', '_' and '-'"
             raise ValueError(message)
         if self.impact is Status.PASS:
             raise ValueError(f"check {self.name}: impact must be 'fail' or 'warn'")
-        if _is_plain_function(self.run):
-            advice = "and await asyncio.to_thread(...) for blocking calls"
-            raise TypeError(f"check {self.name}: define its function with 'async def', {advice}")
 
     def belongs_to(self, name: str) -> bool:
         """Tell whether this is the check of that name, or a part of it."""
         return name in {self.name, self.part_of} or self.name.startswith(f"{name}.")
-
-
-def _is_plain_function(run: object) -> bool:
-    """Tell whether a callable is surely a synchronous function or method.
-
-    A lambda, or an object with `__call__`, is not: it can return an awaitable.
-    """
-    while isinstance(run, partial):
-        run = run.func
-    function = inspect.unwrap(getattr(run, "__func__", run))  # type: ignore[arg-type]
-    if not inspect.isfunction(function) or function.__name__ == "<lambda>":
-        return False
-    from_generator = function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE
-    return not (inspect.iscoroutinefunction(function) or from_generator)

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from .answer import Answer, Probe
-from .asgi import ASGIApp, Receive, Scope, Send
+from .asgi import ASGIApp, Receive, Scope, Send, route_path
 from .page import PAGE, PAGE_HEADERS, prefers_html
 from .registry import Registry
 from .report import check_report, full_report, verbose_lines
@@ -48,7 +48,7 @@ class ManagementApp:
         """Answer one request from memory. Other scope types, such as lifespan, are ignored."""
         if scope["type"] != "http":
             return
-        if mounted := self.mounts.get(scope["path"]):
+        if mounted := self.mounts.get(route_path(scope)):
             await mounted(scope, receive, send)
             return
         code, media_type, body = self._respond(scope)
@@ -68,7 +68,7 @@ class ManagementApp:
         if scope["method"] not in ("GET", "HEAD"):
             return _problem(HTTPStatus.METHOD_NOT_ALLOWED, "use GET or HEAD")
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        match scope["path"].strip("/").split("/"):
+        match route_path(scope).strip("/").split("/"):
             case ["health"] if prefers_html(scope):
                 return HTTPStatus.OK, HTML, PAGE  # it fetches the JSON itself
             case ["health"]:

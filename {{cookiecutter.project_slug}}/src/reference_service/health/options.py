@@ -12,6 +12,7 @@ class Options:
     timeout: float = 0.5  # after which an attempt is abandoned
     failure_threshold: int = 3  # consecutive failures that fail a check; up to two more under load
     jitter: float = 0.1  # largest share by which an interval is shortened at random
+    start_delay: float = 0.0  # the first attempt is made at a random time within so many seconds
     startup_needs_checks: bool = False  # `startup` waits until each check with impact `fail` passed
     live_fails_on_shutdown: bool = False  # for platforms that expect `live` to be 503 then
 

@@ -20,8 +20,8 @@ class RequestsFailing(CheckFailed):
 class RequestOutcomes:
     """Counts the requests of the last `WINDOW` seconds. It is a `RequestObserver` of `Traffic`.
 
-    A failure is a status of 500 or more. Requests that a limit rejected do not count at all. Those
-    that were rejected because a check fails do: this check reports what clients get.
+    A failure is a status of 500 or more. Requests that the service rejected count too, because of
+    a limit or because a check fails: this check reports what clients get.
 
     clock: returns monotonic seconds.
     """
@@ -32,11 +32,10 @@ class RequestOutcomes:
 
     def __call__(self, record: RequestRecord) -> None:
         """Count one request."""
-        if record.rejected in {"", "circuit_open"}:
-            second = int(self._clock())
-            if not self._seconds or self._seconds[-1][0] != second:
-                self._seconds.append((second, [0, 0]))
-            self._seconds[-1][1][record.status >= SERVER_ERROR] += 1
+        second = int(self._clock())
+        if not self._seconds or self._seconds[-1][0] != second:
+            self._seconds.append((second, [0, 0]))
+        self._seconds[-1][1][record.status >= SERVER_ERROR] += 1
 
     def check(self) -> Check:
         """Return the check that fewer than half of the latest requests failed.

@@ -1,8 +1,6 @@
 """The checks of one service: runs their monitors and answers the three probes."""
 
 import asyncio
-import itertools
-import logging
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext
@@ -11,14 +9,15 @@ from .answer import Answer, Probe
 from .check import AttemptContext, Check, Status
 from .load import Cadence, Load
 from .monitor import Monitor
-from .options import LOAD_PERIOD, SUPERVISION_PERIOD, SUPERVISOR_TIMEOUT, Options
+from .options import LOAD_PERIOD, Options
 from .state import CheckState
-
-log = logging.getLogger(__name__)
+from .supervisor import Supervisor
 
 
 class Registry:
     """Answers probes from the results that monitors keep in memory.
+
+    It can be started and stopped again and again, in any event loop. Then no earlier result counts.
 
     attempt_context: entered for each attempt of a check, in the monitor's task. Tracing uses it.
     clock: returns monotonic seconds.
@@ -41,20 +40,36 @@ class Registry:
         self.cadence = Cadence(self.options)
         self.started_up = False  # whether the application's own start-up work is done
         self.draining = False
-        self.waiting: dict[object, float] = {}  # when each request without a response started
-        self.stuck = False  # whether a check cannot run any more, because its attempts do not end
-        self._startup_passed = False
-        self._ready, self._ready_until = Answer.FAIL, 0.0
-        self._last_heartbeat = clock()
-        self._supervisor: asyncio.Task[None] | None = None
-        self._callbacks: list[Callable[[], None]] = []
         self.monitors: dict[str, Monitor] = {}
+        self._needs_restart = False  # whether only a new process can help
+        self._startup_passed = self._was_started = False
+        self._ready, self._ready_until = Answer.FAIL, 0.0
+        self._next_load_reading = 0.0
+        self._supervisor = Supervisor(self.monitors, clock, self._heartbeat)
+        self._on_result: list[Callable[[], None]] = []
+        self._on_heartbeat: list[Callable[[], None]] = []
+        self._attempt_context = attempt_context
         for check in checks:
-            if check.name in self.monitors:
-                raise ValueError(f"two checks are named {check.name!r}")
-            self.monitors[check.name] = Monitor(
-                check, self.cadence, self._after_attempt, clock, attempt_context
-            )
+            self.add(check)
+
+    def add(self, check: Check) -> None:
+        """Add a check. Until its first attempt has ended, it warns if start-up is already over.
+
+        Raises ValueError if there is a check with its name.
+        """
+        if check.name in self.monitors:
+            raise ValueError(f"two checks are named {check.name!r}")
+        shared = self.cadence, self._after_attempt, self.clock, self._attempt_context
+        monitor = Monitor(check, *shared)
+        if self._startup_passed:
+            monitor.reset(Status.WARN)
+        self.monitors[check.name] = monitor
+        self._ready_until = 0.0
+
+    def remove(self, name: str) -> None:
+        """Remove a check, and abandon its attempt. Raises KeyError if there is none."""
+        self.monitors.pop(name).cancel_run_now()
+        self._ready_until = 0.0
 
     def startup(self) -> Answer:
         """Answer `startup`: `PASS` for good as soon as start-up is over, `FAIL` before.
@@ -71,7 +86,7 @@ class Registry:
         if self.draining:  # first: a signal can arrive while the answer below is computed
             return Answer.FAIL
         now = self.clock()
-        if now > self._ready_until:
+        if now >= self._ready_until:
             self._ready = self.answer(Probe.READY)
             fresh = (m.state.expires_at for m in self.monitors.values() if not m.stale(now))
             self._ready_until = min(fresh, default=now) if self._startup_passed else now
@@ -82,13 +97,13 @@ class Registry:
         return self.ready().status is Status.FAIL
 
     def live(self) -> Answer:
-        """Answer `live`: `FAIL` if a check no longer runs, whatever the results are.
+        """Answer `live`: `FAIL` if checks no longer run, or if a check with `liveness` fails.
 
         With `Options.live_fails_on_shutdown` it is `FAIL` while draining too.
         """
         if self.draining and self.options.live_fails_on_shutdown:
             return Answer.FAIL
-        return Answer.PASS if self.is_supervised() and not self.stuck else Answer.FAIL
+        return Answer.FAIL if self._needs_restart or not self.is_supervised() else Answer.PASS
 
     def answer(self, probe: Probe, exclude: Collection[str] = ()) -> Answer:
         """Answer a probe as if the checks named in `exclude` did not exist."""
@@ -102,21 +117,16 @@ class Registry:
         return Answer.from_monitors(self._monitors_without(exclude), self.clock())
 
     def is_supervised(self) -> bool:
-        """Tell whether the supervisor runs and responds. True before `start()`."""
-        task = self._supervisor
-        if task is None:
-            return True
-        return not task.done() and self.clock() - self._last_heartbeat < SUPERVISOR_TIMEOUT
+        """Tell whether the supervisor of the monitors is not late. True before `start()`."""
+        return self._supervisor.is_responsive()
+
+    def is_running(self) -> bool:
+        """Tell whether the monitors run: after `start()`, until `stop()` or the end of its loop."""
+        return self._supervisor.is_running()
 
     def _startup_satisfied(self, exclude: Collection[str]) -> bool:
-        monitors = self._monitors_without(exclude)
-        return self.started_up and all(map(self.startup_satisfied, monitors))
-
-    def startup_satisfied(self, monitor: Monitor) -> bool:
-        """Tell whether a check no longer delays `startup`."""
-        if self.options.startup_needs_checks and monitor.check.impact is Status.FAIL:
-            return monitor.has_passed
-        return monitor.state.attempts > 0
+        delayed = any(m.delays_startup() for m in self._monitors_without(exclude))
+        return self.started_up and not delayed
 
     def _monitors_without(self, exclude: Collection[str]) -> Iterable[Monitor]:
         monitors = self.monitors.values()
@@ -132,69 +142,51 @@ class Registry:
             if name is None or monitor.check.belongs_to(name):
                 monitor.recheck()
 
-    def _recheck_if_requests_wait(self) -> None:
-        """Recheck everything if a request has waited for longer than an attempt may take.
-
-        A request is evidence once. Otherwise one that never ends would keep every check busy.
-        """
-        latest = self.clock() - self.options.timeout
-        late = list(itertools.takewhile(lambda each: each[1] < latest, self.waiting.items()))
-        for request, _ in late:
-            del self.waiting[request]
-        if late:
-            self.recheck()
-
     def on_result(self, callback: Callable[[], None]) -> None:
-        """Call `callback` from now on after each attempt of a check."""
-        self._callbacks.append(callback)
+        """Call `callback` from now on after each attempt of a check. It must not raise."""
+        self._on_result.append(callback)
+
+    def on_heartbeat(self, callback: Callable[[], None]) -> None:
+        """Call `callback` from now on four times a second, while the monitors run."""
+        self._on_heartbeat.append(callback)
 
     async def run_all_now(self, attempt_context: AttemptContext) -> None:
         """Run every check at once, each within `attempt_context`; return when all have run.
 
         The monitors make the attempts, so each check still has at most one in flight, and its
-        result counts. The rate is not limited: the caller must limit it.
+        result counts. The caller must limit the rate. Without effect while no monitor runs.
         """
-        await asyncio.gather(*(m.run_now(attempt_context) for m in self.monitors.values()))
+        if self.is_running():
+            await asyncio.gather(*(m.run_now(attempt_context) for m in self.monitors.values()))
 
     def drain(self) -> None:
         """Turn `ready` to 503 for good, because the process will exit. Safe in a signal handler."""
         self.draining = True
 
     async def start(self) -> None:
-        """Start the monitors in the running loop, without waiting for any result."""
-        if self._supervisor is None:
-            self._last_heartbeat = self.clock()
-            self._supervisor = asyncio.create_task(self._supervise(), name="health supervisor")
+        """Start the monitors in the running loop, unless they run. Wait for no result."""
+        if self._supervisor.is_running():
+            return
+        if self._was_started:
+            self.started_up = self.draining = self._startup_passed = self._needs_restart = False
+        self._was_started = True
+        for monitor in self.monitors.values():
+            monitor.reset()
+        self._ready_until, self._next_load_reading = 0.0, self.clock() + LOAD_PERIOD
+        self._supervisor.start()
 
     async def stop(self) -> None:
         """Stop the monitors and abandon their current attempts."""
-        task, self._supervisor = self._supervisor, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+        await self._supervisor.stop()
 
-    async def _supervise(self) -> None:
-        """Keep one task per monitor running, and read the load every `LOAD_PERIOD`."""
-        tasks: dict[str, asyncio.Task[None]] = {}
-        next_reading = self.clock() + LOAD_PERIOD
-        try:
-            while True:
-                self._last_heartbeat = self.clock()
-                for name, monitor in self.monitors.items():
-                    if name in tasks and not tasks[name].done():
-                        continue
-                    if name in tasks:
-                        log.error("monitor stopped unexpectedly; restarting", extra={"check": name})
-                    tasks[name] = asyncio.create_task(monitor.run(), name=f"monitor {name}")
-                self._recheck_if_requests_wait()
-                self.stuck = any(monitor.stuck for monitor in self.monitors.values())
-                if self._last_heartbeat >= next_reading:
-                    next_reading += LOAD_PERIOD
-                    self.cadence.score = self.load.score()
-                await asyncio.sleep(SUPERVISION_PERIOD)
-        finally:
-            for task in tasks.values():
-                task.cancel()
+    def _heartbeat(self) -> None:
+        self._needs_restart = any(m.needs_restart() for m in self.monitors.values())
+        now = self.clock()
+        if now >= self._next_load_reading:
+            self._next_load_reading = now + LOAD_PERIOD
+            self.cadence.score = self.load.score()
+        for callback in self._on_heartbeat:
+            callback()
 
     def _after_attempt(self, monitor: Monitor, previous: CheckState) -> None:
         """Reset the interval and recheck everything when a check stops passing."""
@@ -203,5 +195,5 @@ class Registry:
         self.cadence.all_passing = all(state.status is Status.PASS for state in states)
         if previous.status is Status.PASS and monitor.state.status is not Status.PASS:
             self.recheck()
-        for callback in self._callbacks:
+        for callback in self._on_result:
             callback()

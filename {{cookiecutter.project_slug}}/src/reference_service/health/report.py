@@ -56,15 +56,19 @@ def verbose_lines(registry: Registry, probe: Probe, exclude: Collection[str]) ->
     if probe is Probe.LIVE:
         alive = registry.is_supervised()
         yield "[+]supervisor ok" if alive else "[-]supervisor failed: Unresponsive"
-        stuck = [name for name, monitor in registry.monitors.items() if monitor.stuck]
-        yield from (f"[-]{name} failed: Unresponsive" for name in stuck)
+        for name, monitor in registry.monitors.items():
+            if monitor.needs_restart():
+                error = "Unresponsive" if monitor.stuck else monitor.state.error
+                yield f"[-]{name} failed: {error}"
+            elif monitor.check.liveness:
+                yield f"[+]{name} ok"
     else:
         now = registry.clock()
         for name, monitor in registry.monitors.items():
             if name in exclude:
                 yield f"[+]{name} excluded: ok"
             else:
-                started = probe is Probe.STARTUP and registry.startup_satisfied(monitor)
+                started = probe is Probe.STARTUP and not monitor.delays_startup()
                 yield _verbose_line(monitor, now, started=started)
         if not registry.started_up:
             yield "[-]startup failed: Starting"

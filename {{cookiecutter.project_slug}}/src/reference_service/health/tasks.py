@@ -1,15 +1,54 @@
-"""Bound tasks that may not end: drivers swallow cancellation, or clean up for seconds."""
+"""Bound work that may not end: drivers swallow cancellation, clean up for seconds, or block."""
 
 import asyncio
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-async def result_within(seconds: float, task: asyncio.Future[T]) -> T:
-    """Return the result of a task, or raise TimeoutError.
+class ThreadResult(asyncio.Future[T]):
+    """The result of a thread. Like the thread, it cannot be cancelled."""
 
-    A task that has not ended by then is abandoned: it is cancelled but not awaited.
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - asyncio's signature
+        """Do nothing."""
+        return False
+
+
+def run_in_thread(function: Callable[[], T], name: str) -> ThreadResult[T]:
+    """Run a function in a thread of its own, within the context of the caller.
+
+    A pool would have to be larger than the number of calls that hang, and its threads would delay
+    the exit of the process.
+    """
+    loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+    done: ThreadResult[T] = ThreadResult(loop=loop)
+
+    def run() -> None:
+        try:
+            outcome = context.run(function)
+        except StopIteration as error:  # a future cannot hold it (PEP 479)
+            report(done.set_exception, RuntimeError(f"the function raised {error!r}"))
+        except BaseException as error:
+            report(done.set_exception, error)
+        else:
+            report(done.set_result, outcome)
+
+    def report(set_outcome: Callable[[Any], None], outcome: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(set_outcome, outcome)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return done
+
+
+async def result_within(seconds: float, task: asyncio.Future[T]) -> T:
+    """Return the result of a task or a thread, or raise TimeoutError.
+
+    What has not ended by then is abandoned: it is cancelled but not awaited.
     """
     ignore_exception(task)
     try:

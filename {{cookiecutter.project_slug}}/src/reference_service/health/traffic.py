@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
+from itertools import takewhile
 
 from .asgi import ASGIApp, Message, Receive, Scope, Send
 from .registry import Registry
@@ -50,6 +52,8 @@ class Traffic:
         self.app = app
         self.registry = registry
         self.observers = tuple(observers)
+        self.waiting: dict[RequestRecord, None] = {}  # no response has started; oldest first
+        registry.on_heartbeat(self._recheck_if_requests_wait)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Record one request."""
@@ -68,18 +72,30 @@ class Traffic:
                     self._note_end(record)
 
         self.registry.load.in_flight += 1
-        self.registry.waiting[record] = record.started
+        self.waiting[record] = None
         try:
             await self.app(scope, receive, watch)
         finally:
             if not record.ended:  # the response is incomplete, or there is none
-                self.registry.waiting.pop(record, None)
+                self.waiting.pop(record, None)
                 self._note_end(record)
+
+    def _recheck_if_requests_wait(self) -> None:
+        """Recheck everything if a request has waited for longer than an attempt may take.
+
+        A request is evidence once. Otherwise one that never ends would keep every check busy.
+        """
+        latest = self.registry.clock() - self.registry.options.timeout
+        late = list(takewhile(lambda each: each.started < latest, self.waiting))
+        for record in late:
+            del self.waiting[record]
+        if late:
+            self.registry.recheck()
 
     def _note_start(self, record: RequestRecord, status: int) -> None:
         record.status = status
         record.first_byte = self.registry.clock()
-        self.registry.waiting.pop(record, None)
+        self.waiting.pop(record, None)
         if status in RECHECK_STATUS_CODES:
             if record.rejected:
                 return
@@ -92,3 +108,23 @@ class Traffic:
         self.registry.load.in_flight -= 1
         for observe in self.observers:
             observe(record)
+
+
+def record_rejections(observers: Iterable[RequestObserver]) -> Callable[[str], None]:
+    """Return what shows the observers a request that the server rejected before it had a scope.
+
+    It takes the method of the request. The route and the path are not known.
+    """
+    observers = tuple(observers)
+
+    @cache
+    def record_of(method: str) -> RequestRecord:
+        state = {"rejected": "concurrency_limit"}
+        scope = {"type": "http", "method": method, "path": "", "state": state}
+        return RequestRecord(scope, 0.0, status=503, ended=True)
+
+    def record(method: str) -> None:
+        for observe in observers:
+            observe(record_of(method))
+
+    return record
