@@ -1,0 +1,1 @@
+"""One check per file. Each needs only the health engine and the driver that it imports."""
