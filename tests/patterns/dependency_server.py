@@ -1,6 +1,6 @@
 """Run a server for a copied check, and break it on request.
 
-    python dependency_server.py postgres|valkey FOLDER
+    python dependency_server.py postgres|valkey|mariadb|nats FOLDER
 
 It runs with the packages of the reference service, and with the template folder on the path. It
 prints the address of the server. For each line `pause` or `resume` on its input, it does that and
@@ -13,8 +13,10 @@ from pathlib import Path
 
 from dev.postgres import Postgres
 from dev.valkey import Valkey
+from tests.patterns.mariadb import MariaDB
+from tests.patterns.nats_server import Nats
 
-SERVERS = {server.name: server for server in (Postgres, Valkey)}
+SERVERS = {server.name: server for server in (Postgres, Valkey, MariaDB, Nats)}
 
 if __name__ == "__main__":
     name, folder = sys.argv[1:]

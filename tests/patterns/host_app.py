@@ -112,10 +112,16 @@ class Response(NamedTuple):
 class Server:
     """Run an application under a real server in a `with` block, in the folder of its project."""
 
-    def __init__(self, project: Path, command: list[str], variables: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        project: Path,
+        command: list[str],
+        variables: Mapping[str, str],
+        python: Path = BIN / "python",
+    ) -> None:
         self.project = project
         self.port = 0
-        self._command = [str(BIN / "python"), *command]
+        self._command = [str(python), *command]
         self._variables = {**reader_environment(), **variables}
         self._log = project / "server.log"
         self._processes = SupervisedProcesses(stop_signal=signal.SIGTERM)
@@ -139,7 +145,7 @@ class Server:
     def _is_listening(self) -> bool:
         log = self._log.read_text("utf-8")
         assert self._process.poll() is None, log
-        address = re.search(r"running on http://127\.0\.0\.1:(\d+)", log)
+        address = re.search(r"(?:running on|Listening at:) http://127\.0\.0\.1:(\d+)", log)
         self.port = int(address[1]) if address else 0
         return bool(address)
 
@@ -191,7 +197,7 @@ def wait_until(condition: Callable[[], object], timeout: float = 30.0) -> None:
 
 
 class Dependency:
-    """A server that a check connects to: `postgres` or `valkey`, with its data in a folder."""
+    """A server that a check connects to, with its data in a folder. See dependency_server.py."""
 
     def __init__(self, name: str, folder: Path) -> None:
         script = Path(__file__).with_name("dependency_server.py")

@@ -31,12 +31,15 @@ def read_page(name: str) -> str:
 def follow(page: str, project: Path, variables: Mapping[str, str] | None = None) -> None:
     """Do in a project what a page describes, and run its test.
 
-    A shell block is run. Any other block begins with a file name, and is appended to that file.
+    A shell block is run. A console block is the command that does the same, and is skipped. Any
+    other block begins with a file name, and is appended to that file.
     variables: of the environment, in addition to `FROM`.
     """
     for language, text in BLOCK.findall(page):
         if language == "sh":
             run_shell(text, project, variables)
+            continue
+        if language == "console":
             continue
         name = FILE_NAME.match(text)
         assert name, f"the block has no file name:\n{text}"
@@ -46,8 +49,8 @@ def follow(page: str, project: Path, variables: Mapping[str, str] | None = None)
             file.write(f"\n{text[name.end() :].lstrip()}")
 
 
-def run_shell(script: str, project: Path, variables: Mapping[str, str] | None = None) -> None:
-    """Run a shell script in a project. Its output is in the error if it fails."""
+def run_shell(script: str, project: Path, variables: Mapping[str, str] | None = None) -> str:
+    """Run a shell script in a project, and return its output, which is in the error if it fails."""
     with subprocess.Popen(
         ["sh", "-eu", "-c", script],
         cwd=project,
@@ -68,6 +71,7 @@ def run_shell(script: str, project: Path, variables: Mapping[str, str] | None = 
             os.killpg(shell.pid, signal.SIGKILL)  # the script and everything that it started
             raise
     assert shell.returncode == 0, f"{script}\n{output}"
+    return output
 
 
 def reader_environment() -> dict[str, str]:

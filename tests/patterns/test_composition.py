@@ -1,8 +1,9 @@
-"""The patterns work together, in a plain Starlette application without a package."""
+"""The patterns work together, copied by hand or by `make copy`."""
 
 from pathlib import Path
 
 from .acceptance import ACCEPTANCE
+from .copying import HOSTS, copy_as_written, follow_output
 from .host_app import STARLETTE, Dependency, serve, wait_until
 from .pages import follow, merge_registries, read_page, run_shell, without_package
 
@@ -17,6 +18,17 @@ def test_patterns_in_the_order_of_the_index_keep_all_their_guarantees(tmp_path: 
     with serve(tmp_path, "main:app", {}) as server:
         for page in PAGES_IN_ORDER:
             ACCEPTANCE[page](server, None)
+
+
+def test_patterns_that_make_copy_copied_keep_all_their_guarantees(tmp_path: Path) -> None:
+    host = HOSTS["package"]
+    host.create(tmp_path)
+    for name in PAGES_IN_ORDER:
+        follow_output(copy_as_written(name, host, tmp_path), tmp_path, host.variables)
+    run_shell("python -m pytest tests", tmp_path, host.variables)
+    with serve(tmp_path, host.module, host.variables) as server:
+        for name in PAGES_IN_ORDER:
+            ACCEPTANCE[name](server, None)
 
 
 def test_fail_fast_works_in_a_starlette_application(tmp_path: Path) -> None:

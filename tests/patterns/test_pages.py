@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,18 +14,32 @@ from .acceptance import ACCEPTANCE
 from .host_app import FASTAPI, Dependency, serve
 from .imports import imported_packages
 from .pages import PAGES, follow, mentioned_packages, read_page, required_packages
+from .selected import for_each_selected
 
 ONLY_OWN_TEST = ("embedded-postgres", "embedded-redis", "slo-rules")
 """Pages that change nothing that a client of the application could observe."""
+OTHER_HOSTS = ("flask",)
+"""Pages for applications that `test_hosts.py` has."""
 STARTED_AS_MODULE = {"slow-clients", "graceful-shutdown"}
 DEPENDENCIES = {
     "check-postgres": ("postgres", "DATABASE_URL"),
     "check-redis": ("valkey", "REDIS_URL"),
+    "check-mariadb": ("mariadb", "MARIADB_URL"),
+    "check-nats": ("nats", "NATS_URL"),
     "fail-fast": ("valkey", "REDIS_URL"),
 }
+PROGRAMS = {
+    "slo-rules": ("promtool", "prometheus"),
+    "check-mariadb": ("mariadbd", "mariadb-server"),
+    "check-nats": ("nats-server", "nats-server"),
+}
+"""The program that a page needs, and its Debian package."""
 CLOSED_PORT = "http://127.0.0.1:1"
 VARIABLES = {
     "PAYMENTS_URL": CLOSED_PORT,
+    "UPLOADS": "uploads",
+    "BROKER_URL": "memory://",
+    "RESULTS_URL": "cache+memory://",
     "OTEL_EXPORTER_OTLP_ENDPOINT": CLOSED_PORT,
     "DRAIN_DELAY": "4",
 }
@@ -58,29 +72,21 @@ def followed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[None]]]:
     """Follow all selected pages in parallel: most of the time they wait."""
-    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    names = [
-        str(item.callspec.params["name"])
-        for item in items
-        if item.function is test_page_works_as_written
-    ]
-    with ThreadPoolExecutor(4) as pool:
-        yield {
-            name: pool.submit(follow_and_accept, name, tmp_path_factory.mktemp(name))
-            for name in names
-        }
+    test = test_page_works_as_written
+    yield from for_each_selected(request, test, follow_and_accept, tmp_path_factory)
 
 
 @pytest.mark.parametrize("name", [*ACCEPTANCE, *ONLY_OWN_TEST])
 def test_page_works_as_written(name: str, followed: dict[str, Future[None]]) -> None:
-    if name == "slo-rules" and not shutil.which("promtool"):
-        reason = "promtool is not installed: apt install prometheus"
+    program, package = PROGRAMS.get(name, ("sh", ""))
+    if not shutil.which(program):
+        reason = f"{program} is not installed: apt install {package}"
         pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
     followed[name].result(PAGE_TIMEOUT)
 
 
 def test_every_page_is_tested_and_in_the_index() -> None:
     pages = {path.stem for path in PAGES.glob("*.md")} - {"README"}
-    assert pages == {*ACCEPTANCE, *ONLY_OWN_TEST}
+    assert pages == {*ACCEPTANCE, *ONLY_OWN_TEST, *OTHER_HOSTS}
     links = re.findall(r"^\| \[.+?\]\((.+)\.md\)", read_page("README"), re.MULTILINE)
     assert pages == set(links)
