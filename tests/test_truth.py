@@ -121,6 +121,18 @@ def test_every_second_request_fails_and_ready_must_warn() -> None:
     assert JUDGE.lies(ready(green), alternating(3)) == []
 
 
+def test_ready_that_may_be_green_must_still_warn_when_half_of_the_requests_fail() -> None:
+    failures = {float(second): 500 for second in range(30)}
+    kinds = [kind(name, {**failures, 30.0: 200}) for name in ("read", "page")]
+    green = dict.fromkeys(map(float, range(30)), 200)
+    assert len(JUDGE.lies(ready(green), kinds)) == 2
+    assert JUDGE.lies(ready(green, warning=True), kinds) != []
+    assert JUDGE.lies(ready(green), kinds, green_is_right=True) == [
+        "ready was without a warning 17 times while half of them failed"
+    ]
+    assert JUDGE.lies(ready(green, warning=True), kinds, green_is_right=True) == []
+
+
 def test_two_failures_in_a_row_are_an_outage_and_a_warning_is_too_little() -> None:
     kinds = [kind("read", {0: 200, 10: 500, 19: 500, 20: 200}), *alternating(2)]
     assert JUDGE.lies(ready({15: 200}, warning=True), kinds) != []

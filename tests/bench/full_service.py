@@ -15,5 +15,5 @@ if __name__ == "__main__":
     configure_logging(json_lines=True, level="INFO")
     service = create_service(settings)
     baseline.add_comparison_routes(service.api, baseline.memory_router())
-    run(service.app, service.management, settings.service, service.on_slow_client)
+    run(service, settings.service)
     exit_process(0)

@@ -92,6 +92,14 @@ class _Connection:
             if not self.active.stream.may_fail:
                 raise  # otherwise reading fails as well
 
+    def wait_until_accepted(self) -> None:
+        """Wait for a response that is not recorded. A server accepts connections in order."""
+        self.socket.settimeout(RESPONSE_TIMEOUT)
+        self.socket.sendall(self.active.stream.request)
+        while not self.read():
+            pass
+        self.socket.settimeout(None)
+
     def read(self) -> int:
         """Return the status code of a complete response, or 0."""
         piece = self.socket.recv(65536)
@@ -161,8 +169,10 @@ class _ActiveStream:
             self.stream.failed += 1
 
 
-def send(streams: Sequence[RequestStream], seconds: float) -> None:
+def send(streams: Sequence[RequestStream], seconds: float, *, settle: bool = False) -> None:
     """Send requests for some seconds, wait for outstanding responses, and record all of them.
+
+    settle: first wait until the server has accepted every connection.
 
     Raises ConnectionError if a server closes a connection, TimeoutError if responses are missing,
     unless the stream may fail.
@@ -173,6 +183,8 @@ def send(streams: Sequence[RequestStream], seconds: float) -> None:
         try:
             for connection in connections:
                 selector.register(connection.socket, selectors.EVENT_READ, connection)
+            if settle:
+                connections[-1].wait_until_accepted()
             _exchange(active, selector, seconds)
         finally:
             for connection in connections:

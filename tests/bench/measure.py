@@ -25,6 +25,7 @@ SCENARIOS: dict[str, Callable[[Environment, Plan], Iterator[Measurement]]] = {
     "overload of a busy service": overload.busy_service,
     "overload of a slow database": overload.slow_database,
     "overload of def handlers": overload.blocking_handlers,
+    "ordinary load": overload.ordinary_load,
     "fail fast": fail_fast.fail_fast,
     "startup": startup_memory.startup,
     "memory after requests": startup_memory.memory_after_requests,

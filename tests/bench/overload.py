@@ -1,9 +1,9 @@
 """Send more requests than the service can serve, in an open loop: what do clients get?
 
-3,000 connections send at a fixed rate, whether or not earlier requests are answered. The service
-has its default settings, and is compared with fixed limits and with none. The client has a core of
-its own. Its delay shows whether it kept up: if that is not a few milliseconds, other programs were
-running, and the other values say nothing.
+3,000 open connections send at a fixed rate, whether or not earlier requests are answered. The
+service has its default settings, and is compared with fixed limits and with none. The client has a
+core of its own. Its delay shows whether it kept up: if that is not a few milliseconds, other
+programs were running, and the other values say nothing.
 """
 
 import resource
@@ -32,6 +32,7 @@ RECOVERY_SECONDS = 2.0
 PROBES_PER_SECOND = 50
 """Each probe has a connection of its own. Many orchestrators and proxies together send so many."""
 READY = get("/health/ready")
+BURST, BURSTS = 200, 3
 READ_DURATION = 0.05
 """Seconds that the slow database takes to read a row."""
 ITEMS = 20
@@ -58,22 +59,51 @@ def blocking_handlers(env: Environment, plan: Plan) -> Iterator[Measurement]:
     yield from _overload(env, plan, "overload, def handlers", "/blocking", (2, 5))
 
 
+def ordinary_load(env: Environment, plan: Plan) -> Iterator[Measurement]:
+    """Send bursts to an idle service, then less than it can answer: nothing may be rejected."""
+    for _ in range(ITEMS):
+        env.insert_item()
+    _raise_fd_limit()
+    with env.service() as service:
+        service.wait_until_ready("/health/ready")
+        bursts = RequestStream(service.port, get("/items"), connections=BURST)
+        for _ in range(BURSTS):
+            send([bursts], 0)  # each connection sends one request
+        name = f"rejected of {BURSTS} bursts of {BURST}"
+        yield Measurement("ordinary load", name, bursts.status_codes[503], "", 0)
+        capacity = _measure_capacity(service, "/items", plan)
+        stream = RequestStream(
+            service.port, get("/items"), connections=CONNECTIONS, rate=0.7 * capacity
+        )
+        send([stream], 60 * plan.fault_minutes, settle=True)
+        name = f"rejected in {plan.fault_minutes:g} minutes at 0.7 x"
+        yield Measurement("ordinary load", name, stream.status_codes[503], "", 0)
+        yield Measurement("ordinary load", "p99 of answers at 0.7 x", _p99(stream, 200), "ms")
+
+
 def _overload(
     env: Environment, plan: Plan, topic: str, path: str, factors: tuple[int, ...], **settings: str
 ) -> Iterator[Measurement]:
-    """Measure the capacity once, and then each limit under each load, in a process of its own."""
+    """Measure each limit in a process of its own, under multiples of the capacity.
+
+    The speed of a machine changes within seconds. So the capacity is that of a process with default
+    settings on the same core, directly before and after each overload.
+    """
     _raise_fd_limit()
-    capacity = 0.0
-    for name, limit in LIMITS.items():
-        with env.service(**limit, **settings) as service:
-            service.wait_until_ready("/health/ready")
-            if not capacity:
-                capacity = _measure_capacity(service, path, plan)
-                yield Measurement(topic, "capacity", capacity, "/s")
-            for factor in factors:
-                yield from _measure(service, plan, f"{topic}, {factor} x", name, path, capacity)
-            if name == "auto":
-                yield _measure_recovery(service, topic, path, capacity)
+    with env.service(**settings) as reference:
+        reference.wait_until_ready("/health/ready")
+        _measure_capacity(reference, path, plan)  # opens the pool
+        for name, limit in LIMITS.items():
+            with env.service(**limit, **settings) as service:
+                service.wait_until_ready("/health/ready")
+                for factor in factors:
+                    before = _measure_capacity(reference, path, plan)
+                    requests, probes = _send_overload(service, plan, path, factor * before)
+                    capacity = (before + _measure_capacity(reference, path, plan)) / 2
+                    of = f"{topic}, {factor} x"
+                    yield from _report(plan, of, name, factor, capacity, requests, probes)
+                if name == "auto":
+                    yield _measure_recovery(service, topic, path, capacity)
 
 
 def _raise_fd_limit() -> None:
@@ -85,31 +115,43 @@ def _raise_fd_limit() -> None:
 
 
 def _measure_capacity(service: MeasuredProcess, path: str, plan: Plan) -> float:
-    """Return the answers per second in a closed loop, after a round that opens the pool."""
-    for seconds in (plan.round_seconds, 2 * plan.round_seconds):
-        stream = RequestStream(service.port, get(path), connections=CLOSED_LOOP_CONNECTIONS)
-        send([stream], seconds)
+    """Return the answers per second in a closed loop."""
+    stream = RequestStream(service.port, get(path), connections=CLOSED_LOOP_CONNECTIONS)
+    send([stream], 2 * plan.round_seconds)
     service.truncate_log()
     if not stream.status_codes[200]:
         raise RuntimeError(f"{path} returned {dict(stream.status_codes)}")
     return stream.status_codes[200] / stream.duration
 
 
-def _measure(
-    service: MeasuredProcess, plan: Plan, topic: str, name: str, path: str, capacity: float
-) -> Iterator[Measurement]:
-    factor = int(topic.rpartition(", ")[2].partition(" ")[0])
+def _send_overload(
+    service: MeasuredProcess, plan: Plan, path: str, rate: float
+) -> tuple[RequestStream, RequestStream]:
+    """Send requests and probes in an open loop, and return both."""
     requests = RequestStream(
-        service.port, get(path), connections=CONNECTIONS, rate=factor * capacity, may_fail=True
+        service.port, get(path), connections=CONNECTIONS, rate=rate, may_fail=True
     )
     probes = RequestStream(
         service.port, READY, connections=PROBES_PER_SECOND, rate=PROBES_PER_SECOND, may_fail=True
     )
-    send([requests, probes], plan.overload_seconds)
+    send([requests, probes], plan.overload_seconds, settle=True)
     service.truncate_log()
+    return requests, probes
+
+
+def _report(
+    plan: Plan,
+    topic: str,
+    name: str,
+    factor: int,
+    capacity: float,
+    requests: RequestStream,
+    probes: RequestStream,
+) -> Iterator[Measurement]:
     accepted = requests.latencies.get(200, [])
     in_time = sum(latency <= 1 for latency in accepted) / plan.overload_seconds
     values = (
+        ("capacity", capacity, "/s", None, False),
         ("answered within 1 s", 100 * in_time / capacity, "%", TARGETS[factor], True),
         ("p99 of accepted", 1000 * percentile(accepted, 0.99), "ms", ACCEPTED_P99, False),
         ("p99 of rejected", _p99(requests, 503), "ms", REJECTED_P99, False),

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from dev.standby import freeze
+
 from .environment import POOL, Environment
 from .fail_fast import refused_at_once
 from .harness import (
@@ -176,7 +178,7 @@ SERVER = [
     ),
     Fault(
         "Checkpointer of PostgreSQL is frozen (still ready)",
-        lambda env: env.postgres.freeze("checkpointer"),
+        lambda env: freeze(env.postgres, "checkpointer"),
         lambda env: env.postgres.resume(),
         ready_code=OK,
         max_failures=0,

@@ -2,34 +2,30 @@
 
 import asyncio
 import os
+import re
 import resource
 import signal
 import time
-from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from .break_overload import DRAINING, NO_LIMIT, Load
 from .environment import POOL, Environment, wait_until_responds
 from .harness import DETECTION, OUTCOME_INTERVAL, RECOVERY, Action, Fault, do_nothing
 from .postgres_actions import DISCONNECT_SERVICE, restore_password
-from .probe_client import CONNECTION_FAILED, NO_RESPONSE, OK, RED, WARN, send_probe, send_request
+from .probe_client import CONNECTION_FAILED, NO_RESPONSE, OK, RED, WARN, send_probe
 from .small_disk import cannot_mount
 from .truth import WINDOW
 
 EXCEPTIONS = ("ValueError", "ExceptionGroup", "SystemExit", "CancelledError")
 ROUTING_DELAY = 0.6
 """Seconds after SIGTERM during which requests still arrive, because routing changes take time."""
-OVERLOADED = "other replicas would get the load, and be overloaded in turn"
-NO_LIMIT = {"SERVICE_CONCURRENCY_LIMIT": "1000"}
-"""Settings for faults of something else: a busy machine lowers the learned limit."""
-DRAINING = "it drains: new requests must not arrive, but those that do succeed"
 START_TIMEOUT = 10.0
 """Seconds that a service may need from start to ready on a busy machine."""
 CONNECT_TIMEOUT = 5.0
 """Seconds until the first attempt of the items ends. `startup` waits until each check was tried."""
 FROZEN = 8.0
 """Seconds that the service is stopped with SIGSTOP: longer than any result of a check is valid."""
-THREADS = 60
-"""Handlers that block: more than the threads of the service."""
 OUTCOME_DETECTION = WINDOW + OUTCOME_INTERVAL
 """Seconds until the check of the latest requests sees nothing but the fault."""
 FREE_MEMORY = 1 << 28
@@ -42,33 +38,6 @@ FIXED_POOL = {"DATABASE_POOL_SIZE": str(POOL), "DATABASE_MAX_OVERFLOW": "0"}
 """Settings with which the service opens no connection for a burst of requests."""
 EXIT_TIMEOUT = 10.0
 """Seconds until a process that received SIGTERM must have ended."""
-
-
-class Load:
-    """Clients that send requests continuously, and count the status codes."""
-
-    def __init__(self, path: str, clients: int, *, method: str = "GET", seconds: float) -> None:
-        self.path, self.method = path, method
-        self.clients, self.seconds = clients, seconds
-        self.codes: Counter[int] = Counter()
-
-    def start(self, env: Environment) -> None:
-        """Start the clients in the background."""
-        self.codes.clear()
-        end = time.monotonic() + self.seconds
-        for _ in range(self.clients):
-            env.run_in_background(self._run_client(env, end))
-
-    async def _run_client(self, env: Environment, end: float) -> None:
-        body = b'{"name": "under load"}' if self.method == "POST" else b""
-        while time.monotonic() < end:
-            code, _ = await send_request(env.service.port, self.path, self.method, body)
-            self.codes[code] += 1
-
-    def unexpected_codes(self, *expected: int) -> list[str]:
-        """Return one sentence if there were other status codes, or no responses."""
-        others = any(code not in expected for code in self.codes)
-        return [f"requests returned {dict(self.codes)}"] if others or not self.codes else []
 
 
 async def block_event_loop(env: Environment) -> None:
@@ -101,70 +70,14 @@ def handler_raises(exception: str) -> Fault:
     )
 
 
-def high_load(
-    name: str,
-    load: Load,
-    *codes: int,
-    rejections: bool = False,
-    green_is_right: str = "",
-    **settings: str,
-) -> Fault:
-    """Return a load during which `ready` must stay 200.
-
-    codes: all must occur, and no others. rejections: whether 503 may occur too, for any client.
-    """
-
-    async def start_load(env: Environment) -> None:
-        load.start(env)
-
-    async def exactly_these_codes(_: Environment) -> list[str]:
-        missing = [f"no request returned {code}" for code in codes if not load.codes[code]]
-        return missing + load.unexpected_codes(*codes, *([503] if rejections else []))
-
-    return Fault(
-        name,
-        start_load,
-        ready_code=OK,
-        hold=load.seconds + 1,
-        green_is_right=green_is_right,
-        intermittent=rejections,
-        verify=exactly_these_codes,
-        settings=settings if rejections else NO_LIMIT | settings,
-    )
-
-
 def send_request_to(path: str) -> Action:
     """Return an action that sends a request to the service."""
     return lambda env: env.service.get(path)
 
 
-async def start_slow_clients(env: Environment) -> None:
-    """Open 500 connections with an incomplete request, as in a slowloris attack."""
-    env.run_in_background(_send_headers_slowly(env, 500, seconds=6))
-    await asyncio.sleep(2)
-
-
-async def _send_headers_slowly(env: Environment, clients: int, seconds: float) -> None:
-    writers = []
-    for _ in range(clients):
-        _, writer = await asyncio.open_connection("127.0.0.1", env.service.port)
-        writer.write(b"GET /items HTTP/1.1\r\nhost: x\r\nx-slow: ")
-        writers.append(writer)
-    for _ in range(int(seconds)):
-        await asyncio.sleep(1)
-        for writer in writers:
-            writer.write(b"x")
-    for writer in writers:
-        writer.transport.abort()
-
-
-async def items_are_served(env: Environment) -> list[str]:
-    """Check that the API still responds."""
-    code = await env.service.get("/items")
-    return [] if code == OK else [f"/items returned {code}"]
-
-
-def restart_after(break_something: Action, **settings: str) -> Action:
+def restart_after(
+    break_something: Action, **settings: str
+) -> Callable[[Environment], Awaitable[None]]:
     """Return an action that breaks something while the service is stopped, and then starts it."""
 
     def restart_broken(env: Environment) -> None:
@@ -247,7 +160,7 @@ def shutdown_fault(
         allowed_codes=frozenset({503, CONNECTION_FAILED}),
         red_is_right=DRAINING,
         verify=shutdown.process_ends if loses_requests else shutdown.all_requests_complete,
-        settings=settings,
+        settings=NO_LIMIT | settings,
     )
 
 
@@ -290,6 +203,24 @@ def allow_files(env: Environment) -> None:
     """Let the service open as many files as the hard limit allows."""
     _, hard = resource.prlimit(env.service.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(env.service.pid, resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def stop_log(env: Environment) -> None:
+    """Let the service write nothing more into its log, as on a full disk."""
+    resource.prlimit(env.service.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
+def continue_log(env: Environment) -> None:
+    """Let the service write into its log again."""
+    unlimited = resource.RLIM_INFINITY, resource.RLIM_INFINITY
+    resource.prlimit(env.service.pid, resource.RLIMIT_FSIZE, unlimited)
+
+
+async def dropped_lines_are_counted(env: Environment) -> list[str]:
+    """Check that the metrics count the log lines that could not be written."""
+    metrics = await env.service.metrics()
+    counted = re.search(r"^log_lines_dropped_total\S* [1-9]", metrics, re.MULTILINE)
+    return [] if counted else ["the metrics do not count dropped log lines"]
 
 
 def limit_memory(env: Environment) -> None:
@@ -337,35 +268,6 @@ def silence_resolver_and_disconnect(env: Environment) -> None:
     """Silence the resolver, and let the service connect to its database again."""
     os.kill(env.service.pid, signal.SIGUSR1)
     env.postgres.sql(DISCONNECT_SERVICE)
-
-
-async def block_threads(env: Environment) -> None:
-    """Let synchronous handlers block every thread for some seconds."""
-    for _ in range(THREADS):
-        env.run_in_background(env.service.get("/faults/block-thread/4"))
-
-
-async def send_malformed_requests(env: Environment) -> None:
-    """Send bytes that are not HTTP, on ten connections at a time, for three seconds."""
-    env.run_in_background(_send_and_abort(env, b"\x16\x03\x01 not HTTP\r\n\r\n", seconds=3))
-
-
-async def disconnect_before_responses(env: Environment) -> None:
-    """Send requests and disconnect at once, on ten connections at a time, for three seconds."""
-    request = b"GET /items HTTP/1.1\r\nhost: x\r\n\r\n"
-    env.run_in_background(_send_and_abort(env, request, seconds=3))
-
-
-async def _send_and_abort(env: Environment, content: bytes, seconds: float) -> None:
-    async def send() -> None:
-        _, writer = await asyncio.open_connection("127.0.0.1", env.service.port)
-        writer.write(content)
-        await asyncio.sleep(0.05)
-        writer.transport.abort()
-
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        await asyncio.gather(*(send() for _ in range(10)))
 
 
 def break_four_dependencies(env: Environment) -> None:
@@ -422,38 +324,6 @@ SERVICE = [
         send_request_to("/faults/leak/0"),
         ready_code=OK,
         hold=DETECTION,
-    ),
-    Fault(
-        "500 slow clients hold one connection each (still ready)",
-        start_slow_clients,
-        ready_code=OK,
-        hold=4,
-        verify=items_are_served,
-    ),
-    high_load(
-        "30 clients send probes continuously (still ready)",
-        Load("/health/ready", 30, seconds=DETECTION),
-        200,
-    ),
-    high_load(
-        "Requests at full load (still ready)",
-        Load("/items", 4 * POOL, seconds=2 * DETECTION),
-        200,
-    ),
-    high_load(
-        "More requests than the concurrency limit (still ready)",
-        Load("/faults/sleep/0.5", 30, seconds=3),
-        200,
-        503,
-        green_is_right=OVERLOADED,
-        SERVICE_CONCURRENCY_LIMIT="10",
-    ),
-    high_load(
-        "Far more requests than the service can answer, with the learned limit (still ready)",
-        Load("/items", 100, seconds=5),
-        200,
-        rejections=True,
-        green_is_right=OVERLOADED,
     ),
     Fault(
         "Service starts before its database",
@@ -568,6 +438,15 @@ SERVICE = [
         settings=FIXED_POOL,
         recover_within=RECOVERY + 1,
     ),
+    Fault(
+        "Log cannot be written, as on a full disk (still ready)",
+        stop_log,
+        continue_log,
+        ready_code=OK,
+        max_failures=0,
+        hold=DETECTION,
+        verify=dropped_lines_are_counted,
+    ),
     handlers_exceed_memory(),
     *(
         Fault(
@@ -602,42 +481,5 @@ SERVICE = [
         failure="postgres: TimeoutError",
         settings=SILENT_RESOLVER,
         needs=cannot_mount,
-    ),
-    Fault(
-        "Threads are all in use by handlers that block (still ready)",
-        block_threads,
-        ready_code=OK,
-        max_failures=0,
-        hold=6,
-    ),
-    Fault(
-        "Clients send malformed requests continuously (still ready)",
-        send_malformed_requests,
-        ready_code=OK,
-        max_failures=0,
-        hold=4,
-    ),
-    Fault(
-        "Clients disconnect before each response (still ready)",
-        disconnect_before_responses,
-        ready_code=OK,
-        max_failures=0,
-        hold=4,
-    ),
-    high_load(
-        "Requests for paths that do not exist (still ready)",
-        Load("/nothing", 10, seconds=3),
-        404,
-    ),
-    high_load(
-        "Writes at full load (still ready)",
-        Load("/items", 4 * POOL, method="POST", seconds=DETECTION),
-        201,
-    ),
-    high_load(
-        "Requests exceed the request timeout (still ready)",
-        Load("/faults/sleep/5", 5, seconds=3),
-        504,
-        SERVICE_REQUEST_TIMEOUT="1",
     ),
 ]

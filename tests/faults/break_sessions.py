@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+from dev.standby import freeze
+
 from .environment import POOL, Environment
 from .harness import DETECTION, PERMANENT_DETECTION, Fault
 from .postgres_actions import DISCONNECT_SERVICE, RELOAD, restore_password, sql
@@ -60,7 +62,7 @@ SESSIONS = [
     ),
     Fault(
         "Open connections to PostgreSQL hang, new ones work",
-        lambda env: env.postgres.freeze("client backend"),
+        lambda env: freeze(env.postgres, "client backend"),
         lambda env: env.postgres.resume(),
         ready_code=OK,
         allowed_codes=frozenset({503, 504}),

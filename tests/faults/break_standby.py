@@ -2,6 +2,8 @@
 
 import shutil
 
+from dev.standby import freeze
+
 from .environment import RECEIVER_TIMEOUT, Environment
 from .harness import DETECTION, PERMANENT_DETECTION, RECOVERY, Fault, do_nothing
 from .postgres_actions import sql
@@ -25,7 +27,7 @@ def pause_replay(env: Environment) -> None:
 
 def freeze_receiver(env: Environment) -> None:
     """Freeze the process of the standby that receives WAL, and write on the primary."""
-    env.standby.freeze("walreceiver")
+    freeze(env.standby, "walreceiver")
     insert_row(env)
 
 
@@ -53,7 +55,7 @@ STANDBY = [
     ),
     Fault(
         "WAL sender of the primary is frozen",
-        lambda env: env.postgres.freeze("walsender"),
+        lambda env: freeze(env.postgres, "walsender"),
         lambda env: env.postgres.resume(),
         failure="postgres.replication: PrimaryUnresponsive",
         red_is_right=STALENESS,

@@ -10,32 +10,26 @@ from .environment import Environment, wait_until
 from .harness import DETECTION, STABLE, Action, Fault
 from .postgres_actions import (
     DISCONNECT_SERVICE,
+    FAST_ROWS,
     LOCK_TIMEOUT,
     hold_lock,
     release_locks,
     run_until_released,
+    slow_rows,
     sql,
 )
 from .probe_client import OK, RED
+from .slow_disk import SlowDisk, cannot_slow_down
 from .small_disk import SmallDiskPostgres, SmallWalDiskPostgres, cannot_mount
 from .truth import State
 
 BIG_POOL = {"DATABASE_POOL_SIZE": "15"}
 """Settings with which requests that hang leave connections to the others."""
-SLOW_ITEMS = (
-    "ALTER TABLE items ENABLE ROW LEVEL SECURITY",
-    "ALTER TABLE items FORCE ROW LEVEL SECURITY",
-    "CREATE POLICY slow ON items USING (pg_sleep(3) IS NOT NULL)",
-)
-FAST_ITEMS = (
-    "DROP POLICY slow ON items",
-    "ALTER TABLE items NO FORCE ROW LEVEL SECURITY",
-    "ALTER TABLE items DISABLE ROW LEVEL SECURITY",
-)
 TRIGGER = """
     CREATE FUNCTION on_insert() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$;
     CREATE TRIGGER on_insert BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION on_insert()
     """
+VERY_SLOW_DISK, SLOW_DISK = SlowDisk(3.0), SlowDisk(0.1)
 DROP_TRIGGER = "DROP FUNCTION on_insert CASCADE"
 
 
@@ -112,6 +106,24 @@ DISK = [
         failure="items: ",
         needs=cannot_mount,
     ),
+    Fault(
+        "Disk of the tables and of the write-ahead log takes 3 s for each flush",
+        VERY_SLOW_DISK.slow_down,
+        VERY_SLOW_DISK.restore,
+        ready_code=RED,
+        clients=State.READS_ONLY,
+        failure="postgres.write: TimeoutError",
+        needs=cannot_slow_down,
+    ),
+    Fault(
+        "Disk of the tables and of the write-ahead log takes 0.1 s for each flush (still ready)",
+        SLOW_DISK.slow_down,
+        SLOW_DISK.restore,
+        ready_code=OK,
+        max_failures=0,
+        hold=DETECTION,
+        needs=cannot_slow_down,
+    ),
 ]
 
 WAL_DISK = [
@@ -172,14 +184,16 @@ TABLES = [
     ),
     table_fault(
         "Queries of items take 3 s",
-        sql(*SLOW_ITEMS),
-        sql(*FAST_ITEMS),
+        sql(*slow_rows(3)),
+        sql(*FAST_ROWS),
         settings=BIG_POOL,
     ),
     table_fault(
         "Queries of items exceed the role's statement timeout",
-        sql(*SLOW_ITEMS, "ALTER ROLE service SET statement_timeout = '300ms'", DISCONNECT_SERVICE),
-        sql(*FAST_ITEMS, "ALTER ROLE service RESET statement_timeout", DISCONNECT_SERVICE),
+        sql(
+            *slow_rows(3), "ALTER ROLE service SET statement_timeout = '300ms'", DISCONNECT_SERVICE
+        ),
+        sql(*FAST_ROWS, "ALTER ROLE service RESET statement_timeout", DISCONNECT_SERVICE),
     ),
     table_fault(
         "Table of the items is locked in ACCESS EXCLUSIVE mode",

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,7 +45,7 @@ DEFAULTS = {
 READY_TIMEOUT = 30.0
 """Seconds for the service to become ready: it takes one second unless the machine is very busy."""
 BACKGROUND_TIMEOUT = 60.0
-"""Seconds for background work to end after a fault. No fault lasts longer than 30 seconds."""
+"""Seconds for background work to end after a fault."""
 
 CHECK_CHANGE = re.compile(r'"time": "([^"]+)".*"message": "health check ([^"]+)"')
 """A log line about a check that changed."""
@@ -52,8 +53,8 @@ CHECK_CHANGE = re.compile(r'"time": "([^"]+)".*"message": "health check ([^"]+)"
 Layout = Literal[
     "direct", "small disk", "small WAL disk", "proxied", "pooler", "standby", "replica", "sentinel"
 ]
-SERVERS: dict[str, type[Postgres]] = {
-    "small disk": SmallDiskPostgres,
+SERVERS: dict[str, Callable[[Path], Postgres]] = {
+    "small disk": partial(SmallDiskPostgres, durable=True),
     "small WAL disk": SmallWalDiskPostgres,
 }
 """The kind of PostgreSQL server that a layout has."""
@@ -63,9 +64,9 @@ class Environment:
     """What a fault is injected into.
 
     layout: what is between the service and its servers. `direct`: nothing. `small disk` and `small
-    WAL disk`: nothing, and PostgreSQL has a disk that can be filled. `proxied`: a network that can
-    be broken. `pooler`: PgBouncer. `standby` and `replica`: the service reads from one. `sentinel`:
-    the service finds Redis through Sentinel.
+    WAL disk`: nothing, and PostgreSQL has a disk that can be filled. With `small disk` it also
+    flushes what it commits. `proxied`: a network that can be broken. `pooler`: PgBouncer. `standby`
+    and `replica`: the service reads from one. `sentinel`: it finds Redis through Sentinel.
     """
 
     def __init__(self, layout: Layout, folder: Path) -> None:
@@ -294,6 +295,10 @@ class HttpProcess:
         code, body = await send_request(port, "/health/ready?exclude=requests")
         return code == OK and json.loads(body)["status"] == "pass"
 
+    async def metrics(self) -> str:
+        """Return what the service shows to Prometheus."""
+        return (await send_request(self.management_port, "/metrics"))[1].decode()
+
     async def task_count(self) -> int:
         """Return the number of tasks in the event loop of the service."""
         code, body = await send_request(self.port, "/faults/tasks")
@@ -320,6 +325,23 @@ class HttpProcess:
     def open_descriptors(self) -> int:
         """Return the number of open files and connections."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def connections_to(self, port: int) -> int:
+        """Count the connections to a local port, also those that the server has closed.
+
+        A pool notices that only before it uses the connection again.
+        """
+        table = Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]
+        rows = (line.split() for line in table)
+        sockets = {f"socket:[{row[9]}]" for row in rows if row[2].endswith(f":{port:04X}")}
+        return sum(_target(file) in sockets for file in Path(f"/proc/{self.pid}/fd").iterdir())
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:  # it has just been closed
+        return ""
 
 
 async def wait_until(condition: Callable[[], Awaitable[bool]], timeout: float) -> None:  # noqa: ASYNC109 - the callers' bound

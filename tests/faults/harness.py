@@ -6,6 +6,7 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from .clients import Kind, running_clients
 from .environment import Environment
@@ -59,7 +60,8 @@ class Fault:
     allowed_codes: further codes that are no error during the fault, for example CONNECTION_FAILED
         from a process that has ended.
     red_is_right, green_is_right: why `ready` may be red although the clients succeed, or green
-        although they fail. These are the only exemptions from the comparison with the clients.
+        although they fail. These are the only exemptions from the comparison with the clients. If
+        half of the requests fail, a green `ready` must still warn.
     intermittent: each client's requests fail now and then, so that their state at one instant says
         nothing.
     idle: no clients send requests, so the failure is detected by the interval alone.
@@ -111,11 +113,12 @@ class Fault:
 
 @dataclass
 class Resources:
-    """What the service holds: tasks, open files, connections to its database."""
+    """What the service holds: tasks, open files, connections to its database and to Redis."""
 
     tasks: int
     descriptors: int
     connections: int
+    redis: int
 
     @classmethod
     async def count(cls, env: Environment) -> "Resources":
@@ -125,6 +128,7 @@ class Resources:
             await service.task_count(),
             service.open_descriptors(),
             await env.database_connections(),
+            service.connections_to(urlsplit(service.variables.get("REDIS_URL", "")).port or 0),
         )
 
     def highest(self, other: "Resources") -> "Resources":
@@ -133,12 +137,13 @@ class Resources:
             max(self.tasks, other.tasks),
             max(self.descriptors, other.descriptors),
             max(self.connections, other.connections),
+            max(self.redis, other.redis),
         )
 
     @property
     def other_descriptors(self) -> int:
-        """The open files that are not connections to the database."""
-        return self.descriptors - self.connections
+        """The open files that are not connections of a pool, which keeps them for a burst."""
+        return self.descriptors - self.connections - self.redis
 
     def exceed(self, other: "Resources", kept: int) -> bool:
         """Return whether any count is higher than in the other resources, beyond `SPARE`.
@@ -352,7 +357,7 @@ def _compare_with_clients(fault: Fault, result: Result, seen: Observation) -> No
     )
     responses = seen.probes["ready"].responses
     result.wrong["ready"] = [
-        *([] if fault.green_is_right else judge.lies(responses, seen.kinds)),
+        *judge.lies(responses, seen.kinds, green_is_right=bool(fault.green_is_right)),
         *([] if fault.red_is_right else judge.false_alarms(responses, seen.kinds)),
     ]
     result.errors += result.wrong["ready"]

@@ -13,6 +13,12 @@ DISCONNECT_SERVICE = (
 )
 POOL_DETECTION = 5.0 + 1.0
 """Seconds until a pool that returns no connection fails its check, which runs every second."""
+FAST_ROWS = (
+    "ALTER TABLE items NO FORCE ROW LEVEL SECURITY",
+    "ALTER TABLE items DISABLE ROW LEVEL SECURITY",
+    "DROP POLICY slow ON items",
+)
+"""Statements that undo `slow_rows`."""
 LOCK_TIMEOUT = 30.0
 """Seconds until a lock must be granted: the longest request waits three seconds."""
 
@@ -20,6 +26,18 @@ LOCK_TIMEOUT = 30.0
 def sql(*statements: str) -> Action:
     """Return an action that runs statements as the superuser, each in its own transaction."""
     return lambda env: [env.postgres.sql(statement) for statement in statements]
+
+
+def slow_rows(seconds: float) -> tuple[str, ...]:
+    """Return statements after which PostgreSQL takes that long for each row of the items.
+
+    The policy is there before it applies: without one, every row would be forbidden.
+    """
+    return (
+        f"CREATE POLICY slow ON items USING (pg_sleep({seconds}) IS NOT NULL)",
+        "ALTER TABLE items ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE items FORCE ROW LEVEL SECURITY",
+    )
 
 
 def restore_password(env: Environment) -> None:

@@ -13,6 +13,8 @@ WARN, RED, NO_RESPONSE = 299, 599, 0
 LABELS: dict[object, str] = {WARN: "warn", RED: "red", NO_RESPONSE: "no response", -1: "refused"}
 STYLES = {"clients": "clients", "healthz": "baseline", "readyz": "baseline"}
 FAILING = ("reads only", "down")
+WITHOUT_BASELINE = ("Service", "Overload")
+"""Groups that break the generated service alone."""
 
 
 def table_row(result: Result) -> str:
@@ -50,8 +52,7 @@ def html_page(results: list[Result], missing: int) -> str:
 
 
 def _summary(results: list[Result], missing: int) -> str:
-    # The group "Service" breaks the generated service alone, and not the baseline.
-    compared = [r for r in results if r["group"] != "Service" and r["client_state"]]
+    compared = [r for r in results if r["group"] not in WITHOUT_BASELINE and r["client_state"]]
     failures = [result for result in compared if result["client_state"] in FAILING]
     harmless = [result for result in compared if result["client_state"] not in FAILING]
     slowest = max((result["slowest_response"] for result in compared), default=0.0)

@@ -7,6 +7,7 @@ from . import (
     break_kafka,
     break_limits,
     break_network,
+    break_overload,
     break_pooler,
     break_postgres,
     break_redis,
@@ -34,6 +35,7 @@ GROUPS: dict[str, tuple[Layout, list[Fault]]] = {
     "Kafka": ("direct", break_kafka.KAFKA),
     "gRPC": ("direct", break_grpc.GRPC),
     "Service": ("direct", break_service.SERVICE),
+    "Overload": ("direct", break_overload.OVERLOAD),
 }
 """Group name: layout of the environment, faults."""
 

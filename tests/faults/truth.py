@@ -151,14 +151,18 @@ class Judge:
     warning: float
     outcome_warning: float
 
-    def lies(self, ready: Sequence[ProbeResponse], kinds: Sequence[Kind]) -> list[str]:
+    def lies(
+        self, ready: Sequence[ProbeResponse], kinds: Sequence[Kind], *, green_is_right: bool = False
+    ) -> list[str]:
         """Return one sentence for each way in which `ready` was green while clients failed.
 
         A green response is false if a request of the same outage was sent after it, and failed.
         A single failure between two successes of its kind does not count as an outage. If such
         failures add up to half of all requests, `ready` must warn.
+
+        green_is_right: it may stay green while core requests fail, but not without that warning.
         """
-        core = [kind for kind in kinds if kind.core]
+        core = [kind for kind in kinds if kind.core and not green_is_right]
         found = [
             _during(ready, outage.evident + self.detection, outage.last_failure)
             for outage in combined_outages(core, min_failures=2)
