@@ -8,7 +8,7 @@ endif
 include template.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-all faults outages bench golden lint format docs pins clean
+.PHONY: help demo copy check test test-all faults prove outages bench soak golden lint format docs pins clean
 
 SERVICE := {{cookiecutter.project_slug}}
 TOOLS := $(BUILD)/tools
@@ -21,6 +21,10 @@ help: ## List the targets
 
 demo: $(READY) ## Generate a service and serve it on a real PostgreSQL and Valkey
 	@$(BIN)/python -m tools.demo
+
+copy: ## List the patterns, or copy one: make copy PATTERN=recovery INTO=../shop/src/shop
+	@case "$${INTO-}" in ''|/*|'~'*) ;; *) INTO="$(CURDIR)/$$INTO" ;; esac; \
+	$(MAKE) --no-print-directory -C '$(SERVICE)' copy INTO="$${INTO-}"
 
 check: ## Run the reference service's tests that start no server: under a minute
 	@$(MAKE) --no-print-directory -C '$(SERVICE)' check
@@ -37,11 +41,17 @@ test-all: ## Run all tests, and test every pair of features: about an hour
 faults: $(READY) ## Break a generated service in every way and compare its probes with the truth
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m faults $(ARGS)
 
+prove: $(READY) ## Try a million steps of random histories of the health engine (15 minutes)
+	@STEPS=$${STEPS:-1000000} $(BIN)/pytest -q --timeout 3600 tests/histories
+
 outages: $(READY) ## Break the database of three replicas with each impact, and print what clients get
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m rolling.compare $(ARGS)
 
 bench: $(READY) ## Benchmark a generated service against a minimal baseline
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m bench $(ARGS)
+
+soak: $(READY) ## Load a generated service for 30 minutes, with a fault every 20 seconds
+	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m soak $(ARGS)
 
 golden: $(READY) ## Rewrite the expected output of the chart, then review the diff
 	@GOLDEN=write $(BIN)/pytest -q tests/chart/test_golden.py

@@ -35,6 +35,7 @@ FEATURES: dict[str, list[str]] = {
         "src/reference_service/dependencies/postgres",
         "tests/**/test_*migration*.py",
         "tests/**/test_*postgres*.py",
+        "tests/dependencies/postgres_settings.py",
         "tests/dependencies/small_disk.py",
         "tests/dependencies/tcp_proxy.py",
     ],
@@ -121,6 +122,10 @@ FEATURES: dict[str, list[str]] = {
     "github": [
         ".github",
     ],
+    "drill": [
+        "dev/drill",
+        "tests/dev/test_drill*.py",
+    ],
     "part_tests": [
         "dev/standby.py",
         "tests/dependencies",
@@ -128,6 +133,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/health",
         "tests/observability",
         "tests/part_routes.py",
+        "tests/patterns",
         "tests/tools.py",
         "tests/resilience",
         "tests/server",
@@ -138,6 +144,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/tools.py",
     ],
     "patterns": [
+        "dev/copy",
         "docs/decisions/*access-lines*.md",
         "docs/decisions/*collect-metrics*.md",
         "docs/decisions/*circuits*.md",
@@ -148,6 +155,9 @@ FEATURES: dict[str, list[str]] = {
         "docs/decisions/*saturated-pool*.md",
         "docs/decisions/*traced-probes*.md",
         "docs/patterns",
+        "patterns",
+        "src/reference_service/health/wsgi.py",
+        "tests/patterns",
     ],
 }
 TIERS = ("core", "edge")

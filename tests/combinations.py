@@ -15,10 +15,10 @@ FEW: dict[str, Answers] = {
     "sentinel": NOTHING | {"redis": True, "sentinel": True},
     "events": NOTHING | {"kafka": True, "grpc": True, "observability": True, "part_tests": True},
     "observability": NOTHING | {"observability": True},
-    "part_tests": NOTHING | {"part_tests": True, "slo_tier": "edge"},
+    "part_tests": NOTHING | {"drill": True, "part_tests": True, "slo_tier": "edge"},
 }
-ADDITIONS = ("part_tests", "patterns")
-"""The features that add only tests or documents. They are not combined with each other feature."""
+ADDITIONS = ("drill", "part_tests", "patterns")
+"""Features that add only tests, documents or a command. They are not paired with each feature."""
 PAIRED = [feature for feature in FEATURES if feature not in ADDITIONS]
 IN_CODE = {
     name for name, files in FEATURES.items() if any(file.startswith("src/") for file in files)
@@ -46,8 +46,8 @@ def few_features() -> list[frozenset[str]]:
 def every_pair() -> dict[str, Answers]:
     """Return each feature alone, each pair and all features, with names and tiers in turn.
 
-    All have the part tests, so that these are linted with each pair. Services with the same code
-    get the same names: their tests then run once.
+    All have the drill and the part tests, so that these are linted with each pair. Services with
+    the same code get the same names: their tests then run once.
     """
     others = zip(cycle(NAMES), cycle(TIERS), strict=False)
     of_code: dict[frozenset[str], Answers] = {}
@@ -56,7 +56,7 @@ def every_pair() -> dict[str, Answers]:
         code = features & IN_CODE
         if code not in of_code:
             names, tier = next(others)
-            of_code[code] = names | {"slo_tier": tier, "part_tests": True}
+            of_code[code] = names | {"slo_tier": tier, "drill": True, "part_tests": True}
         name = "+".join(feature for feature in PAIRED if feature in features) or "none"
         pairs[name] = NOTHING | dict.fromkeys(features, True) | of_code[code]
     return pairs

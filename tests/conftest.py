@@ -1,5 +1,6 @@
 """Fixtures of the template's tests, and how xdist distributes the tests."""
 
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 from project import Generate, generate_in
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 
 
 @pytest.fixture

@@ -29,13 +29,18 @@ TRACES = {
     "observability": r"prometheus|grafana|alertmanager|opentelemetry-sdk|otlp|runbook",
     "docker": r"(?<!no )(?<!without )docker|compose\.yaml|hadolint",
     "github": r"github",
-    "part_tests": r"tests/(dependencies|dev|health|observability|resilience|server|telemetry)",
-    "patterns": r"docs/patterns|patterns/[a-z]",
+    "drill": r"drill",
+    "part_tests": r"tests/(dependencies|dev|health|observability|patterns|resilience|server"
+    r"|telemetry)",
+    "patterns": r"docs/patterns|patterns/[a-z]|make copy|dev[/.]copy",
 }
 MARKS = r"(?i:cookiecutter)|\{%|feature: *[a-z]"
 # A tag can join two features. These cover each pair, chosen and declined.
 CHOSEN = [*few_features(), *(with_required(*({*PAIRED} - few)) for few in few_features())]
-ADDED = [dict(zip(ADDITIONS, chosen, strict=True)) for chosen in product((True, False), repeat=2)]
+ADDED = [
+    dict(zip(ADDITIONS, chosen, strict=True))
+    for chosen in product((True, False), repeat=len(ADDITIONS))
+]
 COMBINATIONS: list[dict[str, object]] = [
     {"slo_tier": tier, **{feature: feature in chosen for feature in PAIRED}, **added}
     for chosen, tier, added in zip(dict.fromkeys(CHOSEN), cycle(TIERS), cycle(ADDED), strict=False)

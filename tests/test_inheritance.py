@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 from project import Generate, files
 
-MAX_PYTHON_LINES = 10_000
-MAX_FILES = 205
-CODE = ("dev", "migrations", "src", "tests")
+MAX_PYTHON_LINES = 9_850
+MAX_FILES = 200
+CODE = ("dev", "migrations", "patterns", "src", "tests")
 PART_TESTS = {
     "dependencies",
     "dev",
     "health",
     "observability",
+    "patterns",
     "resilience",
     "server",
     "telemetry",
@@ -52,8 +53,26 @@ def test_default_service_has_tests_of_its_own_code_only(default_service: Path) -
     assert folders == {"items", "service"}
 
 
-def test_part_tests_and_patterns_come_with_their_answers(generate: Generate) -> None:
-    service = generate(part_tests=True, patterns=True)
+def test_default_service_has_no_drill(default_service: Path) -> None:
+    assert not (default_service / "dev" / "drill").exists()
+
+
+def test_drill_part_tests_and_patterns_come_with_their_answers(generate: Generate) -> None:
+    service = generate(drill=True, part_tests=True, patterns=True)
     folders = {path.name for path in (service / "tests").iterdir() if path.is_dir()}
     assert folders == {"items", "service", *PART_TESTS}
     assert (service / "docs" / "patterns" / "README.md").exists()
+    assert (service / "dev" / "drill" / "postgres.py").exists()
+    assert (service / "tests" / "dev" / "test_drill.py").exists()
+
+
+def test_drill_without_part_tests_comes_without_its_tests(generate: Generate) -> None:
+    service = generate(drill=True)
+    assert (service / "dev" / "drill" / "postgres.py").exists()
+    assert not (service / "tests" / "dev").exists()
+
+
+def test_part_tests_without_the_drill_come_without_its_tests(generate: Generate) -> None:
+    service = generate(part_tests=True)
+    assert list((service / "tests" / "dev").glob("test_*.py"))
+    assert not list((service / "tests" / "dev").glob("test_drill*.py"))

@@ -157,10 +157,15 @@ def test_removal_of_an_edited_feature_merges_after_its_edited_files_are_deleted(
     assert [line for line in status(reader.service) if line.endswith(".rej")] == []
 
 
-def test_part_tests_and_patterns_come_by_their_answers(reader: Reader, template: Template) -> None:
+def test_drill_part_tests_and_patterns_come_by_their_answers(
+    reader: Reader, template: Template
+) -> None:
     reader.pull(template.newest)
     reader.follow("With cruft", 0)
     assert not (reader.service / "tests" / "health").exists()
-    reader.follow("Tests of the parts and pattern pages", 0)
+    assert not (reader.service / "dev" / "drill").exists()
+    reader.follow("The drill, tests of the parts and pattern pages", 0)
+    assert (reader.service / "dev" / "drill" / "postgres.py").exists()
+    assert "\ndrill: " in (reader.service / "Makefile").read_text("utf-8")
     assert (reader.service / "tests" / "health" / "test_monitor.py").exists()
     assert (reader.service / "docs" / "patterns" / "README.md").exists()
