@@ -1,7 +1,7 @@
 """A fake dependency, controlled by a test, that records the attempts of its check."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -67,6 +67,13 @@ class Dependency:
         """Return the seconds between attempts."""
         pairs = zip(self.attempted_at, self.attempted_at[1:], strict=False)
         return [round(later - earlier, 3) for earlier, later in pairs]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition, on the loop of the caller."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.routing import Mount
 
 from reference_service.health import (
@@ -29,9 +30,8 @@ from reference_service.health.asgi import (
     Send,
 )
 
-from ..processes import eventually
 from .clock import now, run
-from .fakes import Dependency, running
+from .fakes import Dependency, running, until
 
 FAST = Options(interval=0.05, timeout=0.2)
 
@@ -51,10 +51,9 @@ def client_of(app: ASGIApp, root_path: str = "") -> httpx.AsyncClient:
 
 
 async def wait_for(client: httpx.AsyncClient, path: str, status: int) -> None:
-    async def answers() -> bool:
-        return (await client.get(path)).status_code == status
-
-    await eventually(answers)
+    async with asyncio.timeout(30):
+        while (await client.get(path)).status_code != status:
+            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager
@@ -79,11 +78,7 @@ def test_application_can_be_started_again_and_again(caplog: pytest.LogCaptureFix
         async with lifespan(app), client_of(app) as client:
             await wait_for(client, "/health/ready", 200)
             attempts = len(dependency.attempted_at)
-
-            async def goes_on() -> bool:
-                return len(dependency.attempted_at) > attempts + 3
-
-            await eventually(goes_on)
+            await until(lambda: len(dependency.attempted_at) > attempts + 3)
             codes = [(await client.get("/health/ready")).status_code]
             registry.drain()
             return [*codes, (await client.get("/health/ready")).status_code]
@@ -114,11 +109,8 @@ def test_attempt_of_an_event_loop_that_has_ended_is_forgotten() -> None:
     async def serve(status: Status) -> None:
         await registry.start()
         if status is Status.FAIL:
-            await eventually(dependency_hangs)
+            await until(lambda: dependency.in_flight and registry.monitors["db"].state.timed_out)
         await has_status(registry, status)
-
-    async def dependency_hangs() -> bool:
-        return dependency.in_flight == 1 and registry.monitors["db"].state.timed_out
 
     dependency = Dependency()
     dependency.hangs = dependency.swallows_cancellation = True
@@ -200,20 +192,33 @@ async def test_probes_have_the_paths_that_a_manifest_asks_for() -> None:
 
 
 class Blocking:
-    """A blocking check. It waits while `release` is not set."""
+    """A blocking check, and ways to call it. It waits while `release` is not set."""
 
     def __init__(self) -> None:
         self.release = threading.Event()
         self.release.set()
-        self.attempts = 0
+        self._lock = threading.Lock()
+        self.threads = self.max_threads = 0
 
     def check(self) -> None:
-        self.attempts += 1
-        assert self.release.wait(30)
+        with self._lock:
+            self.threads += 1
+            self.max_threads = max(self.max_threads, self.threads)
+        try:
+            assert self.release.wait(30)
+        finally:
+            with self._lock:
+                self.threads -= 1
 
-    @property
-    def threads(self) -> int:
-        return sum(thread.name == "health check db" for thread in threading.enumerate())
+    async def check_in_thread(self) -> None:
+        async with asyncio.timeout(10):
+            await asyncio.to_thread(self.check)
+
+    async def check_in_executor(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self.check)
+
+    async def check_in_threadpool(self) -> None:
+        await run_in_threadpool(self.check)
 
 
 @pytest.fixture
@@ -223,20 +228,20 @@ def blocking() -> Iterator[Blocking]:
     blocking.release.set()
 
 
-async def test_blocking_check_that_hangs_has_one_thread_and_recovers(blocking: Blocking) -> None:
-    registry = Registry([Check("db", blocking.check)], FAST)
+@pytest.mark.parametrize(
+    "name", ["check", "check_in_thread", "check_in_executor", "check_in_threadpool"]
+)
+async def test_blocking_check_that_hangs_has_one_thread_and_recovers(
+    blocking: Blocking, name: str
+) -> None:
+    registry = Registry([Check("db", getattr(blocking, name))], FAST)
     await registry.start()
     registry.started_up = True
     await has_status(registry, Status.PASS)
     blocking.release.clear()
     await has_status(registry, Status.FAIL)
-    attempts = registry.monitors["db"].state.attempts
-
-    async def more_attempts() -> bool:
-        return registry.monitors["db"].state.attempts >= attempts + 2
-
-    await eventually(more_attempts)
-    assert blocking.threads == 1
+    await has_attempts(registry, registry.monitors["db"].state.attempts + 2)
+    assert blocking.threads == blocking.max_threads == 1
     assert registry.answer(Probe.READY) is Answer.TIMEOUT
     assert registry.live() is Answer.PASS
     blocking.release.set()
@@ -245,38 +250,55 @@ async def test_blocking_check_that_hangs_has_one_thread_and_recovers(blocking: B
 
 
 async def has_status(registry: Registry, status: Status) -> None:
-    async def has() -> bool:
-        return registry.monitors["db"].state.status is status
-
-    await eventually(has)
+    await until(lambda: registry.monitors["db"].state.status is status)
 
 
-async def test_thread_that_never_ends_fails_live_after_90_seconds(blocking: Blocking) -> None:
+async def has_attempts(registry: Registry, attempts: int) -> None:
+    await until(lambda: registry.monitors["db"].state.attempts >= attempts)
+
+
+@pytest.mark.parametrize("name", ["check", "check_in_thread"])
+async def test_thread_that_never_ends_fails_live_after_90_seconds(
+    blocking: Blocking, name: str
+) -> None:
     late = 0.0
-    registry = Registry([Check("db", blocking.check)], FAST, clock=lambda: time.monotonic() + late)
+    check = Check("db", getattr(blocking, name))
+    registry = Registry([check], FAST, clock=lambda: time.monotonic() + late)
     blocking.release.clear()
     await registry.start()
     await has_status(registry, Status.FAIL)
 
-    async def live_fails() -> bool:
-        return registry.live() is Answer.FAIL
-
-    async def attempted() -> bool:
-        return registry.monitors["db"].state.attempts > 4
-
-    await eventually(attempted)
+    await has_attempts(registry, 5)
     for seconds, fails in ((80.0, False), (91.0, True)):
         late = seconds
-        before = registry.monitors["db"].state.attempts
-
-        async def attempted_again(before: int = before) -> bool:
-            return registry.monitors["db"].state.attempts > before
-
-        await eventually(attempted_again)
+        await has_attempts(registry, registry.monitors["db"].state.attempts + 1)
         if fails:
-            await eventually(live_fails)
+            await until(lambda: registry.live() is Answer.FAIL)
         else:
             assert registry.live() is Answer.PASS
+    assert blocking.max_threads == 1
+    await registry.stop()
+
+
+async def test_check_that_hangs_after_its_thread_has_ended_is_cancelled(blocking: Blocking) -> None:
+    cancelled = asyncio.Event()
+
+    async def check() -> None:
+        await asyncio.to_thread(blocking.check)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    registry = Registry([Check("db", check)], FAST)
+    blocking.release.clear()
+    await registry.start()
+    await has_status(registry, Status.FAIL)
+    await has_attempts(registry, 5)
+    assert not cancelled.is_set()
+    blocking.release.set()
+    await asyncio.wait_for(cancelled.wait(), 30)
     await registry.stop()
 
 

@@ -14,7 +14,7 @@ from reference_service.health.traffic import (
     record_rejections,
 )
 
-from ..resilience.client import call
+from .client import call
 from .clock import run
 from .fakes import Dependency, running
 

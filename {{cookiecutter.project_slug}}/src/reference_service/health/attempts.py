@@ -8,7 +8,7 @@ from functools import partial
 
 from .check import Check, CheckFailed, CheckResult, Status
 from .options import GIVE_UP_AFTER, MAX_GIVEN_UP
-from .tasks import result_within, run_in_thread
+from .tasks import abandon, result_within, run_in_thread, waits_for_thread
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ class Attempts:
 
     Instead, the next attempt waits for it, and times out too if it does not end. Some never end.
     Those are given up, so that they do not blind the check, unless there are already
-    `MAX_GIVEN_UP`. A thread is never given up: each would cost memory for good.
+    `MAX_GIVEN_UP`. One that waits for a thread is never given up: threads would pile up.
 
     timeout: seconds that an attempt may take. clock: returns monotonic seconds.
     """
@@ -35,10 +35,9 @@ class Attempts:
     @property
     def stuck(self) -> bool:
         """Whether no other attempt is made, because earlier ones do not end."""
-        if not self._blocking:
-            return len(self._given_up) >= MAX_GIVEN_UP
-        seconds = self._clock() - self._abandoned_at
-        return self._abandoned is not None and seconds >= MAX_GIVEN_UP * GIVE_UP_AFTER
+        if self._abandoned is not None and waits_for_thread(self._abandoned):
+            return self._clock() - self._abandoned_at >= MAX_GIVEN_UP * GIVE_UP_AFTER
+        return len(self._given_up) >= MAX_GIVEN_UP
 
     def enter_loop(self) -> None:
         """Forget attempts in an event loop that has ended: they never end."""
@@ -52,8 +51,9 @@ class Attempts:
         if self._abandoned is not None:
             await asyncio.wait({self._abandoned}, timeout=self._timeout)
             if not self._abandoned.done():
+                abandon(self._abandoned)  # its thread may have ended
                 recent = self._clock() - self._abandoned_at < GIVE_UP_AFTER
-                if recent or self.stuck or self._blocking:
+                if recent or self.stuck or waits_for_thread(self._abandoned):
                     raise TimeoutError
                 message = "health check does not end; trying again"
                 log.error(message, extra={"check": self._check.name})

@@ -48,7 +48,7 @@ def run_in_thread(function: Callable[[], T], name: str) -> ThreadResult[T]:
 async def result_within(seconds: float, task: asyncio.Future[T]) -> T:
     """Return the result of a task or a thread, or raise TimeoutError.
 
-    What has not ended by then is abandoned: it is cancelled but not awaited.
+    What has not ended by then is abandoned: it is not awaited.
     """
     ignore_exception(task)
     try:
@@ -56,8 +56,32 @@ async def result_within(seconds: float, task: asyncio.Future[T]) -> T:
         if task.done():
             return task.result()
     finally:
-        task.cancel()
+        abandon(task)
     raise TimeoutError
+
+
+def abandon(task: asyncio.Future[Any]) -> None:
+    """Cancel a task once, unless it waits for a thread. The thread would go on unseen."""
+    if isinstance(task, asyncio.Task) and not task.cancelling() and not waits_for_thread(task):
+        task.cancel()
+
+
+def waits_for_thread(task: asyncio.Future[Any]) -> bool:
+    """Tell whether this is the result of a thread, or a task that awaits one directly.
+
+    asyncio and AnyIO offer no way to ask. A task shows what it awaits: a future that is chained to
+    one of an executor, as in `asyncio.to_thread()`, or AnyIO's coroutine, as in Starlette's
+    `run_in_threadpool()`.
+    """
+    if not isinstance(task, asyncio.Task):
+        return isinstance(task, ThreadResult)
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        code = getattr(awaited, "cr_code", None)
+        if code is not None and code.co_name == "run_sync_in_worker_thread":
+            return True
+        awaited = getattr(awaited, "cr_await", None)
+    return "_chain_future" in repr(task)
 
 
 def ignore_exception(task: asyncio.Future[Any]) -> None:
