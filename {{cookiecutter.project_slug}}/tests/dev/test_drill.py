@@ -45,7 +45,7 @@ class Drill:
 
     def prints(self, text: str) -> None:
         """Wait until the text is in its output."""
-        wait_until(lambda: text in self.log.read_text() or self._has_ended())
+        wait_until(lambda: text in self.log.read_text() or self._has_ended(), within=90)
         assert text in self.log.read_text()
 
     def ends_with(self, within: float) -> int:

@@ -238,7 +238,7 @@ def test_probes_and_checks_have_metrics(service: Service) -> None:
         assert read(service, "health_check_duration_seconds", check=check) is not None
     for probe in ("startup", "ready", "live"):
         assert read(service, "health_probe_status", probe=probe) == 1
-    assert read(service, "health_check_interval_seconds") == 5
+    assert 5 <= (read(service, "health_check_interval_seconds") or 0) < 60  # by the load
     assert read(service, "health_draining") == 0
 
 

@@ -71,8 +71,8 @@ class MariaDB(Server):
             return False
         return True
 
-    def connect(self, user: str = "shop", password: str = "secret") -> Any:
-        """Open a connection. Its statements are committed at once, and fail after a second."""
+    def connect(self, user: str = "shop", password: str = "secret", patience: float = 1) -> Any:
+        """Open a connection. Its statements are committed at once, and fail after `patience`."""
         return pymysql.connect(
             host="127.0.0.1",
             port=self.port,
@@ -80,11 +80,11 @@ class MariaDB(Server):
             password=password,
             autocommit=True,
             connect_timeout=2,
-            read_timeout=1,
+            read_timeout=patience,
         )
 
     def sql(self, *statements: str) -> None:
         """Run statements as the administrator."""
-        with self.connect("root", "") as connection, connection.cursor() as cursor:
+        with self.connect("root", "", 30) as connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
