@@ -131,6 +131,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/dependencies",
         "tests/dev",
         "tests/health",
+        "tests/test_standalone.py",
         "tests/observability",
         "tests/part_routes.py",
         "tests/patterns",

@@ -1,16 +1,18 @@
 """Every pattern works after `make copy`, in each kind of application."""
 
+import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from project import TEMPLATE
 
 from .acceptance import ACCEPTANCE
-from .copying import HOSTS, HostApp, copy_as_written, follow_output
+from .copying import HOSTS, HostApp, copy_as_written, follow_output, make_copy
 from .host_app import Dependency, serve
-from .pages import reader_environment
+from .pages import reader_environment, run_shell
 from .selected import for_each_selected
 from .test_hosts import FLASK, PYTHON
 from .test_pages import DEPENDENCIES, ONLY_OWN_TEST, PAGE_TIMEOUT, STARTED_AS_MODULE, VARIABLES
@@ -18,6 +20,11 @@ from .test_pages import DEPENDENCIES, ONLY_OWN_TEST, PAGE_TIMEOUT, STARTED_AS_MO
 PATTERNS = (*ACCEPTANCE, *ONLY_OWN_TEST)
 NEEDS_FASTAPI = ("metrics",)
 """Its page says so: it reads the routes of FastAPI."""
+PYTEST_INI = """
+[pytest]
+asyncio_mode = auto
+asyncio_default_fixture_loop_scope = function
+"""
 ACCEPTED = "flat"
 """The host whose guarantees are tested as a client. test_pages.py tests those of a package."""
 
@@ -62,6 +69,20 @@ def test_pattern_works_in_each_host_after_make_copy(
     name: str, copied: dict[str, Future[None]]
 ) -> None:
     copied[name].result(PAGE_TIMEOUT)
+
+
+@pytest.mark.parametrize("kind", ["flat", "package"])
+def test_tests_of_the_engine_run_in_the_copy(kind: str, tmp_path: Path) -> None:
+    host = HOSTS[kind]
+    host.create(tmp_path)
+    copied = make_copy("health-engine", tmp_path / host.into, "--tests")
+    assert copied.returncode == 0, copied.stderr
+    (tmp_path / "pytest.ini").write_text(PYTEST_INI, "utf-8")
+    source, copy = TEMPLATE / "tests" / "health", tmp_path / "tests" / "health_engine"
+    assert {path.name for path in copy.iterdir()} == {path.name for path in source.glob("*.py")}
+    script = "python -m pytest -q -p pytest_asyncio.plugin tests/health_engine"
+    output = run_shell(script, tmp_path, host.variables)
+    assert re.search(r"^\d{3} passed", output, re.MULTILINE)
 
 
 def test_flask_pattern_works_in_a_flask_application_after_make_copy(tmp_path: Path) -> None:

@@ -179,3 +179,10 @@ def git(folder: Path, *arguments: str) -> None:
     """Run git without the configuration of the user. It must succeed."""
     settings = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=0"]
     subprocess.run(["git", "-C", str(folder), *settings, *arguments], check=True, timeout=60)
+
+
+def test_pattern_without_further_tests_is_not_copied_with_them(tmp_path: Path) -> None:
+    result = make_copy("recovery", tmp_path, "--tests")
+    assert result.returncode == 2
+    assert result.stderr.startswith("recovery has no tests here but the one on its page. Leave out")
+    assert list(tmp_path.iterdir()) == []

@@ -18,6 +18,7 @@ from dev.copy.pattern import CopyError, Pattern, has_origin, read_pattern, summa
 USAGE = """
 Copy one into a package:  make copy PATTERN=recovery INTO=../shop/src/shop
   DRY=1     only print what would be done
+  TESTS=1   copy the tests of its files too, where patterns.toml lists them
   UPDATE=1  merge what has changed since the copy; what your project has changed stays
   DIRTY=1   copy although the project has changes that are not committed"""
 
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make copy")
     for name in ("--pattern", "--into"):
         parser.add_argument(name, default="")
-    for name in ("--update", "--dry", "--dirty"):
+    for name in ("--tests", "--update", "--dry", "--dirty"):
         parser.add_argument(name, action="store_true")
     options = parser.parse_args(arguments)
     try:
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> int:
 
 def copy(options: argparse.Namespace) -> int:
     """Copy or update one pattern, and return the exit status."""
-    pattern = read_pattern(options.pattern)
+    pattern = read_pattern(options.pattern, tests=options.tests)
     host = find_host(options.into)
     if not (options.dry or options.dirty):
         require_clean(host.root)

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import PurePath
 
 from dev.copy.host import Host
-from dev.copy.pattern import ROOT, Pattern, Source
+from dev.copy.pattern import ROOT, Pattern, Source, package_name
 
 APPLICATION = re.compile(r"(?<![\w.\"])app(?![\w=/])")
 IMPORTED_APPLICATION = re.compile(r"^(from shop\.main import .*)\bapp\b", re.MULTILINE)
@@ -28,6 +28,8 @@ def adapt_file(source: Source, pattern: Pattern, host: Host) -> str:
     text = source.text
     if source.origin.startswith("docs/patterns/"):
         text = _adapt_test(text, host)
+    elif source.origin.startswith("tests/"):
+        text = text.replace(f"{package_name()}.", f"{host.name}." if host.name else "")
     elif not host.name and source.path.startswith("shop/"):
         # The top folder of a flat application is not a package, so no dots lead to it.
         dots = rf"^( *from )\.{{{source.path.count('/')}}}(?=\w)"

@@ -53,8 +53,8 @@ def summaries() -> dict[str, str]:
     }
 
 
-def read_pattern(name: str) -> Pattern:
-    """Return a pattern by its name."""
+def read_pattern(name: str, *, tests: bool = False) -> Pattern:
+    """Return a pattern by its name, if asked with the tests of its files."""
     manifest, names = _manifest(), list(summaries())
     if not name:
         raise CopyError("PATTERN is missing. make copy lists the patterns.")
@@ -64,14 +64,15 @@ def read_pattern(name: str) -> Pattern:
         raise CopyError(f"There is no pattern {name!r}. {hint}")
     page = (PAGES / f"{name}.md").read_text("utf-8")
     blocks = list(_blocks(page, f"docs/patterns/{name}.md"))
-    tests = [block for block in blocks if _is_test(block)]
+    own_tests = [block for block in blocks if _is_test(block)]
     shell = [text for language, text in BLOCK.findall(page) if language == "sh"]
     table = manifest[name]
+    files = [*table["files"], *(_tests(name, table) if tests else ())]
     return Pattern(
         name,
         table["packages"],
-        [*_files(table), *tests],
-        [block for block in blocks if block not in tests],
+        [*_files(table, files), *own_tests],
+        [block for block in blocks if block not in own_tests],
         shell[-1].splitlines(),
         manifest["version"],
         manifest["license"],
@@ -83,6 +84,11 @@ def has_origin(origin: str) -> bool:
     return any((folder / origin).is_file() for folder in (ROOT, _package()))
 
 
+def package_name() -> str:
+    """Return the name of the package that patterns come from."""
+    return _package().name
+
+
 def _package() -> Path:
     [package] = (path.parent for path in ROOT.glob("src/*/__init__.py"))
     return package
@@ -92,9 +98,20 @@ def _manifest() -> dict[str, Any]:
     return tomllib.loads((PAGES / "patterns.toml").read_text("utf-8"))
 
 
-def _files(table: dict[str, Any]) -> Iterator[Source]:
+def _tests(name: str, table: dict[str, Any]) -> list[str]:
+    """Return the folders with the tests of a pattern's files."""
+    tests: list[str] = table.get("tests", [])
+    if not tests:
+        raise CopyError(
+            f"{name} has no tests here but the one on its page. Leave out TESTS=1. The engine has"
+            " more, if the service was generated with part_tests."
+        )
+    return tests
+
+
+def _files(table: dict[str, Any], names: list[str]) -> Iterator[Source]:
     package = _package()
-    for listed in table["files"]:
+    for listed in names:
         path = ROOT / listed
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in found:
@@ -106,7 +123,10 @@ def _files(table: dict[str, Any]) -> Iterator[Source]:
                 yield Source(origin, f"shop/{origin}", text)
                 continue
             origin = file.relative_to(ROOT).as_posix()
-            if target := table.get("to", {}).get(listed):
+            target = table.get("to", {}).get(listed, "")
+            if path.is_dir() and target:
+                target = f"{target}/{file.relative_to(path).as_posix()}"
+            elif target:
                 for old, new in table.get("replace", {}).items():
                     text = re.sub(old, new, text)
             yield Source(origin, target or origin, text)

@@ -13,7 +13,7 @@ from reference_service.resilience.body_limit import (
     SMALL_BODY,
 )
 
-from .client import Answer, call, http_scope
+from ..health.client import Answer, call, http_scope
 
 Headers = list[tuple[bytes, bytes]]
 SIZE = SMALL_BODY + 1  # of the smallest body that reserves its size

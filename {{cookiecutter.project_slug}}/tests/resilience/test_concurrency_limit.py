@@ -15,7 +15,7 @@ from reference_service.resilience import (
     concurrency_limit,
 )
 
-from .client import Answer, call, http_scope
+from ..health.client import Answer, call, http_scope
 
 START_LIMIT = int(AdaptiveLimit(0.2).value)
 

@@ -12,7 +12,7 @@ from reference_service.resilience import (
     body_limit,
 )
 
-from .client import Answer, call, http_scope
+from ..health.client import Answer, call, http_scope
 
 CHUNKED = [(b"transfer-encoding", b"chunked")]
 

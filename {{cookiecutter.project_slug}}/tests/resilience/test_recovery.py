@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reference_service.resilience import Recovery
 
-from .client import Answer, call
+from ..health.client import Answer, call
 
 FAMILIES = [
     ValueError("secret"),

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from reference_service.resilience import Recovery, Timeout
 
-from .client import Answer, call
+from ..health.client import Answer, call
 
 SHORT = 0.05
 

@@ -13,7 +13,7 @@ from reference_service.telemetry.log_output import log_output
 from reference_service.telemetry.logs import ConsoleFormatter, JsonFormatter
 from reference_service.telemetry.request_id import RequestId
 
-from ..resilience.client import call
+from ..health.client import call
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
