@@ -167,7 +167,7 @@ TAG = re.compile(r"[ \t]*(?:# feature: ([a-z_, +]+)|<!-- feature: ([a-z_, +]+) -
 # JSON has no comments. There, `"$comment": "feature: …"` tags the object that contains it.
 COMMENT = "$comment"
 
-# Symbolic links in the template folder: cookiecutter replaces each by a copy of its target.
+# Symbolic links in the template folder.
 LINKS = {
     "deploy/chart/dashboards": "../grafana",
     "deploy/chart/rules": "../prometheus/rules",
@@ -195,6 +195,11 @@ def escape_quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
+def escape_compose(text: str) -> str:
+    """Escape `text` for a string of a Compose file, where `$` starts a variable."""
+    return escape_quoted(text).replace("$", "$$")
+
+
 def escape_python(text: str) -> str:
     r"""Escape `text` for Python. `\x22` keeps the formatter from changing the outer quotes."""
     return escape_quoted(text).replace(r"\"", r"\x22")
@@ -210,6 +215,7 @@ ESCAPES: dict[str, Callable[[str], str]] = {
     **dict.fromkeys((".json", ".toml", ".yaml", ".yml"), escape_quoted),
     ".md": escape_markdown,
     ".py": escape_python,
+    "compose.yaml": escape_compose,
 }
 
 
@@ -228,9 +234,9 @@ def remove(paths: list[Path]) -> None:
 
 
 def restore_links(root: Path) -> None:
-    """Replace the copies of linked folders by symbolic links."""
+    """Restore symbolic links: cookiecutter copies their targets, and a zip archive has text files."""
     for name, target in LINKS.items():
-        if (root / name).is_dir():
+        if (root / name).exists():
             remove([root / name])
             (root / name).symlink_to(target)
 
@@ -302,7 +308,7 @@ def substitute(text: str, answers: dict[str, Any], path: Path) -> str:
     def answer(placeholder: re.Match[str]) -> str:
         if question := NAME_PLACEHOLDERS.get(placeholder[0]):
             return str(answers[question])
-        if escape := ESCAPES.get(path.suffix):
+        if escape := ESCAPES.get(path.name, ESCAPES.get(path.suffix)):
             return escape(answers[ESCAPED_PLACEHOLDERS[placeholder[0]]])
         raise TemplateError(f"{path} contains {placeholder[0]!r}, but ESCAPES lacks its file type.")
 
@@ -338,7 +344,8 @@ def main(answers: dict[str, Any], root: Path) -> None:
     for path in all_files(root):
         content = path.read_bytes()
         try:
-            text = content.decode()
+            # A clone has other line endings if `core.autocrlf` is set and Git is told nothing else.
+            text = content.decode().replace("\r\n", "\n")
         except UnicodeDecodeError:
             continue  # a binary file, for example a picture
         path.write_bytes(substitute(keep_chosen(text, chosen, path), answers, path).encode())

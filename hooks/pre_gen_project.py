@@ -9,6 +9,7 @@ import keyword
 import re
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 # The names of the pinned packages, and the names of their modules. `make pins` writes both lists.
@@ -160,8 +161,18 @@ def find_errors(answers: dict[str, object]) -> Iterator[str]:
     yield from combination_errors(answers)
 
 
+def is_text_of_a_boolean(answer: object) -> bool:
+    """Return whether an answer is a boolean as cookiecutter returned it before 2.2: as text."""
+    return answer in ("True", "False")
+
+
 def main(answers: dict[str, object]) -> None:
     """Return if the answers are valid. Otherwise exit with all errors on standard error."""
+    if any(map(is_text_of_a_boolean, answers.values())):
+        sys.exit(
+            f"cookiecutter {version('cookiecutter')} is too old, because it has no yes-or-no "
+            "questions: install 2.2 or newer, for example with `pipx install cookiecutter`."
+        )
     errors = list(find_errors(answers))
     if any(Path.cwd().iterdir()):
         errors.append(

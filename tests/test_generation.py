@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from combinations import ADDITIONS, PAIRED, few_features, with_required
 from project import files, fingerprint, generate_in
+from updates.template import git
 
 from hooks.post_gen_project import (
     BUILD_ARTIFACTS,
@@ -17,6 +18,7 @@ from hooks.post_gen_project import (
     NAME_PLACEHOLDERS,
     TIERS,
 )
+from tools.generate import ROOT, generate
 
 # Words that betray a feature in a service that declined it, in any case.
 TRACES = {
@@ -102,6 +104,31 @@ def first_trace(pattern: re.Pattern[str], path: Path, root: Path) -> str:
 def test_same_answers_give_same_bytes_and_modes(tmp_path: Path) -> None:
     one, two = (generate_in(tmp_path / name, postgres=False) for name in ("one", "two"))
     assert fingerprint(one) == fingerprint(two)
+
+
+@pytest.fixture
+def committed(tmp_path: Path) -> Path:
+    """The service that a clone of the last commit generates."""
+    git(tmp_path, "clone", "--quiet", str(ROOT), "clone")
+    return generate(tmp_path / "committed" / "out", tmp_path / "clone")
+
+
+@pytest.mark.parametrize("autocrlf", ["true", "false"])
+def test_clone_without_links_generates_the_same_service(
+    committed: Path, tmp_path: Path, autocrlf: str
+) -> None:
+    """As on Windows."""
+    options = ["--config", "core.symlinks=false", "--config", f"core.autocrlf={autocrlf}"]
+    git(tmp_path, "clone", "--quiet", *options, str(ROOT), "windows")
+    made = generate(tmp_path / "other" / "out", tmp_path / "windows")
+    assert fingerprint(made) == fingerprint(committed)
+
+
+def test_zip_archive_generates_the_same_service(committed: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "candid.zip"
+    git(ROOT, "archive", "--prefix=candid/", f"--output={archive}", "HEAD")
+    made = generate(tmp_path / "other" / "out", archive)
+    assert fingerprint(made) == fingerprint(committed)
 
 
 def test_every_feature_has_traces() -> None:

@@ -4,7 +4,9 @@ import ast
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
+from string import Template
 
 import pytest
 import yaml
@@ -12,6 +14,7 @@ from cookiecutter.exceptions import FailedHookException
 from project import Generate, files, fingerprint
 
 from hooks import pre_gen_project
+from hooks.post_gen_project import FEATURES
 from tools.generate import ROOT, settings
 
 LABEL = "is not a DNS label: use lower-case letters, digits and single hyphens"
@@ -154,6 +157,9 @@ def test_unusual_answer_appears_unchanged_in_the_metadata(generate: Generate, an
     project = tomllib.loads((made / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["description"] == answer
     assert project["authors"] == [{"name": answer}]
+    compose = yaml.safe_load((made / "compose.yaml").read_text("utf-8"))
+    interpolated = Template(compose["services"]["service"]["build"]["args"]["DESCRIPTION"])
+    assert interpolated.substitute() == answer  # as Compose does it
     for path in files(made):
         match path.suffix:
             case ".py":
@@ -203,6 +209,13 @@ def test_typed_answer_with_a_template_is_rejected(tmp_path: Path) -> None:
         'project_name "Version {{ 6 * 7 }}" contains "{{", which cookiecutter runs' in ended.stderr
     )
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_cookiecutter_without_booleans_is_rejected_with_its_version() -> None:
+    """Before 2.2, cookiecutter passes a boolean as text."""
+    answers = dict.fromkeys(FEATURES, "True")
+    with pytest.raises(SystemExit, match=f"^cookiecutter {version('cookiecutter')} is too old, "):
+        pre_gen_project.main({**answers, "redis": "False"})
 
 
 def test_valid_answers_have_no_errors() -> None:

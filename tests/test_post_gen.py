@@ -110,6 +110,20 @@ def test_copied_link_becomes_a_link_and_is_deleted_with_its_feature(
     assert list(fingerprint(run_hook({}))) == ["rules", "rules/a.yaml"]
 
 
+def test_link_that_became_a_text_file_becomes_a_link(
+    run_hook: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(post_gen_project, "LINKS", {"chart/rules": "../rules"})
+    root = run_hook({"rules/a.yaml": "a\n", "chart/rules": "../rules"})  # as from a zip archive
+    assert (root / "chart/rules/a.yaml").read_text() == "a\n"
+
+
+def test_line_endings_of_windows_become_those_of_unix(run_hook: Run) -> None:
+    root = run_hook({"a.txt": "one\r\ntwo  # feature: redis\r\n", "b.png": b"\xff\r\n"})
+    assert (root / "a.txt").read_bytes() == b"one\n"
+    assert (root / "b.png").read_bytes() == b"\xff\r\n"
+
+
 def test_files_of_a_declined_feature_are_deleted_without_empty_folders(
     run_hook: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,13 +20,13 @@ TEMPLATE_VARIABLES = (
 )
 
 
-def generate(output: Path, **answers: object) -> Path:
+def generate(output: Path, template: Path = ROOT, **answers: object) -> Path:
     """Generate a service below `output` from the given answers, else from the defaults.
 
     The parent of `output` gets the files that cookiecutter writes into a home folder.
     """
     made = cookiecutter(
-        str(ROOT),
+        str(template),
         no_input=True,
         extra_context=answers,
         output_dir=str(output),
@@ -39,7 +39,8 @@ def settings(folder: Path) -> Path:
     """Write settings that keep cookiecutter out of the home folder of the user."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "cookiecutter.yaml"
-    file.write_text(f"replay_dir: {folder / 'replay'}\n", "utf-8")
+    folders = ("replay_dir", "cookiecutters_dir")
+    file.write_text("".join(f"{name}: {folder / name}\n" for name in folders), "utf-8")
     return file
 
 
