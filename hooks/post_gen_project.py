@@ -234,7 +234,7 @@ def remove(paths: list[Path]) -> None:
 
 
 def restore_links(root: Path) -> None:
-    """Restore symbolic links: cookiecutter copies their targets, and a zip archive has text files."""
+    """Restore symbolic links. cookiecutter copies their targets; a zip archive has text files."""
     for name, target in LINKS.items():
         if (root / name).exists():
             remove([root / name])
@@ -344,7 +344,7 @@ def main(answers: dict[str, Any], root: Path) -> None:
     for path in all_files(root):
         content = path.read_bytes()
         try:
-            # A clone has other line endings if `core.autocrlf` is set and Git is told nothing else.
+            # A clone that ignores .gitattributes can have the line endings of Windows.
             text = content.decode().replace("\r\n", "\n")
         except UnicodeDecodeError:
             continue  # a binary file, for example a picture

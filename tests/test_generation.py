@@ -18,7 +18,7 @@ from hooks.post_gen_project import (
     NAME_PLACEHOLDERS,
     TIERS,
 )
-from tools.generate import ROOT, generate
+from tools.generate import ROOT, generate_from
 
 # Words that betray a feature in a service that declined it, in any case.
 TRACES = {
@@ -110,7 +110,7 @@ def test_same_answers_give_same_bytes_and_modes(tmp_path: Path) -> None:
 def committed(tmp_path: Path) -> Path:
     """The service that a clone of the last commit generates."""
     git(tmp_path, "clone", "--quiet", str(ROOT), "clone")
-    return generate(tmp_path / "committed" / "out", tmp_path / "clone")
+    return generate_from(tmp_path / "clone", tmp_path / "committed" / "out", {})
 
 
 @pytest.mark.parametrize("autocrlf", ["true", "false"])
@@ -120,14 +120,14 @@ def test_clone_without_links_generates_the_same_service(
     """As on Windows."""
     options = ["--config", "core.symlinks=false", "--config", f"core.autocrlf={autocrlf}"]
     git(tmp_path, "clone", "--quiet", *options, str(ROOT), "windows")
-    made = generate(tmp_path / "other" / "out", tmp_path / "windows")
+    made = generate_from(tmp_path / "windows", tmp_path / "other" / "out", {})
     assert fingerprint(made) == fingerprint(committed)
 
 
 def test_zip_archive_generates_the_same_service(committed: Path, tmp_path: Path) -> None:
     archive = tmp_path / "candid.zip"
     git(ROOT, "archive", "--prefix=candid/", f"--output={archive}", "HEAD")
-    made = generate(tmp_path / "other" / "out", archive)
+    made = generate_from(archive, tmp_path / "other" / "out", {})
     assert fingerprint(made) == fingerprint(committed)
 
 

@@ -51,7 +51,7 @@ def test_generation_changes_nothing_outside_the_new_folder(
     before = fingerprint(home)
     made = generate_in(home, redis=False)
     assert made == home / "out" / "truthful-service"
-    of_cookiecutter = {"cookiecutter.yaml", "replay", f"replay/{ROOT.name}.json"}
+    of_cookiecutter = {"cookiecutter.yaml", "downloads", "replay", f"replay/{ROOT.name}.json"}
     after = {
         path: content
         for path, content in fingerprint(home).items()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from cookiecutter.main import cookiecutter
@@ -20,15 +21,20 @@ TEMPLATE_VARIABLES = (
 )
 
 
-def generate(output: Path, template: Path = ROOT, **answers: object) -> Path:
-    """Generate a service below `output` from the given answers, else from the defaults.
+def generate(output: Path, **answers: object) -> Path:
+    """Generate a service below `output` from the given answers, else from the defaults."""
+    return generate_from(ROOT, output, answers)
+
+
+def generate_from(template: Path, output: Path, answers: Mapping[str, object]) -> Path:
+    """Do the same from a clone or an archive of the template.
 
     The parent of `output` gets the files that cookiecutter writes into a home folder.
     """
     made = cookiecutter(
         str(template),
         no_input=True,
-        extra_context=answers,
+        extra_context=dict(answers),
         output_dir=str(output),
         config_file=str(settings(output.parent)),
     )
@@ -39,8 +45,8 @@ def settings(folder: Path) -> Path:
     """Write settings that keep cookiecutter out of the home folder of the user."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "cookiecutter.yaml"
-    folders = ("replay_dir", "cookiecutters_dir")
-    file.write_text("".join(f"{name}: {folder / name}\n" for name in folders), "utf-8")
+    text = f"replay_dir: {folder / 'replay'}\ncookiecutters_dir: {folder / 'downloads'}\n"
+    file.write_text(text, "utf-8")
     return file
 
 
