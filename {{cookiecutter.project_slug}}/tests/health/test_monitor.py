@@ -186,6 +186,26 @@ def test_rechecks_run_at_once_and_at_most_once_per_second() -> None:
     assert run(scenario()) == [0, 2.3, 3.3, 4.3]
 
 
+def test_rechecks_of_a_slow_check_are_kept_and_leave_half_of_the_time_to_rest() -> None:
+    async def scenario() -> list[float]:
+        attempted_at: list[float] = []
+
+        async def check() -> None:
+            attempted_at.append(round(now(), 2))
+            await asyncio.sleep(3)
+
+        async with running(Check("db", check, timeout=8.0, interval=60.0)) as registry:
+            await asyncio.sleep(3.5)
+            registry.recheck()  # once: the evidence must not be lost
+            await asyncio.sleep(6)
+            for _ in range(80):
+                registry.recheck()
+                await asyncio.sleep(0.1)
+        return attempted_at
+
+    assert run(scenario()) == [0, 6, 12]
+
+
 def test_recheck_of_a_name_runs_only_that_check_and_those_below() -> None:
     async def scenario() -> tuple[int, int, int]:
         db, pool, cache = Dependency(), Dependency(), Dependency()

@@ -92,7 +92,7 @@ class Monitor:
         return self.check.impact if status is Status.FAIL else status
 
     def recheck(self) -> None:
-        """Bring the next attempt forward, to at most one per second."""
+        """Bring the next attempt forward, to at most one per second, or fewer if they are slow."""
         self._wake.set()
 
     async def run_now(self, attempt_context: AttemptContext) -> None:
@@ -128,13 +128,17 @@ class Monitor:
         self._run_now_request = None
 
     async def _wait(self, started: float, due: float) -> None:
-        """Wait until the next attempt is due. Rechecks, and a lower load, bring it forward."""
+        """Wait until the next attempt is due. Rechecks, and a lower load, bring it forward.
+
+        Rechecks leave a slow check, and what it asks, at least half of the time to rest.
+        """
+        earliest = started + max(MIN_RECHECK_INTERVAL, 2 * self.state.duration)
         while self._run_now_request is None and (seconds := due - self._clock()) > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(seconds, MIN_RECHECK_INTERVAL)):
                     await self._wake.wait()
                     self._wake.clear()
-                    due = min(due, started + MIN_RECHECK_INTERVAL)
+                    due = min(due, earliest)
             due = min(due, self.state.checked_at + self._interval)  # the load may have fallen
 
     async def _attempt(self) -> float:

@@ -1,6 +1,5 @@
 """The check of a domain: its own statements succeed, in a transaction that is rolled back."""
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,7 +19,6 @@ from .errors import (
 
 INTERVAL = 60.0  # seconds between attempts: each one writes
 TIMEOUT = 8.0  # seconds: eleven round trips, after those that open a connection, of 400 ms each
-REST = 2.0  # times as long as an attempt took, its pass counts: a slow database gets fewer
 FAILURE_THRESHOLD = 2  # an attempt has several statements, and runs again what can be repeated
 # They bound each step by its time in the server, so a slow network is not a failure. Limits of the
 # role stay, because they also bound what requests do.
@@ -67,19 +65,13 @@ def work_check(name: str, postgres: Postgres, steps: Callable[[Step], Awaitable[
         await connection.execute(STEP_TIMEOUTS)
         await steps(step)
 
-    counts_until = 0.0
-
     async def check() -> None:
-        nonlocal counts_until
-        started = time.monotonic()
-        if started >= counts_until:
-            try:
-                await postgres.try_work(work)
-            except CannotConnectError as error:
-                if isinstance(error.__cause__, TimeoutError):
-                    raise TimeoutError from error  # so that `ready` answers 504
-                raise
-            counts_until = time.monotonic() + (time.monotonic() - started) * REST
+        try:
+            await postgres.try_work(work)
+        except CannotConnectError as error:
+            if isinstance(error.__cause__, TimeoutError):
+                raise TimeoutError from error  # so that `ready` answers 504
+            raise
 
     return Check(
         name,
