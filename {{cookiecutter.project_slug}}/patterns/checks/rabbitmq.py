@@ -114,5 +114,6 @@ async def _count_messages(channel: abc.AbstractChannel, queue: str) -> int | Non
     try:
         return (await channel.queue_declare(queue, passive=True)).message_count
     except exceptions.ChannelNotFoundEntity as error:
-        reason = QueueMissing if "no queue" in str(error) else QueueUnavailable
-        raise reason("the queue is missing or not available", queue=queue) from None
+        if "no queue" in str(error):
+            raise QueueMissing("there is no such queue", queue=queue) from None
+        raise QueueUnavailable("its node is down, or it has crashed", queue=queue) from None

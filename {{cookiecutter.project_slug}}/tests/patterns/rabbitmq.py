@@ -47,7 +47,7 @@ class RabbitMQ(Server):
     name = "rabbitmq"
     variable = "RABBITMQ_URL"
     ports = 3
-    start_timeout = 120.0  # it needs six seconds of a processor
+    start_timeout = 90.0  # it needs six seconds of a processor
 
     def __init__(self, folder: Path, *, first: "RabbitMQ | None" = None) -> None:
         super().__init__(folder)
@@ -79,8 +79,7 @@ class RabbitMQ(Server):
             cookie.chmod(0o400)
 
     def command(self) -> list[str]:
-        program = tool("rabbitmq-server")
-        server = str(DEBIAN_SERVER) if DEBIAN_SERVER.exists() else program
+        server = str(DEBIAN_SERVER) if DEBIAN_SERVER.exists() else tool("rabbitmq-server")
         variables = {
             "HOME": self.folder,
             "ERL_EPMD_ADDRESS": "127.0.0.1",
