@@ -103,7 +103,7 @@ class _Session:
     async def _is_blocked(self) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0):
-                if self._connection:
+                if self._connection and not self._connection.is_closed:
                     await self._connection.ready()
                 return False
         return True
