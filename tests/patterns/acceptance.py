@@ -203,6 +203,7 @@ ACCEPTANCE: dict[str, Callable[[Server, Dependency | None], None]] = {
     "check-redis": frozen_dependency,
     "check-mariadb": frozen_dependency,
     "check-nats": frozen_dependency,
+    "check-rabbitmq": frozen_dependency,
     "fail-fast": fail_fast,
     "traced-probes": traced_probes,
     "metrics": metrics,

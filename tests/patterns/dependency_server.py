@@ -1,6 +1,6 @@
 """Run a server for a copied check, and break it on request.
 
-    python dependency_server.py postgres|valkey|mariadb|nats FOLDER
+    python dependency_server.py postgres|valkey|mariadb|nats|rabbitmq FOLDER
 
 It runs with the packages of the reference service, and with the template folder on the path. It
 prints the address of the server. For each line `pause` or `resume` on its input, it does that and
@@ -15,8 +15,9 @@ from dev.postgres import Postgres
 from dev.valkey import Valkey
 from tests.patterns.mariadb import MariaDB
 from tests.patterns.nats_server import Nats
+from tests.patterns.rabbitmq import RabbitMQ
 
-SERVERS = {server.name: server for server in (Postgres, Valkey, MariaDB, Nats)}
+SERVERS = {server.name: server for server in (Postgres, Valkey, MariaDB, Nats, RabbitMQ)}
 
 if __name__ == "__main__":
     name, folder = sys.argv[1:]

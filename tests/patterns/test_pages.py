@@ -26,12 +26,14 @@ DEPENDENCIES = {
     "check-redis": ("valkey", "REDIS_URL"),
     "check-mariadb": ("mariadb", "MARIADB_URL"),
     "check-nats": ("nats", "NATS_URL"),
+    "check-rabbitmq": ("rabbitmq", "RABBITMQ_URL"),
     "fail-fast": ("valkey", "REDIS_URL"),
 }
 PROGRAMS = {
     "slo-rules": ("promtool", "prometheus"),
     "check-mariadb": ("mariadbd", "mariadb-server"),
     "check-nats": ("nats-server", "nats-server"),
+    "check-rabbitmq": ("rabbitmq-server", "rabbitmq-server"),
 }
 """The program that a page needs, and its Debian package."""
 CLOSED_PORT = "http://127.0.0.1:1"

@@ -35,6 +35,7 @@ class Server(ABC):
     ports: ClassVar[int] = 1
     """How many consecutive ports it uses."""
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    start_timeout: ClassVar[float] = START_TIMEOUT
 
     def __init__(
         self, folder: Path, *, settings: Mapping[str, str] | None = None, durable: bool = False
@@ -144,7 +145,7 @@ class Server(ABC):
         process = Process(self.command(), output=log, stop_signal=self.stop_signal)
         self._process = process
         try:
-            wait_until(lambda: process.status is not None or self.is_ready(), START_TIMEOUT)
+            wait_until(lambda: process.status is not None or self.is_ready(), self.start_timeout)
         except BaseException as error:
             self.kill()
             if not isinstance(error, TimeoutError):
