@@ -30,7 +30,7 @@ copy: ## List the patterns, or copy one: make copy PATTERN=recovery INTO=../shop
 check: ## Run the reference service's tests that start no server: under a minute
 	@$(MAKE) --no-print-directory -C '$(SERVICE)' check
 
-test: $(READY) $(SCANNER)/.ready ## Run the reference service's tests (8 minutes), then the template's (10 minutes)
+test: $(READY) $(SCANNER)/.ready ## Run the reference service's tests (8 minutes), then the template's (13 minutes)
 	@status=0; \
 	$(MAKE) --no-print-directory -C '$(SERVICE)' test ARGS= || status=1; \
 	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS) || status=1; \
@@ -51,7 +51,7 @@ outages: $(READY) ## Break the database of three replicas with each impact, and 
 bench: $(READY) ## Benchmark a generated service against a minimal baseline
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m bench $(ARGS)
 
-comparison: $(READY) $(COMPARISON)/.ready ## Break health check libraries beside this engine (10 minutes)
+comparison: $(READY) $(COMPARISON)/.ready ## Break health check libraries beside this engine (13 minutes)
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m comparison $(ARGS)
 
 soak: $(READY) ## Load a generated service for 30 minutes, with a fault every 20 seconds

@@ -23,7 +23,7 @@ from supervised import SupervisedProcesses
 from tools.generate import ROOT, environment
 
 from .during_faults import Plan
-from .libraries import HOSTS
+from .libraries import HOSTS, LIBRARIES
 from .page import PAGE, result_line, write_tables
 
 FOLDER = ROOT / ".build" / "comparison"
@@ -48,6 +48,8 @@ def main() -> int:
     parser.add_argument("--to", type=Path, default=FOLDER, help="folder for the output file")
     options = parser.parse_args()
     only = options.only or (QUICK_LIBRARY if options.quick else "")
+    if not any(only in library.name for library in LIBRARIES):
+        parser.error(f"no library has {only!r} in its name")
     started, load = time.time(), os.getloadavg()[0]
     results = measure(options.to.resolve() / "run", only, QUICK if options.quick else FULL)
     document = {

@@ -82,13 +82,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def conditions_sentence(conditions: dict[str, Any], versions: dict[str, str]) -> str:
     """Return when and where this was measured."""
-    compared = {library.package for library in LIBRARIES}
+    named = {library.package for library in LIBRARIES} | {"Python"}
+    others = ", ".join(f"{name} {each}" for name, each in versions.items() if name not in named)
     first, last = conditions["load_average"]
-    others = ", ".join(f"{name} {each}" for name, each in versions.items() if name not in compared)
     return (
         f"Measured on {conditions['started']} in {conditions['minutes']:g} minutes, on "
-        f"{conditions['machine']}.\nThe load average was {first:g} before and {last:g} after it, "
-        f"because other work used the machine.\nWith {others}."
+        f"{conditions['machine']}.\nThe load average was {first:g} before and {last:g} after it: "
+        f"a busy machine makes short times longer.\nWith {others}."
     )
 
 
