@@ -8,13 +8,14 @@ endif
 include template.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help demo copy check test test-all faults prove outages bench soak golden lint format docs pins clean
+.PHONY: help demo copy check test test-all faults prove outages bench comparison soak golden lint format docs pins clean
 
 SERVICE := {{cookiecutter.project_slug}}
 TOOLS := $(BUILD)/tools
 BIN := $(TOOLS)/bin
 READY := $(TOOLS)/.ready
 SCANNER := $(BUILD)/scanner
+COMPARISON := $(BUILD)/comparison/environment
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 20
@@ -29,7 +30,7 @@ copy: ## List the patterns, or copy one: make copy PATTERN=recovery INTO=../shop
 check: ## Run the reference service's tests that start no server: under a minute
 	@$(MAKE) --no-print-directory -C '$(SERVICE)' check
 
-test: $(READY) $(SCANNER)/.ready ## Run the reference service's tests (8 minutes), then the template's (10 minutes)
+test: $(READY) $(SCANNER)/.ready ## Run the reference service's tests (8 minutes), then the template's (13 minutes)
 	@status=0; \
 	$(MAKE) --no-print-directory -C '$(SERVICE)' test ARGS= || status=1; \
 	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS) || status=1; \
@@ -49,6 +50,9 @@ outages: $(READY) ## Break the database of three replicas with each impact, and 
 
 bench: $(READY) ## Benchmark a generated service against a minimal baseline
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m bench $(ARGS)
+
+comparison: $(READY) $(COMPARISON)/.ready ## Break health check libraries beside this engine (13 minutes)
+	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m comparison $(ARGS)
 
 soak: $(READY) ## Load a generated service for 30 minutes, with a fault every 20 seconds
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m soak $(ARGS)
@@ -94,6 +98,10 @@ endif
 
 $(READY): pyproject.toml | $(filter $(PRIVATE_UV),$(UV))
 	@UV_PROJECT_ENVIRONMENT=$(TOOLS) $(UV) sync --quiet
+	@touch $@
+
+$(COMPARISON)/.ready: pyproject.toml | $(filter $(PRIVATE_UV),$(UV))
+	@UV_PROJECT_ENVIRONMENT=$(COMPARISON) $(UV) sync --quiet --only-group comparison
 	@touch $@
 
 # The scanner's requirements conflict with those of the other tools.
