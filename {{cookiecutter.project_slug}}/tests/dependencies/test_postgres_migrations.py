@@ -67,14 +67,14 @@ def running(url: str, *command: str) -> Iterator[subprocess.Popen[str]]:
 
 def run(url: str | None, *command: str) -> str:
     """Run Alembic, which must succeed, and return its output."""
-    done = subprocess.run(**alembic(url, *command), check=False, timeout=60)
+    done = subprocess.run(**alembic(url, *command), check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return str(done.stdout + done.stderr)
 
 
 def run_failing(url: str | None, *command: str) -> str:
     """Run Alembic, which must fail, and return its output without the usual first lines."""
-    done = subprocess.run(**alembic(url, *command), check=False, timeout=60)
+    done = subprocess.run(**alembic(url, *command), check=False, timeout=120)
     assert done.returncode != 0
     lines = (done.stderr + done.stdout).splitlines()
     return "\n".join(line for line in lines if not line.startswith(("Context impl", "Will assume")))
@@ -91,7 +91,7 @@ def test_migrations_match_the_tables_and_can_be_downgraded(database: Postgres) -
 def test_replicas_that_start_together_migrate_once(database: Postgres) -> None:
     with ExitStack() as stack:
         replicas = [stack.enter_context(running(database.url, "upgrade", "head")) for _ in "1234"]
-        outputs = [replica.communicate(timeout=60)[1] for replica in replicas]
+        outputs = [replica.communicate(timeout=120)[1] for replica in replicas]
     assert [replica.returncode for replica in replicas] == [0] * 4, outputs
     assert sum("Running upgrade" in output for output in outputs) == 1
     assert sum(output.count("Running upgrade") for output in outputs) == REVISIONS
@@ -115,7 +115,7 @@ async def test_waiting_migration_blocks_no_statement_and_continues_afterwards(
         await eventually(is_waiting)
         await other.execute("CREATE INDEX CONCURRENTLY ON pages (id)")
         await other.close()
-        assert process.communicate(timeout=60)[1].count("Running upgrade") == REVISIONS
+        assert process.communicate(timeout=120)[1].count("Running upgrade") == REVISIONS
 
 
 async def test_migration_gives_up_soon_on_a_table_in_use(

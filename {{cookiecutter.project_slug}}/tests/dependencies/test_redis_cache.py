@@ -17,7 +17,7 @@ from reference_service.items.memory import MemoryItems
 
 from ..processes import eventually
 
-QUICK = 1.0
+QUICK = 3.0
 """Maximum seconds, on a busy machine, of work that does not wait for Redis."""
 
 

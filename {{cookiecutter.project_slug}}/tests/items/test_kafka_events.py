@@ -35,7 +35,7 @@ from reference_service.items.events import (
 from ..processes import eventually
 from .contract import StoreContract
 
-QUICK = 2.0
+QUICK = 5.0
 """Maximum seconds, on a busy machine, of work that does not wait for Kafka."""
 
 
