@@ -37,6 +37,27 @@ settings.configure(
 )
 urlpatterns = [path("", lambda request: HttpResponse("hello"))]
 """
+LITESTAR = """
+from litestar import Litestar, get
+
+
+@get("/")
+async def hello() -> str:
+    return "hello"
+
+
+app = Litestar([hello])
+"""
+QUART = """
+from quart import Quart
+
+app = Quart(__name__)
+
+
+@app.get("/")
+async def hello():
+    return "hello"
+"""
 PYTHON = Path(sys.executable)
 GUNICORN = ["-m", "gunicorn", "--workers", "2", "--bind", "127.0.0.1:0"]
 UVICORN = ["-m", "uvicorn", "--port", "0"]
@@ -93,19 +114,20 @@ def test_flask_page_works_as_written(tmp_path: Path, cache: Dependency) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "wiring"),
+    ("framework", "command", "wiring"),
     [
-        (GUNICORN, "WSGIProbes(get_wsgi_application(), registry)"),
-        (UVICORN, "Probes(get_asgi_application(), registry)"),
+        (DJANGO, GUNICORN, "WSGIProbes(get_wsgi_application(), registry)"),
+        (DJANGO, UVICORN, "Probes(get_asgi_application(), registry)"),
+        (LITESTAR, UVICORN, "Probes(app, registry)"),
+        (QUART, UVICORN, "Probes(app, registry)"),
     ],
-    ids=["wsgi", "asgi"],
+    ids=["Django WSGI", "Django ASGI", "Litestar", "Quart"],
 )
-def test_django_has_true_probes(
-    tmp_path: Path, cache: Dependency, command: list[str], wiring: str
+def test_other_framework_has_true_probes(
+    tmp_path: Path, cache: Dependency, framework: str, command: list[str], wiring: str
 ) -> None:
     page = read_page("flask")
-    assert f"application = {wiring}" in page
-    project = package(tmp_path, DJANGO)
+    project = package(tmp_path, framework)
     flask, imports = "app.wsgi_app = WSGIProbes(app.wsgi_app, registry)", "import Check, "
     page = page.replace(flask, f"application = {wiring}").replace(imports, f"{imports}Probes, ")
     copy_and_add, _ = page.split("**Test**")
