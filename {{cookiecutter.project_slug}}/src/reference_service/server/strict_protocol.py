@@ -46,6 +46,9 @@ class StrictProtocol(HttpToolsProtocol):
             else:
                 return
 
+    def _should_upgrade(self) -> bool:
+        return self.parser.get_method() == b"GET" and super()._should_upgrade()  # RFC 6455, 4.1
+
     def _without_upgrade(self) -> bytes:
         version = self.parser.get_http_version().encode()
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
