@@ -147,6 +147,7 @@ FEATURES: dict[str, list[str]] = {
     "patterns": [
         "dev/copy",
         "docs/decisions/*access-lines*.md",
+        "docs/decisions/*ambiguous*.md",
         "docs/decisions/*collect-metrics*.md",
         "docs/decisions/*circuits*.md",
         "docs/decisions/*concurrency-limit*.md",

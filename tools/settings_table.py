@@ -17,7 +17,7 @@ HEAD = """\
 
 The environment variables of the service, as `make settings` prints them. If a value is invalid or a
 required one is missing, the service does not start. It prints one line per error and exits with
-status 2.
+status 2. An empty variable is unset.
 
 | variable | default | meaning |
 |---|---|---|

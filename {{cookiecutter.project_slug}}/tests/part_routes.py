@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from contextvars import ContextVar
 
 from fastapi import APIRouter, BackgroundTasks, FastAPI, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 CONTEXT = ContextVar("context", default="new")
 LEAKED: list[asyncio.Task[None]] = []
+ECHOED: list[str] = []
 
 part_faults = APIRouter(prefix="/faults")
 
@@ -40,6 +41,7 @@ class FailAlternately:
 def add_part_faults(api: FastAPI) -> None:
     """Add the routes and the middleware inside all other layers of the service."""
     api.include_router(part_faults)
+    api.mount("/faults/echo", echo)
     api.user_middleware.append(Middleware(FailAlternately))
 
 
@@ -134,3 +136,19 @@ async def background(seconds: float, tasks: BackgroundTasks, *, fail: bool = Fal
             raise ValueError("secret")
 
     tasks.add_task(work)
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer any request below /faults/echo with what the service understood, and remember it."""
+    body = await Request(scope, receive).body()
+    target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+    headers = [(name.decode(), value.decode("latin-1")) for name, value in scope["headers"]]
+    ECHOED.append(target.decode())
+    understood = [scope["method"], target.decode(), headers, body.decode("latin-1")]
+    await JSONResponse(understood)(scope, receive, send)
+
+
+@part_faults.get("/echoed")
+async def echoed() -> list[str]:
+    """Return the targets of all requests that were echoed."""
+    return ECHOED

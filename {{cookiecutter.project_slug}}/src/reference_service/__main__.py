@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+from . import IGNORED_VARIABLES
 from .app import TITLE, create_service
 from .environment import SettingsError, find_misspelled, sections, variables
 from .server import exit_process, run
@@ -33,7 +34,7 @@ def main() -> int:
         service = create_service(settings)
         checks = map(check_prefix, service.app.registry.monitors)
         known = {name for name, _, _ in _rows(*checks) if not name.startswith(STANDARD_PREFIX)}
-        for sentence in find_misspelled(known, os.environ):
+        for sentence in (*IGNORED_VARIABLES, *find_misspelled(known, os.environ)):
             logging.getLogger(__package__).warning(sentence)
         run(service, settings.service)
     except SettingsError as error:

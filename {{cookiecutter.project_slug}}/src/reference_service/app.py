@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from .api import API_DESCRIPTION, add_error_handlers, add_error_responses
+from .api import API_DESCRIPTION, HeadRequests, add_error_handlers, add_error_responses
 from .dependencies import Dependencies
 from .dependencies.grpc import Grpc  # feature: grpc
 from .dependencies.kafka import Kafka  # feature: kafka
@@ -197,6 +197,7 @@ def _middleware(
     timeouts = count("http_request_timeouts_total", "Requests answered 504.")
     rejects = count(*REJECTED, reason="body_memory")
     return [
+        Middleware(HeadRequests),
         Middleware(Traffic, registry=registry, observers=observers),
         Middleware(RequestId),
         *([cors] if origins else []),

@@ -39,13 +39,14 @@ def read_section(section: type[S]) -> S:
 def read_all(classes: Iterable[tuple[type[S], str | None]]) -> list[S]:
     """Return settings classes, each with a prefix of its variables, read from the environment.
 
-    A prefix of None stands for the one of the class. Raises SettingsError with every error.
+    A prefix of None stands for the one of the class. An empty variable is unset. Raises
+    SettingsError with every error.
     """
     values: list[S] = []
     errors: list[str] = []
     for section, prefix in classes:
         try:
-            values.append(section(_env_prefix=prefix))
+            values.append(section(_env_prefix=prefix, _env_ignore_empty=True))
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False)
             by_field = {each["loc"][0]: each for each in found}  # a union has one for each member

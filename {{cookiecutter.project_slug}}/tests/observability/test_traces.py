@@ -10,10 +10,7 @@ import pytest
 
 from dev.ports import free_port
 
-from reference_service.environment import (
-    SettingsError,
-    read_section,
-)
+from reference_service.environment import read_section
 from reference_service.telemetry.trace_settings import TraceSettings
 from reference_service.telemetry.traces import CLOSE_TIMEOUT
 
@@ -150,24 +147,6 @@ def test_pending_spans_are_sent_at_shutdown(
     service.signal(signal.SIGTERM)
     assert service.ends_with() == 0
     assert f"GET {PATH}" in {span.name for span in collector.spans}
-
-
-@pytest.mark.parametrize(
-    ("variable", "value", "sentence"),
-    [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "not the URL of a collector"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "Input should be 'http/protobuf'"),
-        ("OTEL_TRACES_EXPORTER", "zipkin", "Input should be 'otlp' or 'none'"),
-    ],
-)
-def test_invalid_setting_is_rejected(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str
-) -> None:
-    monkeypatch.setenv(variable, value)
-    with pytest.raises(SettingsError) as raised:
-        read_section(TraceSettings)
-    [fault] = raised.value.errors
-    assert fault.startswith(f"{variable}: {sentence} (it is '{value}').")
 
 
 @pytest.mark.parametrize(

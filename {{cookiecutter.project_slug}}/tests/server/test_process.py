@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from reference_service.environment import read_section
+from reference_service.settings import ServiceSettings
+
 from ..processes import Service, wait_until
 
 LIFESPAN = """
@@ -105,3 +108,10 @@ def test_lifespan_that_hangs_or_fails_ends_the_process(
             assert process.wait(timeout=20) == status, log.read_text()
         finally:
             process.kill()
+
+
+def test_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("SERVICE_PORT", "SERVICE_HOST", "SERVICE_CONCURRENCY_LIMIT"):
+        monkeypatch.setenv(variable, "")
+    settings = read_section(ServiceSettings)
+    assert (settings.port, settings.host, settings.concurrency_limit) == (8000, None, "auto")

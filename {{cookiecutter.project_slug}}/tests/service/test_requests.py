@@ -1,6 +1,7 @@
 """What a client receives from a real server when a request fails."""
 
 import re
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -127,3 +128,37 @@ def test_clients_that_disconnect_leave_nothing_behind(service: Service) -> None:
     started = time.monotonic()
     assert service.api.get(PATH).status_code == 200
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/1", "/nowhere", "/faults/raise/ValueError"])
+def test_head_is_answered_as_get_without_a_body(service: Service, path: str) -> None:
+    with httpx.Client(base_url=service.url) as client:  # a body would be the next answer
+        answers = [client.request(method, path) for method in ("GET", "HEAD", "HEAD", "GET")]
+    assert len({answer.status_code for answer in answers}) == 1
+    assert len({answer.headers["content-length"] for answer in answers}) == 1
+    assert answers[1].content == b""
+    wait_until(lambda: service.records("request"))
+    wait_until(lambda: "HEAD" in {record["method"] for record in service.records("request")})
+
+
+def test_head_beyond_the_request_timeout_is_answered_504_without_a_body(
+    start_service: StartService,
+) -> None:
+    service = start_service(SERVICE_REQUEST_TIMEOUT=0.3)
+    with httpx.Client(base_url=service.url) as client:
+        assert client.head("/faults/sleep/60").status_code == 504
+        assert client.get("/health/live").status_code == 200
+
+
+def test_options_lists_the_methods_of_a_resource(service: Service) -> None:
+    answer = service.api.options(PATH)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert {"GET", "HEAD", "OPTIONS"} <= set(answer.headers["allow"].split(", "))
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_load_balancer_with_http_1_0_can_ask_a_probe(service: Service, method: str) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), 20) as client:
+        client.sendall(f"{method} /health/ready HTTP/1.0\r\n\r\n".encode())
+        received = b"".join(iter(lambda: client.recv(65536), b""))
+    assert received.startswith(b"HTTP/1.1 200 ")

@@ -50,6 +50,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(request)):
         headers["Allow"] = methods
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
     return Response(body, error.status_code, headers, MEDIA_TYPE)
 
 
@@ -58,7 +60,10 @@ def _methods(request: Request) -> str:
     context = request.scope.get("fastapi", {}).get("effective_route_context")
     path = getattr(context, "path_format", None)
     operations = request.app.openapi()["paths"].get(path, {})
-    return ", ".join(method.upper() for method in operations)
+    methods = [method.upper() for method in operations]
+    if "GET" in methods:
+        methods.append("HEAD")
+    return ", ".join([*methods, "OPTIONS"] if methods else [])
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

@@ -13,6 +13,7 @@ from .traffic import Traffic
 log = logging.getLogger(__name__)
 
 PATHS = {f"/health/{probe}": probe for probe in Probe}
+METHODS = ("GET", "HEAD", "OPTIONS")  # HAProxy sends OPTIONS by default
 
 Trace = Callable[[Scope, Answer], Iterable[tuple[bytes, bytes]]]
 """Starts a traced run of the checks, without waiting for it. Returns headers for the response."""
@@ -48,7 +49,7 @@ def answers_of(registry: Registry) -> dict[Probe, Callable[[], Answer]]:
 
 
 class Probes:
-    """Serves `GET` and `HEAD` of the probes, below the root path if there is one.
+    """Serves `GET`, `HEAD` and `OPTIONS` of the probes, below the root path if there is one.
 
     Other requests go to `app`; an error response makes every check run again. The registry starts
     with the lifespan of `app`. It stops before `app` closes what the checks use. Without a
@@ -99,7 +100,7 @@ class Probes:
             if found is None and scope.get("root_path"):
                 path = route_path(scope)
                 found = self._probes.get(path)
-            if found is not None and scope["method"] in ("GET", "HEAD"):
+            if found is not None and scope["method"] in METHODS:
                 probe, get_answer, responses = found
                 answer = get_answer()
                 if answer is not self._logged.get(path):

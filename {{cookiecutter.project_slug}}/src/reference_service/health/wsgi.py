@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from .answer import Answer, Probe
-from .probes import PATHS, RESPONSES, answers_of
+from .probes import METHODS, PATHS, RESPONSES, answers_of
 from .registry import Registry
 from .traffic import RECHECK_STATUS_CODES
 
@@ -24,7 +24,7 @@ WSGIApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 class WSGIProbes:
-    """Serves `GET` and `HEAD` of the probes (PEP 3333). Other requests go to `app`.
+    """Serves `GET`, `HEAD` and `OPTIONS` of the probes (PEP 3333). Other requests go to `app`.
 
     An error response makes every check run again. Checks that are plain `def` functions run in
     threads of their own.
@@ -47,7 +47,7 @@ class WSGIProbes:
         """Answer a probe; pass everything else to the application."""
         loop = self._start_once()
         get_answer = self._answers.get(environ.get("PATH_INFO", ""))
-        if get_answer is not None and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+        if get_answer is not None and environ["REQUEST_METHOD"] in METHODS:
             return _respond(get_answer(), environ, start_response)
 
         def watch(status: str, *arguments: Any) -> Any:

@@ -8,10 +8,9 @@ from asyncio import Transport
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-from .malformed_request import LingeringClose, log_rejection
+from .ambiguity import RejectedRequestError
 from .progress import PendingIO, StallDetector
+from .strict_protocol import StrictProtocol
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +21,7 @@ LINGER_RESET = struct.pack("ii", 1, 0)  # the socket option that makes closing r
 SHUTDOWN_POLL_INTERVAL = 0.02  # seconds between looks at a request that arrives during shutdown
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(StrictProtocol):
     """uvicorn's HTTP protocol with bounds: `uvicorn.Config(http=partial(BoundedProtocol, ...))`.
 
     header_timeout: seconds until the headers are complete, from the start of the connection, or
@@ -52,11 +51,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._io_timeout = io_timeout
         self._on_slow_client = on_slow_client
         self._max_header_bytes = max_header_bytes
+        self._too_large = f"The request headers are larger than {max_header_bytes} bytes."
         self._unparsed_bytes = 0  # since the parser last completed part of a body, or a request
         self._requests = 0
         self._last_complete_scope: Any = None
         self._body_bytes = 0
-        self._lingering: LingeringClose | None = None
         shortest = min(header_timeout, io_timeout, self.timeout_keep_alive)
         self._stalls = StallDetector(self.loop, shortest, self._pending_io, self._disconnect)
 
@@ -93,7 +92,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def _has_input(self) -> bool:
-        if self._lingering:
+        if self._rejection:
             return False
         unread = select.poll()
         unread.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
@@ -103,18 +102,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse data, and reject headers that are too large before they are complete."""
-        if self._lingering:
-            self._lingering.discard(data)
-            return
         self._unparsed_bytes += len(data)
         super().data_received(data)
-        if self._unparsed_bytes > self._max_header_bytes and not self.transport.is_closing():
-            self.send_400_response("")
+        if self._unparsed_bytes > self._max_header_bytes and not self._rejection:
+            self.reject(431, self._too_large)
 
     def is_between_requests(self) -> bool:
         """Return whether the next data is the start of a request, and its response may be sent."""
         answered = self.cycle is None or self.cycle.response_complete
-        unsent = self._lingering or self.flow.write_paused
+        unsent = self._rejection or self.flow.write_paused
         return self._last_complete_scope is self.scope and answered and not unsent
 
     def count_request(self) -> None:
@@ -124,13 +120,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._last_complete_scope = self.scope
 
     def on_headers_complete(self) -> None:
-        """Start the request. An exception here makes the parser stop, and uvicorn reject it."""
+        """Start the request, unless its headers are too large."""
         if self._unparsed_bytes > self._max_header_bytes:  # part of a body may be among them
             sizes = (len(name) + len(value) + HEADER_SEPARATORS for name, value in self.headers)
             if len(self.url) + sum(sizes) > self._max_header_bytes:
-                raise ValueError("the request headers are too large")
+                raise RejectedRequestError(self._too_large, 431)
         if len(self.pipeline) >= MAX_PIPELINED:
-            raise ValueError("too many pipelined requests")
+            raise RejectedRequestError("Too many pipelined requests.")
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -144,36 +140,6 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self.count_request()
 
-    def on_response_complete(self) -> None:
-        """Start the next pipelined request. Unlike uvicorn, start no keep-alive timer.
-
-        The stall detector watches idle connections. A timer for each request would cost a tenth of
-        the CPU time of a probe request.
-        """
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-
-    def send_400_response(self, msg: str) -> None:
-        """Reject a malformed request; abort if the rejection could corrupt another response."""
-        cycle = self.cycle
-        is_answering = cycle is not None and not cycle.response_complete
-        if is_answering and (cycle.response_started or self.pipeline):
-            self.transport.abort()
-            return
-        status, detail = 400, msg
-        if self._unparsed_bytes > (limit := self._max_header_bytes):
-            status, detail = 431, f"The request headers are larger than {limit} bytes."
-        self.transport.write(log_rejection(status, detail, self.server_state.default_headers))
-        if cycle is not None:  # what the application still sends is dropped
-            cycle.disconnected = True
-            cycle.message_event.set()
-        self._stalls.stop()
-        self._lingering = LingeringClose(self.loop, self.transport)
-
     # ---- The client's progress
 
     def _pending_io(self) -> PendingIO | None:
@@ -183,7 +149,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if unsent and (answered or closing or self.flow.write_paused):
             # The service adds nothing now. If the size stays the same, the client reads nothing.
             return PendingIO("response", self._io_timeout, (self._requests, unsent))
-        if unsent or closing or self.flow.read_paused:
+        if unsent or closing or self.flow.read_paused or self._rejection:
             return None
         if self._requests and self._last_complete_scope is self.scope:
             idle = PendingIO("next request", self.timeout_keep_alive, (self._requests,))

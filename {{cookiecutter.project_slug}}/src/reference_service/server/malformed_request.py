@@ -1,4 +1,4 @@
-"""Build the response to an invalid HTTP request, which no application sees."""
+"""Answer an invalid HTTP request, which no application sees."""
 
 import logging
 import os
@@ -13,6 +13,34 @@ log = logging.getLogger(__name__)
 
 LINGER_TIMEOUT = 2.0  # maximum seconds in which the rest of a rejected request is discarded
 LINGER_BYTES = 1024 * 1024  # maximum bytes of it that are discarded
+
+
+class Rejection:
+    """The response to a rejected request, whose client may still be sending.
+
+    Closing the connection at once would reset it, and the reset can destroy the response. So only
+    the writing half is closed, and the rest is discarded (RFC 9112, section 9.6).
+    """
+
+    def __init__(self, loop: AbstractEventLoop, transport: Transport, response: bytes) -> None:
+        self._loop = loop
+        self._transport = transport
+        self._response = response
+        self._discarded_bytes = 0
+
+    def send(self) -> None:
+        """Send the response and close the connection, unless it is closing."""
+        if self._transport.is_closing():
+            return
+        self._transport.write(self._response)
+        self._transport.write_eof()
+        self._loop.call_later(LINGER_TIMEOUT, self._transport.close)
+
+    def discard(self, data: bytes) -> None:
+        """Count discarded data, and close the connection when it was too much."""
+        self._discarded_bytes += len(data)
+        if self._discarded_bytes > LINGER_BYTES:
+            self._transport.close()
 
 
 def log_rejection(
@@ -31,23 +59,3 @@ def log_rejection(
     ]
     lines = [b"%s: %s\r\n" % header for header in headers]
     return b"".join([STATUS_LINE[status], *lines, b"\r\n", body])
-
-
-class LingeringClose:
-    """Close a connection whose client may still be sending, so that it can read the response.
-
-    Closing it at once would reset it, and the reset can destroy the response. So only the writing
-    half is closed, and the rest of the request is discarded (RFC 9112, section 9.6).
-    """
-
-    def __init__(self, loop: AbstractEventLoop, transport: Transport) -> None:
-        self._transport = transport
-        self._discarded_bytes = 0
-        transport.write_eof()
-        loop.call_later(LINGER_TIMEOUT, transport.close)
-
-    def discard(self, data: bytes) -> None:
-        """Count discarded data, and close the connection when it was too much."""
-        self._discarded_bytes += len(data)
-        if self._discarded_bytes > LINGER_BYTES:
-            self._transport.close()

@@ -1,42 +1,39 @@
 """Settings of traces: the standard variables of OpenTelemetry."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-
-def _is_url(text: str) -> str:
-    if text and not text.startswith(("http://", "https://")):
-        raise ValueError("not the URL of a collector")
-    return text
-
-
-Url = Annotated[str, AfterValidator(_is_url)]
+Milliseconds = Annotated[int, Field(gt=0)]
 
 
 class TraceSettings(BaseSettings):
     """The standard variables of OpenTelemetry that the service reads. The SDK reads the others.
+
+    Before, the package removes those that cannot be used: see `standard_variables`.
 
     See https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/.
     """
 
     model_config = SettingsConfigDict(env_prefix="OTEL_", use_attribute_docstrings=True)
 
-    exporter_otlp_endpoint: Url = ""
+    exporter_otlp_endpoint: str = ""
     """Base URL of the collector, for example http://collector:4318; empty: none."""
-    exporter_otlp_traces_endpoint: Url = ""
+    exporter_otlp_traces_endpoint: str = ""
     """Complete URL for traces, for example http://collector:4318/v1/traces."""
-    exporter_otlp_protocol: Literal["http/protobuf"] = "http/protobuf"
+    exporter_otlp_protocol: str = "http/protobuf"
     """Protocol of the collector. The only one is http/protobuf."""
-    exporter_otlp_timeout: Annotated[float, Field(gt=0)] = 2.0
-    """Maximum seconds for sending one batch of spans."""
-    traces_exporter: Literal["otlp", "none"] = "otlp"
+    exporter_otlp_timeout: Milliseconds = 2000
+    """Maximum milliseconds for sending one batch of spans."""
+    exporter_otlp_traces_timeout: Milliseconds | None = None
+    """The same for traces alone."""
+    traces_exporter: str = "otlp"
     """Exporter of traces: otlp, or none to send no traces."""
     sdk_disabled: bool = False
     """Whether to create no traces at all."""
     service_name: str = ""
-    """Name of the service in traces."""
+    """Name of the service in traces. Default: that in OTEL_RESOURCE_ATTRIBUTES, or its own."""
     traces_sampler: str = "parentbased_always_on"
     """Sampler that selects the traced requests."""
     traces_sampler_arg: str = ""
@@ -51,3 +48,8 @@ class TraceSettings(BaseSettings):
             return ""
         base = self.exporter_otlp_endpoint.rstrip("/")
         return self.exporter_otlp_traces_endpoint or (base and f"{base}/v1/traces")
+
+    @property
+    def timeout(self) -> float:
+        """Maximum seconds for sending one batch of spans."""
+        return (self.exporter_otlp_traces_timeout or self.exporter_otlp_timeout) / 1000

@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
-from opentelemetry import trace
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import CarrierT, Getter, default_getter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Sampler
@@ -29,16 +32,16 @@ class Tracing:
 
     def __init__(self, settings: TraceSettings, info: ServiceInfo) -> None:
         self._settings = settings
-        name = settings.service_name or info.service_id
-        self._resource = Resource.create({"service.name": name, "service.version": info.version})
+        own = {"service.name": info.service_id, "service.version": info.version}
+        from_environment = OTELResourceDetector().detect().attributes
+        self._resource = Resource.create({**own, **from_environment})
         self._providers: list[TracerProvider] = []
         logging.getLogger(OTLPSpanExporter.__module__).addFilter(_rate_limit())
 
     def provider(self, sampler: Sampler | None = None) -> TracerProvider:
         """Return a new provider. Without a sampler, the environment decides what is traced."""
         provider = TracerProvider(sampler=sampler, resource=self._resource, shutdown_on_exit=False)
-        timeout = self._settings.exporter_otlp_timeout
-        exporter = OTLPSpanExporter(self._settings.url, timeout=timeout)
+        exporter = OTLPSpanExporter(self._settings.url, timeout=self._settings.timeout)
         provider.add_span_processor(BatchSpanProcessor(exporter))
         self._providers.append(provider)
         return provider
@@ -68,9 +71,27 @@ def _rate_limit() -> Callable[[logging.LogRecord], bool]:
     return is_due
 
 
+class _NoPropagation(CompositePropagator):
+    """Propagate nothing: `OTEL_PROPAGATORS=none`.
+
+    OpenTelemetry's own extracts None then, which is not a context and fails every request.
+    """
+
+    def extract(
+        self,
+        carrier: CarrierT,
+        context: Context | None = None,
+        getter: Getter[CarrierT] = default_getter,
+    ) -> Context:
+        """Return the context as it is."""
+        return super().extract(carrier, context or Context(), getter)
+
+
 def trace_clients(provider: TracerProvider) -> None:
     """Create spans for the clients of dependencies, with each instrumentation that is installed."""
     trace.set_tracer_provider(provider)
+    if not propagate.get_global_textmap().fields:
+        propagate.set_global_textmap(_NoPropagation([]))
     for library in entry_points(group="opentelemetry_instrumentor"):
         instrumentor = library.load()()
         if not instrumentor.is_instrumented_by_opentelemetry:
