@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -27,6 +27,10 @@ class TraceSettings(BaseSettings):
     """Base URL of the collector, for example http://collector:4318; empty: none."""
     exporter_otlp_traces_endpoint: Url = ""
     """Complete URL for traces, for example http://collector:4318/v1/traces."""
+    exporter_otlp_headers: SecretStr | None = None
+    """Headers for the collector, for example authorization=Basic%20dXNlcjpwYXNz."""
+    exporter_otlp_traces_headers: SecretStr | None = None
+    """The same for traces only."""
     exporter_otlp_protocol: Literal["http/protobuf"] = "http/protobuf"
     """Protocol of the collector. The only one is http/protobuf."""
     exporter_otlp_timeout: Annotated[float, Field(gt=0)] = 2.0

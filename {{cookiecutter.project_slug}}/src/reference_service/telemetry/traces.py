@@ -3,16 +3,20 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.trace import Status
+from opentelemetry.util.types import AttributeValue
 
+from ..redaction import redact
 from .instrumentation import ServiceInfo
 from .trace_settings import TraceSettings
 
@@ -38,7 +42,7 @@ class Tracing:
         """Return a new provider. Without a sampler, the environment decides what is traced."""
         provider = TracerProvider(sampler=sampler, resource=self._resource, shutdown_on_exit=False)
         timeout = self._settings.exporter_otlp_timeout
-        exporter = OTLPSpanExporter(self._settings.url, timeout=timeout)
+        exporter = RedactingExporter(self._settings.url, timeout=timeout)
         provider.add_span_processor(BatchSpanProcessor(exporter))
         self._providers.append(provider)
         return provider
@@ -51,6 +55,43 @@ class Tracing:
         closing = [asyncio.create_task(asyncio.to_thread(p.shutdown)) for p in self._providers]
         if closing:
             await asyncio.wait(closing, timeout=CLOSE_TIMEOUT)
+
+
+class RedactingExporter(OTLPSpanExporter):
+    """Hides secrets in the spans that it sends. It runs in the background."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send spans."""
+        return super().export([_redact_span(span) for span in spans])
+
+
+def _redact_span(span: ReadableSpan) -> ReadableSpan:
+    events = [Event(e.name, _redact_all(e.attributes), e.timestamp) for e in span.events]
+    description = span.status.description and redact(span.status.description)
+    return ReadableSpan(
+        redact(span.name),
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=_redact_all(span.attributes),
+        events=events,
+        links=span.links,
+        kind=span.kind,
+        status=Status(span.status.status_code, description),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _redact_all(attributes: Mapping[str, AttributeValue] | None) -> dict[str, AttributeValue]:
+    return {name: _redact_value(value) for name, value in (attributes or {}).items()}
+
+
+def _redact_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    return tuple(map(_redact_value, value)) if isinstance(value, Sequence) else value
 
 
 def _rate_limit() -> Callable[[logging.LogRecord], bool]:
