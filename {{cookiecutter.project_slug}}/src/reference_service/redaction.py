@@ -5,8 +5,9 @@ Messages of drivers and servers can contain secrets: a server may repeat the com
 
 import json
 import re
+import string
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from urllib.parse import quote, quote_plus, unquote
 
@@ -21,7 +22,10 @@ CREDENTIALS = re.compile(r"://([^:/?#@]*):(.+)@|[?&]\w*password=()([^&#]+)", re.
 AUTHORITY = re.compile(r"[\w+.-]+://[^/?#]*")
 HEADERS = re.compile(r"[\w-]+=[^,]+(?:,\s*[\w-]+=[^,]+)*", re.ASCII)
 
-_forms: list[str] = []  # of all secrets, longest first
+COMMON = frozenset(string.ascii_lowercase + string.digits + string.punctuation + " \n" + "GETPOSZ")
+
+_forms: dict[tuple[str, str], set[str]] = {}
+"""The forms of each secret, by the rarest character and the key that all of them contain."""
 
 
 def hide(secret: str) -> None:
@@ -52,10 +56,14 @@ def hide_credentials(text: str) -> None:
 
 def redact(text: str) -> str:
     """Return the text with `***` in place of each secret."""
-    found = [form for form in _forms if form[:START_LENGTH] in text]
-    for form in found:
+    # The first test makes ordinary lines fast. The copy is for other threads, which may add more.
+    found = [forms for (rare, key), forms in [*_forms.items()] if rare in text and key in text]
+    if not found:
+        return text
+    longest_first = sorted(set().union(*found), key=len, reverse=True)
+    for form in longest_first:
         text = _mask_all(text, form)
-    for form in found:  # after all that are complete: some begin alike
+    for form in longest_first:  # after all that are complete: some begin alike
         text = _mask_starts(text, form)
     return text
 
@@ -93,10 +101,13 @@ class RedactedResponses:
         await self.app({**scope, "headers": headers}, receive, send_redacted)
 
 
-def _add(secrets: list[str]) -> None:
-    forms = {form for secret in secrets for form in _escaped(secret)}
-    long_enough = {form for form in forms if len(form) >= MIN_LENGTH}
-    _forms[:] = sorted({*_forms, *long_enough}, key=len, reverse=True)
+def _add(secrets: Iterable[str]) -> None:
+    for secret in secrets:
+        if len(secret) >= MIN_LENGTH:
+            runs = re.findall(r"[A-Za-z0-9]+", secret[:START_LENGTH]) or [""]
+            key = max(runs, key=len)  # nothing escapes it
+            rare = next((character for character in key if character not in COMMON), "")
+            _forms.setdefault((rare, key), set()).update(_escaped(secret))
 
 
 def _escaped(secret: str) -> Iterator[str]:

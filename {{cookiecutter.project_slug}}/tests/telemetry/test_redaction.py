@@ -21,7 +21,7 @@ PASSWORD = 'geheim"\\ü#%/Wort'
 
 @pytest.fixture(autouse=True)
 def _no_other_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redaction, "_forms", [])
+    monkeypatch.setattr(redaction, "_forms", {})
 
 
 @pytest.mark.parametrize(
