@@ -122,18 +122,6 @@ def test_keepalives_are_those_of_the_url(parameters: str, expected: dict[str, in
     assert parse_url(BASE + parameters).socket_options == expected
 
 
-def test_channel_binding_verifies_the_certificate(tmp_path: Path) -> None:
-    """asyncpg has no channel binding, and managed databases hand out URLs that require it."""
-    url = parse_url(f"{BASE}?sslmode=require&channel_binding=require")
-    assert url.ssl is not None
-    assert url.ssl.check_hostname
-    authority = tmp_path / "ca.pem"
-    authority.touch()
-    url = parse_url(f"{BASE}?sslmode=require&channel_binding=require&sslrootcert={authority}")
-    assert url.ssl is None
-    assert parse_qs(urlsplit(url.dsn).query)["sslmode"] == ["verify-full"]
-
-
 @pytest.mark.parametrize(
     ("written", "mode"), [("true", "require"), ("require", "require"), ("prefer", "prefer")]
 )
