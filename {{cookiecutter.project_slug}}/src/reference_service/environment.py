@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar, get_args, get_type_hints
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import SecretBytes, SecretStr, ValidationError
+from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
@@ -56,7 +56,7 @@ def read_all(classes: Iterable[tuple[type[S], str | None]]) -> list[S]:
     for section, prefix in classes:
         try:
             values.append(section(_env_prefix=prefix))
-            _hide_secrets(list(vars(values[-1]).values()))
+            _hide_secrets(values[-1])
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False)
             by_field = {each["loc"][0]: each for each in found}  # a union has one for each member
@@ -125,6 +125,8 @@ def _hide_secrets(value: object) -> None:
             hide(value.get_secret_value().decode(errors="replace"))
         case str():
             hide_credentials(value)
+        case BaseModel():
+            _hide_secrets([*vars(value).values()])
         case dict():
             _hide_secrets([*value.values()])
         case list() | tuple() | set() | frozenset():
@@ -141,7 +143,10 @@ def _describe(section: type[BaseSettings], prefix: str | None, error: ErrorDetai
         wrong = "not set"
     elif is_secret(field.annotation):
         hide(str(error["input"]))
-    elif "@" not in str(error["input"]):  # it could stand after a password
+    elif "@" in str(error["input"]):  # before it, there can be a password
+        for part in str(error["input"]).split(","):
+            hide(part.rpartition("@")[0])
+    else:
         wrong += f" (it is {error['input']!r})"
     return f"{_variable(section, name, prefix)}: {wrong}. {_description(field)}"
 

@@ -14,6 +14,7 @@ from reference_service.dependencies.postgres import PostgresSettings
 from reference_service.dependencies.postgres.connect import Connector
 from reference_service.dependencies.postgres.url import parse_url
 from reference_service.environment import SettingsError, read_section
+from reference_service.redaction import redact
 
 PASSWORD = "hunter@:%#/?[]ü 2"
 BASE = "postgresql://app:pw@db.example:5432/orders"
@@ -43,6 +44,15 @@ def reason(url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     [sentence] = raised.value.errors
     assert sentence.startswith("DATABASE_URL: ")
     return sentence.removeprefix("DATABASE_URL: ").partition(". URL of")[0]
+
+
+async def test_password_of_libpq_s_variable_is_hidden(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    url = f"postgresql://a%40b%3Ac@127.0.0.1:{postgres.port}/service"
+    assert await ask(url, "SELECT current_user") == "a@b:c"
+    assert redact(f"AUTH {PASSWORD}") == "AUTH ***"
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])

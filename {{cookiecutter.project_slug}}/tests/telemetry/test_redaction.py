@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 import pytest
+from pydantic import BaseModel, SecretBytes, SecretStr, field_validator
+from pydantic_settings import BaseSettings
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import JSONResponse, StreamingResponse
 
 from reference_service import redaction
+from reference_service.environment import SettingsError, read_section
 from reference_service.redaction import RedactedResponses, hide, redact
 from reference_service.telemetry.logs import ConsoleFormatter, JsonFormatter
 
@@ -87,6 +90,34 @@ def test_secret_below_four_characters_is_not_hidden(secret: str) -> None:
 def test_password_that_is_the_user_is_not_hidden() -> None:
     hide("postgresql://postgres:postgres@localhost/postgres")
     assert redact("health check postgres: pass") == "health check postgres: pass"
+
+
+def test_secrets_of_settings_are_hidden_wherever_they_are() -> None:
+    class Part(BaseModel):
+        token: SecretStr
+
+    class Settings(BaseSettings):
+        key: SecretBytes = SecretBytes(b"first-secret")
+        parts: list[Part] = [Part(token=SecretStr("second-secret"))]
+        url: str = "https://app:third-secret@host"
+
+    read_section(Settings)
+    assert redact("first-secret second-secret third-secret") == "*** *** ***"
+
+
+def test_rejected_value_with_credentials_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Settings(BaseSettings):
+        number: int
+
+        @field_validator("number", mode="before")
+        @classmethod
+        def repeat(cls, value: str) -> int:
+            raise ValueError(f"{value!r} is wrong")
+
+    monkeypatch.setenv("NUMBER", "a=app:first-secret@host:1,app:second-secret@host")
+    with pytest.raises(SettingsError) as raised:
+        read_section(Settings)
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize("formatter", [JsonFormatter(), ConsoleFormatter()])

@@ -1,6 +1,7 @@
 """Open a connection: host by host, and so that the kernel notices when the other end is gone."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Mapping
 from math import inf
@@ -8,6 +9,7 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
+from ...redaction import hide
 from .errors import CONNECT_ERRORS
 from .settings import PostgresSettings
 from .url import Address, parse_url
@@ -27,6 +29,7 @@ class Connector:
         self._settings = settings
         self._url = parse_url(settings.url.get_secret_value())
         self._addresses = list(self._url.addresses)
+        hide(os.environ.get("PGPASSWORD", ""))  # asyncpg uses it if the URL has no password
 
     async def connect(self, timeout: float) -> asyncpg.Connection:  # noqa: ASYNC109 - asyncpg's
         """Open a connection within `timeout` seconds.
