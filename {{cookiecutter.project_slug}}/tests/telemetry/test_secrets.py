@@ -135,3 +135,31 @@ def test_bad_start_is_one_sentence_and_status_2(environment: dict[str, str]) -> 
     assert ended.returncode == 2
     assert [line.partition(":")[0] for line in ended.stderr.splitlines()] == sorted(bad)
     assert find_secret(ended.stdout + ended.stderr) == []
+
+
+UNCAUGHT = """
+import threading
+from reference_service.redaction import hide
+from reference_service.telemetry import configure_logging
+
+class Discarded:
+    def __del__(self):
+        raise ValueError("zwergNASE7rbis")
+
+configure_logging(json_lines=True, level="INFO")
+hide("zwergNASE7rbis")
+thread = threading.Thread(target=int, args=["zwergNASE7rbis"])
+thread.start()
+thread.join()
+Discarded()
+raise RuntimeError("zwergNASE7rbis")
+"""
+
+
+def test_errors_that_nothing_catches_show_no_secret() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", UNCAUGHT], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.returncode == 1
+    assert ended.stdout.count("***") == 3
+    assert find_secret(ended.stdout + ended.stderr) == []
