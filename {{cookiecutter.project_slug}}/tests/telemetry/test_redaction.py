@@ -50,18 +50,18 @@ def test_secret_is_hidden_in_each_form(form: str) -> None:
 
 
 def test_url_hides_its_password_only() -> None:
-    hide("postgresql://service:pa%20ss-word@db.example:5432/orders?application_name=shop")
-    text = "postgresql://service:pa%20ss-word@db.example:5432/orders: no pa ss-word for service"
-    assert redact(text) == "postgresql://service:***@db.example:5432/orders: no *** for service"
+    hide("amqp://service:pa%20ss-word@db.example:5432/orders?application_name=shop")
+    text = "amqp://service:pa%20ss-word@db.example:5432/orders: no pa ss-word for service"
+    assert redact(text) == "amqp://service:***@db.example:5432/orders: no *** for service"
 
 
 @pytest.mark.parametrize(
     ("secret", "message"),
     [
         ("https://app:se:cr@et@host/", "host se:cr@et"),
-        ("postgresql:///app?user=app&password=long-secret", "the password long-secret"),
+        ("amqp:///app?user=app&password=long-secret", "the password long-secret"),
         ("https://hooks.example/services/T0001/B0002", "POST /services/T0001/B0002"),
-        ("redis://app:long-secret@host", "Authorization: Basic YXBwOmxvbmctc2VjcmV0"),
+        ("amqp://app:long-secret@host", "Authorization: Basic YXBwOmxvbmctc2VjcmV0"),
         ("authorization=Bearer%20abc-def,x-key=ghi-jkl", "rejected: abc-def"),
         ("authorization=Bearer%20abc-def, x-key=ghi-jkl", "x-key ghi-jkl"),
     ],
@@ -88,8 +88,8 @@ def test_secret_below_four_characters_is_not_hidden(secret: str) -> None:
 
 
 def test_password_that_is_the_user_is_not_hidden() -> None:
-    hide("postgresql://postgres:postgres@localhost/postgres")
-    assert redact("health check postgres: pass") == "health check postgres: pass"
+    hide("amqp://broker:broker@localhost/broker")
+    assert redact("health check broker: pass") == "health check broker: pass"
 
 
 def test_secrets_of_settings_are_hidden_wherever_they_are() -> None:

@@ -1,6 +1,7 @@
 """No output of the running service contains a part of a secret, whatever fails."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -37,14 +38,17 @@ def move(variables: dict[str, str], port: int) -> dict[str, str]:
     }
 
 
+ENCRYPTED = [
+    (r"^postgresql(:.*)$", r"postgresql\1?sslmode=require"),  # feature: postgres
+    (r"^redis:", "rediss:"),  # feature: redis
+]
+
+
 def require_tls(variables: dict[str, str]) -> dict[str, str]:
     """Return the variables with URLs that require TLS, which the servers do not have."""
-    encrypted = dict(variables)
-    for name, value in variables.items():
-        if value.startswith("postgresql:"):
-            encrypted[name] = f"{value}?sslmode=require"
-        encrypted[name] = encrypted[name].replace("redis://", "rediss://")
-    return encrypted
+    for pattern, url in ENCRYPTED:
+        variables = {name: re.sub(pattern, url, value) for name, value in variables.items()}
+    return variables
 
 
 def outputs(service: Service) -> str:
