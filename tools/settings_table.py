@@ -25,6 +25,8 @@ status 2. An empty variable is unset.
 FOOT = """
 `HEALTH_<CHECK>_…` apply to one check: `<CHECK>` is its name in capitals, with `_` for `.` and `-`.
 If a service can do its work without a dependency, `HEALTH_<CHECK>_IMPACT=warn` keeps it ready.
+
+[Secrets](secrets.md) says how to write a password in a URL, and where secrets are hidden.
 """
 REQUIRED_WITHOUT_SENTINEL = "REDIS_URL"
 """Its default is tagged, and the row of REDIS_SENTINELS says that it can be omitted."""

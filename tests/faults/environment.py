@@ -42,6 +42,8 @@ DEFAULTS = {
     "DATABASE_POOL_SIZE": str(POOL - 1),
     "DATABASE_MAX_OVERFLOW": "1",
 }
+PLANTED = "zwerg7NASE-rbis7"
+"""A secret in the settings. No output of the service may contain it."""
 READY_TIMEOUT = 30.0
 """Seconds for the service to become ready: it takes one second unless the machine is very busy."""
 BACKGROUND_TIMEOUT = 60.0
@@ -217,7 +219,9 @@ class Environment:
             if name in self.proxies:
                 port = f":{self.proxies[name].port}/"
                 addresses[variable] = re.sub(r":\d+/", port, addresses[variable])
-        return addresses
+        if url := addresses.get("REDIS_URL"):  # the default user accepts any password
+            addresses["REDIS_URL"] = url.replace("://", f"://default:{PLANTED}@")
+        return {**addresses, "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{PLANTED}"}
 
     def _create_item(self) -> str:
         return self.postgres.sql("INSERT INTO items (name) VALUES ('kept') RETURNING id")
@@ -299,6 +303,17 @@ class HttpProcess:
         """Return what the service shows to Prometheus."""
         return (await send_request(self.management_port, "/metrics"))[1].decode()
 
+    async def pages(self) -> str:
+        """Return what the management port shows to people and to Prometheus."""
+        _, health = await send_request(self.management_port, "/health")
+        return health.decode() + await self.metrics()
+
+    def find_secrets(self, text: str) -> list[str]:
+        """Return the lines that contain a password of the settings."""
+        passwords = re.findall(r"://\w+:([^@]+)@", self.variables.get("DATABASE_URL", ""))
+        secrets = [PLANTED, *passwords]
+        return [line for line in text.splitlines() if any(each in line for each in secrets)]
+
     async def task_count(self) -> int:
         """Return the number of tasks in the event loop of the service."""
         code, body = await send_request(self.port, "/faults/tasks")
@@ -312,6 +327,10 @@ class HttpProcess:
     def log_size(self) -> int:
         """Return the size of the log in bytes."""
         return self.log.stat().st_size
+
+    def read_log(self, start: int) -> str:
+        """Return the log from an offset on."""
+        return self.log.read_bytes()[start:].decode(errors="replace")
 
     def check_changes(self, start: int) -> Iterator[tuple[float, str]]:
         """Yield when a check changed, in seconds since the epoch, and how, from an offset on."""

@@ -248,6 +248,7 @@ async def run_fault(fault: Fault, env: Environment, group: str) -> Result:
             )
         await asyncio.sleep(fault.hold)
         result.verbose_report = await _failing_checks(fault, env)
+        shown = await env.service.pages()
         if fault.verify is not None:
             result.errors += await fault.verify(env)
         repair_started = time.monotonic()
@@ -264,6 +265,9 @@ async def run_fault(fault: Fault, env: Environment, group: str) -> Result:
     await env.wait_for_background_work()
     await _check_resources(result, env)
     await _check_passes(result, env)
+    written = "\n".join([shown, await env.service.pages(), env.service.read_log(log_size)])
+    for line in env.service.find_secrets(written):
+        result.errors.append(f"a secret is shown: {line}")
     result.check_changes = [
         (round(at - injected_at, 2), text) for at, text in env.service.check_changes(log_size)
     ]

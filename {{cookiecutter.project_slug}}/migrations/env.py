@@ -19,6 +19,7 @@ from reference_service.dependencies.postgres import (
     errors,
 )
 from reference_service.environment import SettingsError, read_section
+from reference_service.redaction import redact
 
 TURN_TIMEOUT = 60.0  # seconds to wait while another process migrates
 POLL_INTERVAL = 0.2  # seconds between attempts to take the lock
@@ -49,7 +50,7 @@ async def migrate() -> None:
         message = "The URL leads to a connection pooler: set DATABASE_PREPARED_STATEMENTS=false."
         raise CommandError(message) from error
     except errors.DatabaseUnavailableError as error:
-        raise CommandError(f"The database cannot be reached: {error}") from error
+        raise CommandError(redact(f"The database cannot be reached: {error}")) from error
     finally:
         await postgres.close()
 

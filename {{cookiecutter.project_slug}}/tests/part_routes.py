@@ -1,13 +1,15 @@
 """Routes that only the tests of the parts request; `tests.faulty` serves them."""
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 
-from fastapi import APIRouter, BackgroundTasks, FastAPI, Request
+from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from opentelemetry import trace
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -124,6 +126,19 @@ async def leak(count: int) -> int:
         LEAKED.pop().cancel()
     LEAKED.extend(asyncio.create_task(asyncio.sleep(3600)) for _ in range(count))
     return len(LEAKED)
+
+
+@part_faults.get("/show/{variable}")
+async def show(variable: str, *, reject: bool = False) -> None:
+    """Fail with a message that contains a variable, as a driver could."""
+    message = f"the server said: {os.environ[variable]}"
+    span = trace.get_current_span()
+    span.set_attribute("db.query.text", message)
+    span.set_attribute("db.query.parameters", [message])
+    span.record_exception(RuntimeError(message))
+    if reject:
+        raise HTTPException(503, message)
+    raise RuntimeError(message)
 
 
 @part_faults.post("/background/{seconds}")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from .api import API_DESCRIPTION, HeadRequests, add_error_handlers, add_error_responses
 from .dependencies import Dependencies
@@ -31,6 +32,7 @@ from .items.cache import WITHOUT_REDIS, CachedItems  # feature: redis
 from .items.events import WITHOUT_KAFKA, PublishingItemStore  # feature: kafka
 from .items.postgres import PostgresItems, items_check  # feature: postgres
 from .items.stock import WITHOUT_GRPC, stock_router  # feature: grpc
+from .redaction import RedactedResponses
 from .resilience import (
     AdaptiveLimit,
     BodyLimit,
@@ -69,7 +71,7 @@ class Service(NamedTuple):
 
     app: Probes  # for the service port
     api: FastAPI  # the application inside it
-    management: ManagementApp  # for the management port
+    management: ASGIApp  # for the management port
     early_rejection: EarlyRejection  # for the server, which asks it before it parses a request
     on_slow_client: Callable[[], None]  # counts a client that was disconnected because it was slow
 
@@ -142,7 +144,7 @@ def create_service(settings: Settings) -> Service:
     management = ManagementApp(registry, about=info.as_json(), mounts=monitoring.mounts)
     slow_clients = counters.add("slow_client_disconnects_total", "Disconnected slow clients.")
     early = EarlyRejection(limit, unless=registry.unready, on_reject=record_rejections(observers))
-    return Service(probes, app, management, early, slow_clients)
+    return Service(probes, app, RedactedResponses(management), early, slow_clients)
 
 
 def _lifespan(

@@ -1,13 +1,17 @@
 """Read settings from environment variables, and report all errors together, one per line."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar, get_args, get_type_hints
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
+
+from .redaction import hide, hide_credentials, redact
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -16,13 +20,18 @@ S = TypeVar("S", bound=BaseSettings)
 D = TypeVar("D", bound="DataclassInstance")
 Variable = tuple[str, str, str]  # its name, default and description
 
+ESCAPE = (
+    "in the user and the password, `/ ? # % [ ]` and spaces must be percent-encoded, for example"
+    " %23 for #, and behind the host @ as %40"
+)
+
 
 class SettingsError(ValueError):
     """Settings that cannot be used. `errors` has one line per setting, without secret values."""
 
     def __init__(self, errors: list[str]) -> None:
-        super().__init__("\n".join(errors))
-        self.errors = errors
+        self.errors = [redact(error) for error in errors]
+        super().__init__("\n".join(self.errors))
 
 
 def read(kind: type[D]) -> D:
@@ -39,14 +48,15 @@ def read_section(section: type[S]) -> S:
 def read_all(classes: Iterable[tuple[type[S], str | None]]) -> list[S]:
     """Return settings classes, each with a prefix of its variables, read from the environment.
 
-    A prefix of None stands for the one of the class. An empty variable is unset. Raises
-    SettingsError with every error.
+    A prefix of None stands for the one of the class. An empty variable is unset. Secrets are hidden
+    from now on. Raises SettingsError with every error.
     """
     values: list[S] = []
     errors: list[str] = []
     for section, prefix in classes:
         try:
             values.append(section(_env_prefix=prefix, _env_ignore_empty=True))
+            _hide_secrets(values[-1])
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False)
             by_field = {each["loc"][0]: each for each in found}  # a union has one for each member
@@ -54,6 +64,11 @@ def read_all(classes: Iterable[tuple[type[S], str | None]]) -> list[S]:
     if errors:
         raise SettingsError(errors)
     return values
+
+
+def is_secret(annotation: object) -> bool:
+    """Return whether values of a type are secret, or contain something that is."""
+    return annotation in (SecretStr, SecretBytes) or any(map(is_secret, get_args(annotation)))
 
 
 def sections(kind: type[D]) -> dict[str, type[BaseSettings]]:
@@ -65,7 +80,7 @@ def variables(section: type[BaseSettings], prefix: str | None = None) -> Iterato
     """Yield each variable of a settings class."""
     for name, field in section.model_fields.items():
         default = "required" if field.is_required() else field.default
-        shown = "" if default in (None, "") or isinstance(default, SecretStr) else str(default)
+        shown = "" if default in (None, "") or is_secret(field.annotation) else str(default)
         yield _variable(section, name, prefix), shown, _description(field)
 
 
@@ -78,15 +93,60 @@ def find_misspelled(known: set[str], environment: Mapping[str, str]) -> Iterator
                 yield f"{name} is not a setting: did you mean {meant}?"
 
 
+def split_url(text: str) -> SplitResult:
+    """Split the URL of a server. Raises ValueError, whose message contains no part of the URL.
+
+    Other parsers take `app:pass#word@host` for the host `app`, and show a part of the password.
+    """
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        raise ValueError(ESCAPE) from None
+    credentials, _, hosts = url.netloc.rpartition("@")
+    behind = f"{url.path}?{url.query}"
+    if "#" in text or "@" in behind or re.search(r"\s|%(?![\da-fA-F]{2})", text):
+        raise ValueError(ESCAPE)
+    if "[" in credentials or "]" in credentials:
+        raise ValueError(ESCAPE)
+    try:
+        valid = all(urlsplit(f"//{host}").port != 0 for host in hosts.split(","))
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError("a port is not a number from 1 to 65535, or an IPv6 address not in [ ]")
+    return url
+
+
+def _hide_secrets(value: object) -> None:
+    match value:
+        case SecretStr():
+            hide(value.get_secret_value())
+        case SecretBytes():
+            hide(value.get_secret_value().decode(errors="replace"))
+        case str():
+            hide_credentials(value)
+        case BaseModel():
+            _hide_secrets([*vars(value).values()])
+        case dict():
+            _hide_secrets([*value.values()])
+        case list() | tuple() | set() | frozenset():
+            for each in value:
+                _hide_secrets(each)
+
+
 def _describe(section: type[BaseSettings], prefix: str | None, error: ErrorDetails) -> str:
     """Return one line: the variable, what is wrong, what is expected. No secrets."""
     name = str(error["loc"][0])
     field = section.model_fields[name]
-    is_secret = SecretStr in (field.annotation, *get_args(field.annotation))
     wrong = error["msg"].removeprefix("Value error, ")
     if error["type"] == "missing":
         wrong = "not set"
-    elif not is_secret:
+    elif is_secret(field.annotation):
+        hide(str(error["input"]))
+    elif "@" in str(error["input"]):  # before it, there can be a password
+        for part in str(error["input"]).split(","):
+            hide(part.rpartition("@")[0])
+    else:
         wrong += f" (it is {error['input']!r})"
     return f"{_variable(section, name, prefix)}: {wrong}. {_description(field)}"
 

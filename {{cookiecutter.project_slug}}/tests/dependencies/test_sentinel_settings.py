@@ -43,7 +43,9 @@ def test_invalid_address_is_reported_in_one_sentence(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_SENTINELS", text)
-    with pytest.raises(SettingsError, match=r"^REDIS_SENTINELS: not the addresses of sentinels "):
+    with pytest.raises(
+        SettingsError, match=r"^REDIS_SENTINELS: not the addresses of sentinels[. ]"
+    ):
         read_section(SentinelSettings)
 
 

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from ..health import CircuitOpenError, WorkAbandonedError
+from ..redaction import redact
 from ..resilience.problem import MEDIA_TYPE, problem_body
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def add_error_handlers(
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as registered above
-    body = problem_body(request.scope, error.status_code, str(error.detail))
+    body = problem_body(request.scope, error.status_code, redact(str(error.detail)))
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(request)):
         headers["Allow"] = methods
@@ -70,7 +71,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     """Report every error and its place. Invalid values are not repeated."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as registered above
     errors = [
-        {"pointer": json_pointer(each["loc"], each["type"]), "detail": each["msg"]}
+        {"pointer": json_pointer(each["loc"], each["type"]), "detail": redact(each["msg"])}
         for each in error.errors()
     ]
     body = problem_body(request.scope, 422, "The request is not valid.", errors=errors)

@@ -16,7 +16,7 @@ import uvicorn
 import uvloop
 
 from ..environment import SettingsError
-from ..health import ManagementApp, Probes
+from ..health import Probes
 from ..health.asgi import ASGIApp
 from ..resilience import EarlyRejection
 from ..settings import ServiceSettings
@@ -43,7 +43,7 @@ class Servable(Protocol):
         """The application for the service port."""
 
     @property
-    def management(self) -> ManagementApp:
+    def management(self) -> ASGIApp:
         """The application for the management port, which must never be public."""
 
     @property

@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -17,11 +18,13 @@ class LogOutput(logging.Handler):
     Stdout takes nothing if it is a pipe that nobody reads, or a file on a full disk.
 
     dropped: number of lines that were dropped. A log line reports it when stdout works again.
+    redact: changes the lines before they are written, in the thread.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.dropped = 0
+        self.redact: Callable[[str], str] = lambda lines: lines
         self._pending: deque[str] = deque()
         self._pending_size = 0  # includes what is being written
         self._changed = threading.Condition()
@@ -57,7 +60,7 @@ class LogOutput(logging.Handler):
                 lines = "".join(self._pending)
                 self._pending.clear()
             try:
-                sys.stdout.write(lines)
+                sys.stdout.write(self.redact(lines))
                 sys.stdout.flush()
             except (OSError, ValueError):  # ValueError: stdout is closed
                 self.dropped += lines.count("\n")

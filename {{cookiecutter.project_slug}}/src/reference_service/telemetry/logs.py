@@ -4,11 +4,14 @@ import asyncio
 import functools
 import json
 import logging
+import sys
+import threading
 import time
 from contextvars import ContextVar
 
 from opentelemetry import trace
 
+from ..redaction import redact
 from .log_output import log_output
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)  # of this task
@@ -17,14 +20,23 @@ _BUILT_IN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 def configure_logging(*, json_lines: bool, level: str) -> None:
-    """Send every logger's records to stdout, once each."""
+    """Send every logger's records to stdout, once each, and errors that nothing has caught."""
     # No caller, thread or process is looked up for each record (Logging HOWTO, Optimization).
     logging._srcfile = None  # noqa: SLF001 - as the HOWTO says
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     log_output.setFormatter(JsonFormatter() if json_lines else ConsoleFormatter())
+    log_output.redact = redact
     logging.basicConfig(handlers=[log_output], level=level, force=True)
     logging.captureWarnings(True)
     logging.getLogger("uvicorn.error").addFilter(_drop_duplicates)
+    # By default Python prints these to stderr.
+    sys.excepthook = lambda _, error, __: _log_uncaught(error)
+    threading.excepthook = lambda failure: _log_uncaught(failure.exc_value)
+    sys.unraisablehook = lambda failure: _log_uncaught(failure.exc_value)
+
+
+def _log_uncaught(error: BaseException | None) -> None:
+    logging.getLogger(__name__).critical("unhandled exception", exc_info=error)
 
 
 class JsonFormatter(logging.Formatter):

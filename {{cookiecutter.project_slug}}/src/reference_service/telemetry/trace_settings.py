@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Milliseconds = Annotated[int, Field(gt=0)]
@@ -22,6 +22,10 @@ class TraceSettings(BaseSettings):
     """Base URL of the collector, for example http://collector:4318; empty: none."""
     exporter_otlp_traces_endpoint: str = ""
     """Complete URL for traces, for example http://collector:4318/v1/traces."""
+    exporter_otlp_headers: SecretStr | None = None
+    """Headers for the collector, for example authorization=Basic%20dXNlcjpwYXNz."""
+    exporter_otlp_traces_headers: SecretStr | None = None
+    """The same for traces only."""
     exporter_otlp_protocol: str = "http/protobuf"
     """Protocol of the collector. The only one is http/protobuf."""
     exporter_otlp_timeout: Milliseconds = 2000

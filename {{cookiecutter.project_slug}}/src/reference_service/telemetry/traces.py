@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Sampler
 
 from .instrumentation import ServiceInfo
+from .trace_redaction import RedactingExporter
 from .trace_settings import TraceSettings
 
 CLOSE_TIMEOUT = 2.0  # maximum seconds that a shutdown waits for the collector
@@ -41,7 +42,7 @@ class Tracing:
     def provider(self, sampler: Sampler | None = None) -> TracerProvider:
         """Return a new provider. Without a sampler, the environment decides what is traced."""
         provider = TracerProvider(sampler=sampler, resource=self._resource, shutdown_on_exit=False)
-        exporter = OTLPSpanExporter(self._settings.url, timeout=self._settings.timeout)
+        exporter = RedactingExporter(self._settings.url, timeout=self._settings.timeout)
         provider.add_span_processor(BatchSpanProcessor(exporter))
         self._providers.append(provider)
         return provider

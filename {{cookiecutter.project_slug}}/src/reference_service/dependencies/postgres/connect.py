@@ -1,28 +1,20 @@
 """Open a connection: host by host, and so that the kernel notices when the other end is gone."""
 
 import asyncio
+import os
 import socket
+from collections.abc import Mapping
+from math import inf
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg  # type: ignore[import-untyped]
 
+from ...redaction import hide
 from .errors import CONNECT_ERRORS
 from .settings import PostgresSettings
+from .url import Address, parse_url
 
-# When the other end no longer responds, the kernel closes the connection after about 15 seconds,
-# in which it is idle or waits for an acknowledgment. Linux has all of these options.
-SOCKET_OPTIONS = {
-    "TCP_KEEPIDLE": 5,  # seconds until the first probe of an idle connection
-    "TCP_KEEPINTVL": 5,  # seconds between probes
-    "TCP_KEEPCNT": 2,  # unanswered probes
-    "TCP_USER_TIMEOUT": 15_000,  # milliseconds until sent data must be acknowledged
-}
-DEFAULT_PORT = 5432
 SESSION = {"primary": "read-write", "standby": "standby"}  # libpq's target_session_attrs
-
-Address = tuple[str, int] | None
-"""A host and a port. None: what the URL or libpq's variables say."""
 
 
 class Connector:
@@ -35,7 +27,9 @@ class Connector:
 
     def __init__(self, settings: PostgresSettings) -> None:
         self._settings = settings
-        self._addresses = addresses(settings.url.get_secret_value())
+        self._url = parse_url(settings.url.get_secret_value())
+        self._addresses = list(self._url.addresses)
+        hide(os.environ.get("PGPASSWORD", ""))  # asyncpg uses it if the URL has no password
 
     async def connect(self, timeout: float) -> asyncpg.Connection:  # noqa: ASYNC109 - asyncpg's
         """Open a connection within `timeout` seconds.
@@ -59,40 +53,26 @@ class Connector:
                 return connection
 
     async def _connect_to(self, address: Address, seconds: float) -> asyncpg.Connection:
-        options: dict[str, Any] = {"timeout": seconds}
+        options: dict[str, Any] = {"timeout": min(seconds, self._url.connect_timeout or inf)}
         if address is not None:
             options["host"], options["port"] = address
-        if len(self._addresses) > 1 and "target_session_attrs" not in self._url:
+        if len(self._addresses) > 1 and not self._url.names_session:
             options["target_session_attrs"] = SESSION[self._settings.role]
         if not self._settings.prepared_statements:
             options["statement_cache_size"] = 0
-        connection = await asyncpg.connect(self._url, **options)
-        _watch_other_end(connection)
+        if self._url.ssl:
+            options["ssl"] = self._url.ssl
+        connection = await asyncpg.connect(self._url.dsn, **options)
+        _watch_other_end(connection, self._url.socket_options)
         return connection
 
-    @property
-    def _url(self) -> str:
-        return self._settings.url.get_secret_value()
 
-
-def addresses(url: str) -> list[Address]:
-    """Return the hosts of a URL if it names several, else only None."""
-    hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
-    if len(hosts) == 1:
-        return [None]
-    parts = [urlsplit(f"//{host}") for host in hosts]
-    try:
-        return [(part.hostname or "", part.port or DEFAULT_PORT) for part in parts]
-    except ValueError:  # its message could show a part of a password
-        return [None]
-
-
-def _watch_other_end(connection: asyncpg.Connection) -> None:
+def _watch_other_end(connection: asyncpg.Connection, options: Mapping[str, int]) -> None:
     """Make the kernel close the connection when the other end no longer responds."""
     # asyncpg has no public way to its socket: tested with 0.32.
     endpoint = connection._transport.get_extra_info("socket")  # noqa: SLF001
-    if endpoint is not None and endpoint.family != socket.AF_UNIX:
+    if options and endpoint is not None and endpoint.family != socket.AF_UNIX:
         endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in SOCKET_OPTIONS.items():
+        for name, value in options.items():
             if hasattr(socket, name):
                 endpoint.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

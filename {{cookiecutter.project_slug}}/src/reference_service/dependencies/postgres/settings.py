@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from .url import parse_url
+
 Seconds = Annotated[float, Field(gt=0)]
 
 
 def _require_postgres_url(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
-        raise ValueError("not the URL of a PostgreSQL server")
+    parse_url(url.get_secret_value())
     return url
 
 
@@ -20,7 +21,7 @@ class PostgresSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DATABASE_", use_attribute_docstrings=True)
 
     url: Annotated[SecretStr, AfterValidator(_require_postgres_url)]
-    """URL of the PostgreSQL database, as postgresql://user:password@host:port/name."""
+    """URL of the PostgreSQL database, as postgresql://user:password@host:port/name?parameters."""
     # Opening a connection costs more than the request itself. If the pool is too small, a busy
     # service mostly opens connections.
     pool_size: Annotated[int, Field(gt=0)] = 15

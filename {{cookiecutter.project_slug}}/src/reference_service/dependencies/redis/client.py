@@ -16,6 +16,7 @@ from .settings import RedisSettings
 MAX_CONNECTIONS = 50  # of requests; redis-py's default pool fails at the 101st, and never waits
 POOL_TIMEOUT = 1.0  # seconds that a command waits while all of them are in use
 SOCKET_TIMEOUT = 1.0  # seconds without data after which a command of a request fails
+PROTOCOL = 2  # RESP3 logs in with HELLO, which some servers and proxies do not have
 POOL_OPTIONS = {"max_connections": MAX_CONNECTIONS, "timeout": POOL_TIMEOUT}
 
 
@@ -35,10 +36,11 @@ class Redis(Dependency):
         self.settings = settings
         url = settings.url.get_secret_value()
         options = {"socket_timeout": SOCKET_TIMEOUT, "retry": Retry(NoBackoff(), 1)}
-        pool = BlockingConnectionPool.from_url(url, **POOL_OPTIONS, **options)
+        pool = BlockingConnectionPool.from_url(url, protocol=PROTOCOL, **POOL_OPTIONS, **options)
         self.client = Client.from_pool(pool)
         # No retries, because the health engine retries.
-        self.check_client = Client.from_url(url, max_connections=1, retry=Retry(NoBackoff(), 0))
+        retry = Retry(NoBackoff(), 0)
+        self.check_client = Client.from_url(url, protocol=PROTOCOL, max_connections=1, retry=retry)
         self.allow_replica = True
         self.circuit_breaker = CircuitBreaker("redis")
         self.is_down = self.circuit_breaker.is_open

@@ -4,12 +4,23 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis.asyncio import ConnectionPool
+
+from ...environment import split_url
 
 
-def _require_redis_url(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+def _require_redis_url(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value().strip()
+    if not text.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("not the URL of a Redis server")
-    return url
+    url = split_url(text)
+    if url.scheme != "unix" and not url.path.strip("/").isdecimal() and url.path.strip("/"):
+        raise ValueError("the database is not a number")
+    try:
+        ConnectionPool.from_url(text).make_connection()  # type: ignore[no-untyped-call]
+    except Exception:  # whatever it is: its message can contain a value
+        raise ValueError("redis-py does not know a parameter behind `?`, or its value") from None
+    return SecretStr(text)
 
 
 class RedisSettings(BaseSettings):

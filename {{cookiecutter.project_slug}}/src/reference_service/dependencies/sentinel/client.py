@@ -16,7 +16,7 @@ from ...environment import SettingsError
 from ...health import Check
 from .. import Dependency, FailureCallback
 from ..redis import Redis
-from ..redis.client import POOL_OPTIONS, SOCKET_TIMEOUT
+from ..redis.client import POOL_OPTIONS, PROTOCOL, SOCKET_TIMEOUT
 from .checks import SentinelGroup
 from .nodes import Node, find_primary, send_command
 from .settings import Address, SentinelSettings, parse_addresses
@@ -59,7 +59,8 @@ class Sentinel(Dependency):
             for number, address in enumerate(parse_addresses(settings.sentinels), 1)
         ]
         self._master, self._strict = settings.sentinel_master, settings.sentinel_strict
-        self._options: dict[str, Any] = {"ssl": url.startswith("rediss:"), **parse_url(url)}
+        defaults = {"ssl": url.startswith("rediss:"), "protocol": PROTOCOL}
+        self._options: dict[str, Any] = {**defaults, **parse_url(url)}
         for name in ("host", "port", "path", "connection_class"):
             self._options.pop(name, None)
         self._pools: list[Any] = []  # redis-py has no types for them
