@@ -8,9 +8,8 @@ from asyncio import Transport
 from collections.abc import Callable
 from typing import Any
 
-from .ambiguity import RejectedRequestError
 from .progress import PendingIO, StallDetector
-from .strict_protocol import StrictProtocol
+from .strict_protocol import RejectedRequestError, StrictProtocol
 
 log = logging.getLogger(__name__)
 

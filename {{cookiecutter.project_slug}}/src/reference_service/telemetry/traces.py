@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
+from typing import Any
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
@@ -12,12 +13,14 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import CarrierT, Getter, default_getter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.trace import Status
+from opentelemetry.util.types import AttributeValue
 
+from ..redaction import redact
 from .instrumentation import ServiceInfo
-from .trace_redaction import RedactingExporter
 from .trace_settings import TraceSettings
 
 CLOSE_TIMEOUT = 2.0  # maximum seconds that a shutdown waits for the collector
@@ -55,6 +58,43 @@ class Tracing:
         closing = [asyncio.create_task(asyncio.to_thread(p.shutdown)) for p in self._providers]
         if closing:
             await asyncio.wait(closing, timeout=CLOSE_TIMEOUT)
+
+
+class RedactingExporter(OTLPSpanExporter):
+    """Hides secrets in the spans that it sends. It runs in the background."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send spans."""
+        return super().export([_redact_span(span) for span in spans])
+
+
+def _redact_span(span: ReadableSpan) -> ReadableSpan:
+    events = [Event(e.name, _redact_all(e.attributes), e.timestamp) for e in span.events]
+    description = span.status.description and redact(span.status.description)
+    return ReadableSpan(
+        redact(span.name),
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=_redact_all(span.attributes),
+        events=events,
+        links=span.links,
+        kind=span.kind,
+        status=Status(span.status.status_code, description),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _redact_all(attributes: Mapping[str, AttributeValue] | None) -> dict[str, AttributeValue]:
+    return {name: _redact_value(value) for name, value in (attributes or {}).items()}
+
+
+def _redact_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    return tuple(map(_redact_value, value)) if isinstance(value, Sequence) else value
 
 
 def _rate_limit() -> Callable[[logging.LogRecord], bool]:
