@@ -76,3 +76,19 @@ def test_full_disk_costs_lines_and_its_end_is_logged(
     assert disk.getvalue() == LINE
     (record,) = caplog.records
     assert (record.message, vars(record)["lines"]) == ("log lines dropped", 3)
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+@pytest.mark.parametrize(("message", "argument"), [("%d items", "two"), ("%s", Unprintable())])
+def test_message_that_cannot_be_formatted_fails_no_request(
+    monkeypatch: pytest.MonkeyPatch, message: str, argument: object
+) -> None:
+    monkeypatch.setattr(sys, "stdout", stream := io.StringIO())
+    output = LogOutput()
+    output.handle(logging.LogRecord("shop", logging.INFO, "", 0, message, (argument,), None))
+    output.flush()
+    assert stream.getvalue() == f"log message cannot be formatted: {message!r}\n"

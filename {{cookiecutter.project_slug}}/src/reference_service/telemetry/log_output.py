@@ -31,8 +31,16 @@ class LogOutput(logging.Handler):
         self._writer: threading.Thread | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue the line of a record."""
-        self.write(f"{self.format(record)}\n")
+        """Queue the line of a record. A mistake in a log call must not fail a request."""
+        try:
+            line = self.format(record)
+        except Exception:
+            template = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
+            message = "log message cannot be formatted: %r"
+            line = self.format(
+                logging.LogRecord(record.name, logging.ERROR, "", 0, message, (template,), None)
+            )
+        self.write(f"{line}\n")
 
     def write(self, lines: str) -> None:
         """Queue lines, each with its line break."""
