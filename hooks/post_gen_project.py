@@ -140,6 +140,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/server",
         "tests/service/test_postgres_replication.py",
         "tests/service/test_redis_faults.py",
+        "tests/service/test_proxies.py",
         "tests/service/test_requests.py",
         "tests/telemetry",
         "tests/tools.py",

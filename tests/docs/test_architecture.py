@@ -9,8 +9,8 @@ DOCUMENT = (TEMPLATE / "docs" / "architecture.md").read_text("utf-8")
 
 
 def test_the_middleware_is_listed_and_drawn_in_its_order() -> None:
-    source = (TEMPLATE / "src/reference_service/app.py").read_text("utf-8")
-    code = source[source.index("def _middleware") :]
+    source = (TEMPLATE / "src/reference_service/middleware.py").read_text("utf-8")
+    code = source[source.index("def middleware") :]
     added = re.findall(r"^ {8}Middleware\(\s*(\w+)", code, re.MULTILINE)
     listed = re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.MULTILINE)
     drawn = re.findall(r"│ (\w+) ", DOCUMENT)

@@ -1,17 +1,14 @@
 """The composition root: the one module that knows all others. Read it from top to bottom."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import metadata
-from math import inf
 from typing import NamedTuple
 
 from fastapi import FastAPI
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from .api import API_DESCRIPTION, HeadRequests, add_error_handlers, add_error_responses
+from .api import API_DESCRIPTION, add_error_handlers, add_error_responses
 from .dependencies import Dependencies
 from .dependencies.grpc import Grpc  # feature: grpc
 from .dependencies.kafka import Kafka  # feature: kafka
@@ -24,27 +21,18 @@ from .health import (
     Registry,
     RequestObserver,
     RequestOutcomes,
-    Traffic,
     record_rejections,
 )
+from .health.probes import PATHS
 from .items import ItemStore, MemoryItems, items_router
 from .items.cache import WITHOUT_REDIS, CachedItems  # feature: redis
 from .items.events import WITHOUT_KAFKA, PublishingItemStore  # feature: kafka
 from .items.postgres import PostgresItems, items_check  # feature: postgres
 from .items.stock import WITHOUT_GRPC, stock_router  # feature: grpc
+from .middleware import REJECTED, concurrency_limit, middleware
 from .redaction import RedactedResponses
-from .resilience import (
-    AdaptiveLimit,
-    BodyLimit,
-    ConcurrencyLimit,
-    ConnectionClose,
-    EarlyRejection,
-    Recovery,
-    Timeout,
-)
+from .resilience import EarlyRejection
 from .settings import (
-    SLOW_REQUEST_SECONDS,
-    ServiceSettings,
     Settings,
     configure_checks,
     read_settings,
@@ -53,8 +41,6 @@ from .telemetry import (
     AccessLog,
     Counters,
     Instrumentation,
-    Metric,
-    RequestId,
     ServiceInfo,
     suppress_tracing,
     watch_loop,
@@ -63,7 +49,6 @@ from .telemetry.observability import instrument  # feature: observability
 
 TITLE = "Reference Service"
 DISTRIBUTION = "reference-service"
-REJECTED = "http_requests_rejected_total", "Requests rejected."
 
 
 class Service(NamedTuple):
@@ -121,15 +106,16 @@ def create_service(settings: Settings) -> Service:
         json_lines=settings.service.json_lines,
     )
     observers: list[RequestObserver] = [access_log, outcomes, *monitoring.observers]
-    limit = _concurrency_limit(settings.service, counters)
+    limit = concurrency_limit(settings.service, counters)
     app = FastAPI(
         title=TITLE,
         summary=distribution["Summary"],
         description=API_DESCRIPTION,
         version=info.version,
         generate_unique_id_function=lambda route: route.name,
+        root_path=settings.service.root_path,
         lifespan=_lifespan(dependencies, counters, monitoring, access_log),
-        middleware=_middleware(settings.service, registry, limit, observers, counters),
+        middleware=middleware(settings.service, registry, limit, observers, counters),
         redirect_slashes=False,  # a redirect would go to whatever host the client sent
         telemetry=monitoring.fastapi,
     )
@@ -140,10 +126,14 @@ def create_service(settings: Settings) -> Service:
     errors = dependencies.unavailable_errors(), dependencies.timeout_errors()
     add_error_handlers(app, *errors, on_reject=rejects)
 
-    probes = Probes(app, registry, trace=monitoring.trace, observe_traffic=False)
+    prefixes = {"", settings.service.root_path}  # a proxy may pass its prefix on, or not
+    paths = {f"{prefix}{path}": probe for prefix in prefixes for path, probe in PATHS.items()}
+    trace = monitoring.trace
+    probes = Probes(app, registry, trace=trace, observe_traffic=False, paths=paths)
     management = ManagementApp(registry, about=info.as_json(), mounts=monitoring.mounts)
     slow_clients = counters.add("slow_client_disconnects_total", "Disconnected slow clients.")
-    early = EarlyRejection(limit, unless=registry.unready, on_reject=record_rejections(observers))
+    reject = record_rejections(observers)
+    early = EarlyRejection(limit, unless=registry.unready, exempt=paths, on_reject=reject)
     return Service(probes, app, RedactedResponses(management), early, slow_clients)
 
 
@@ -170,42 +160,3 @@ def _lifespan(
                 access_log.flush()
 
     return lifespan
-
-
-def _concurrency_limit(settings: ServiceSettings, counters: Counters) -> AdaptiveLimit:
-    """Return the limit of requests in flight, learned or fixed, and add its metrics."""
-    fixed, objective = settings.concurrency_limit, SLOW_REQUEST_SECONDS
-    limit = AdaptiveLimit(objective) if fixed == "auto" else AdaptiveLimit(inf, fixed, fixed)
-    value = Metric("http_concurrency_limit", "Limit in flight.", lambda: limit.value)
-    rejected = Metric(*REJECTED, lambda: limit.rejected, {"reason": "concurrency_limit"})
-    counters.metrics.extend([value, rejected])
-    return limit
-
-
-def _middleware(
-    settings: ServiceSettings,
-    registry: Registry,
-    limit: AdaptiveLimit,
-    observers: Iterable[RequestObserver],
-    counters: Counters,
-) -> list[Middleware]:
-    """Return the layers between the probes and the routes, outermost first."""
-    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
-    cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"])
-    count = counters.add
-    errors = count("http_unhandled_exceptions_total", "Requests whose handler failed.")
-    aborts = count("http_responses_aborted_total", "Responses that failed after their start.")
-    task_errors = count("background_task_failures_total", "Background tasks that failed.")
-    timeouts = count("http_request_timeouts_total", "Requests answered 504.")
-    rejects = count(*REJECTED, reason="body_memory")
-    return [
-        Middleware(HeadRequests),
-        Middleware(Traffic, registry=registry, observers=observers),
-        Middleware(RequestId),
-        *([cors] if origins else []),
-        Middleware(ConnectionClose, unready=registry.unready),
-        Middleware(ConcurrencyLimit, limit=limit),
-        Middleware(BodyLimit, max_bytes=settings.max_body_bytes, on_reject=rejects),
-        Middleware(Recovery, on_error=errors, on_abort=aborts, on_background_error=task_errors),
-        Middleware(Timeout, seconds=settings.request_timeout, on_timeout=timeouts),
-    ]

@@ -1,9 +1,10 @@
 """All settings of the service, with one typed field per section."""
 
 import dataclasses
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .dependencies.grpc import GrpcSettings  # feature: grpc
@@ -28,6 +29,15 @@ ENGINE = Options()  # the health engine's own defaults
 """Default of `slow_request_seconds`: 99 % of requests are to be answered within this time."""
 
 
+def _require_networks(text: str) -> str:
+    try:
+        for each in text.split(",") if text not in ("", "*") else ():
+            ip_network(each.strip())
+    except ValueError:
+        raise ValueError("not a list like 10.0.0.0/8,::1") from None
+    return text
+
+
 class ServiceSettings(BaseSettings):
     """Settings of the server. The docstring of each setting is its description in `--help`."""
 
@@ -44,8 +54,17 @@ class ServiceSettings(BaseSettings):
     """Port of details and metrics. It has no authentication: never make it public."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest level of log messages that are written."""
+    root_path: Annotated[str, Field(pattern=r"^(/[\w.~-]+)*$")] = ""
+    """Path prefix at which clients reach the service through a proxy, for example /shop."""
+    trusted_proxies: Annotated[str, AfterValidator(_require_networks)] = ""
+    """Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto headers are
+    used, separated by commas. `*` trusts all."""
     cors_origins: str = ""
     """Origins whose browser scripts may call the API, separated by commas."""
+    cors_headers: str = "authorization,baggage,content-type,traceparent,tracestate,x-request-id"
+    """Request headers that these scripts may send."""
+    cors_exposed_headers: str = "location,retry-after,x-request-id"
+    """Response headers that these scripts may read."""
     request_timeout: Seconds = 10.0
     """Maximum seconds to the first byte of a response. Later requests are answered 504."""
     concurrency_limit: Literal["auto"] | Count = "auto"

@@ -62,13 +62,13 @@ async def test_access_line_written_directly_equals_the_formatter_s(
     direct = json.loads(capsys.readouterr().out)
     formatted = json.loads(await access_line(JsonFormatter()))
     assert list(direct) == list(formatted)
-    for name in ("level", "logger", "message", "request_id", "method", "path", "status"):
+    for name in ("level", "logger", "message", "request_id", "client", "method", "path", "status"):
         assert direct[name] == formatted[name]
 
 
 async def test_text_line_has_the_request_id() -> None:
     line = await access_line(ConsoleFormatter())
-    assert " request request_id=me method=POST path=/ status=200 " in line
+    assert " request request_id=me client= method=POST path=/ status=200 " in line
 
 
 def test_text_line_escapes_control_characters() -> None:

@@ -12,8 +12,7 @@ import sys
 from .answer import Probe
 
 TIMEOUT = 1.0  # seconds for the connection and each read; give the command a little longer
-HOST = "127.0.0.1"
-REQUEST = f"GET /health/%s HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
+REQUEST = "GET /health/%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 SUCCESS = re.compile(r"HTTP/1\.[01] 2\d\d ")
 
 
@@ -34,7 +33,11 @@ def main(arguments: list[str]) -> int:
 
 def fetch_status_line(probe: Probe, port: int) -> str:
     """Return the first line of the response to a probe. Raises OSError."""
-    with socket.create_connection((HOST, port), TIMEOUT) as connection:
+    try:
+        connection = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+    except ConnectionRefusedError:  # SERVICE_HOST can be an IPv6 address
+        connection = socket.create_connection(("::1", port), TIMEOUT)
+    with connection:
         connection.sendall((REQUEST % probe).encode())
         with connection.makefile(encoding="latin-1") as response:
             return response.readline(200).strip()

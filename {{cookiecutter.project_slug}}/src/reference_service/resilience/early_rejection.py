@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from .adaptive_limit import AdaptiveLimit
 from .concurrency_limit import REJECTED
@@ -39,7 +39,7 @@ class EarlyRejection:
 
     limit: the limit that `ConcurrencyLimit` has.
     unless: while it returns true, nothing is rejected here.
-    exempt: the start of paths that are never rejected.
+    exempt: what paths that are never rejected start with.
     on_reject: called with the method of each rejected request.
     """
 
@@ -48,12 +48,12 @@ class EarlyRejection:
         limit: AdaptiveLimit,
         *,
         unless: Callable[[], bool] = lambda: False,
-        exempt: str = "/health/",
+        exempt: Iterable[str] = ("/health/",),
         on_reject: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.limit = limit
         self._unless = unless
-        self._exempt = exempt.encode()
+        self._exempt = tuple(path.encode() for path in exempt)
         self._on_reject = on_reject
         self._admitted = 0  # in this iteration of the event loop: they are not in flight yet
         self._prefix = os.urandom(8).hex().encode()

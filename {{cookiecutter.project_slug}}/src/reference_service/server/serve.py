@@ -105,8 +105,11 @@ def listen(variable: str, host: str, port: int) -> socket.socket:
     variable: the environment variable that sets the port. Raises SettingsError, which names it.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server(
+            (host, port), family=family, backlog=2048, dualstack_ipv6=both
+        )
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         sentence = f"{variable}: cannot listen on {host} port {port}: {reason}"
@@ -162,7 +165,8 @@ def _config(
         log_config=None,
         log_level="warning",
         access_log=False,
-        proxy_headers=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
         server_header=False,
     )
 
