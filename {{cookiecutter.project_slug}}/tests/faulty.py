@@ -1,9 +1,5 @@
 """The service with routes that fail on request. `python -m tests.faulty` runs it."""
 
-import asyncio
-
-from fastapi import APIRouter
-
 from reference_service.app import (
     Service,
     create_service,
@@ -18,32 +14,8 @@ from reference_service.settings import (
 )
 from reference_service.telemetry import configure_logging
 
+from .fault_routes import faults
 from .part_routes import add_part_faults  # feature: part_tests
-
-FAMILIES: dict[str, BaseException] = {
-    "ValueError": ValueError("secret"),
-    "ExceptionGroup": ExceptionGroup("several", [ValueError("secret")]),
-    "SystemExit": SystemExit(7),
-    "CancelledError": asyncio.CancelledError(),
-}
-
-faults = APIRouter(prefix="/faults")
-
-
-@faults.get("/raise/{family}")
-async def raise_one(family: str) -> None:
-    raise FAMILIES[family]
-
-
-@faults.get("/sleep/{seconds}")
-async def sleep(seconds: float) -> str:
-    await asyncio.sleep(seconds)
-    return "slept"
-
-
-@faults.get("/tasks")
-async def tasks() -> int:
-    return len(asyncio.all_tasks())
 
 
 def create_faulty_service(settings: Settings) -> Service:

@@ -70,7 +70,11 @@ class Service:
         with self.log.open("ab") as output:
             command = [sys.executable, "-m", "tests.faulty"]
             self.process = Process(command, output=output, environment=self._environment)
-        wait_until(lambda: self.probe("live") == 200)
+        try:
+            wait_until(lambda: self.probe("live") == 200)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

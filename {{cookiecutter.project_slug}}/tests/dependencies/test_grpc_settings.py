@@ -21,7 +21,8 @@ def test_targets_are_parsed_with_and_without_a_service(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
-        ("", "GRPC_TARGETS: it names no target (it is '')."),
+        ("", "GRPC_TARGETS: not set. "),
+        (",", "GRPC_TARGETS: it names no target (it is ',')."),
         ("a=h:1,a=h:2", "GRPC_TARGETS: two targets are named 'a'"),
         *(
             (value, f"GRPC_TARGETS: '{value}' is not name=host:port/service")

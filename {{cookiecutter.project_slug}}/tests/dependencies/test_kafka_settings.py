@@ -16,7 +16,7 @@ def one_broker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "servers",
-    ["", "broker", "broker:", ":9092", "broker:0", "broker:65536", "a:1,,b:2", "kafka://broker:1"],
+    ["broker", "broker:", ":9092", "broker:0", "broker:65536", "a:1,,b:2", "kafka://broker:1"],
 )
 def test_invalid_address_is_reported_in_one_sentence(
     servers: str, monkeypatch: pytest.MonkeyPatch
@@ -30,12 +30,20 @@ def test_invalid_address_is_reported_in_one_sentence(
     assert error.endswith("as host:port,host:port; they name the others.")
 
 
-@pytest.mark.parametrize("topics", ["", "a,", "a b", "a/b", "..", "ä", "a" * 250])
+@pytest.mark.parametrize("topics", ["a,", "a b", "a/b", "..", "ä", "a" * 250])
 def test_invalid_topic_is_reported_in_one_sentence(
     topics: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KAFKA_TOPICS", topics)
     with pytest.raises(SettingsError, match=r"^KAFKA_TOPICS: not the names of topics "):
+        read_section(KafkaSettings)
+
+
+def test_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_TOPICS", "")
+    assert Kafka(read_section(KafkaSettings)).topics == ["items"]
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "")
+    with pytest.raises(SettingsError, match=r"^KAFKA_BOOTSTRAP_SERVERS: not set\. "):
         read_section(KafkaSettings)
 
 
