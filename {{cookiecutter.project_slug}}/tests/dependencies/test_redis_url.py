@@ -28,6 +28,10 @@ class Renaming(Valkey):
         return [*super().command(), *options]
 
 
+WITHOUT_OTHERS: dict[str, str] = {}
+WITHOUT_OTHERS["REDIS_SENTINELS"] = ""  # feature: sentinel
+
+
 @contextmanager
 def without(folder: Path, *commands: str, **settings: str) -> Iterator[Valkey]:
     server = Renaming(folder, settings=settings)
@@ -38,7 +42,7 @@ def without(folder: Path, *commands: str, **settings: str) -> Iterator[Valkey]:
 
 def test_server_without_hello_is_used(start_service: StartService, tmp_path: Path) -> None:
     with without(tmp_path, "HELLO", requirepass=PASSWORD) as server:
-        service = start_service(REDIS_URL=server.url, REDIS_SENTINELS="")
+        service = start_service(REDIS_URL=server.url, **WITHOUT_OTHERS)
         wait_until(lambda: service.check("redis")["status"] == "pass")
 
 
@@ -49,7 +53,7 @@ def test_command_that_the_server_repeats_is_not_logged(
     with without(tmp_path, command) as server:
         password = quote(PASSWORD, safe="")
         url = f"{server.url}?protocol={protocol}".replace("//", f"//app:{password}@")
-        service = start_service(REDIS_URL=url, REDIS_SENTINELS="")
+        service = start_service(REDIS_URL=url, **WITHOUT_OTHERS)
         wait_until(lambda: "unknown command" in service.log.read_text())
         service.process.stop()
     written = service.log.read_text()

@@ -16,7 +16,7 @@ from .tracing import TRACE_ID, TRACEPARENT, start_with_traces
 SIGNALS = ("", "TRACES_")
 LIMITS = ("", "SPAN_", "EVENT_", "LINK_")
 MALFORMED = {
-    **{f"OTEL_EXPORTER_OTLP_{signal}PROTOCOL": "grpc" for signal in SIGNALS},
+    **{f"OTEL_EXPORTER_OTLP_{signal}PROTOCOL": "http/json" for signal in SIGNALS},
     **{f"OTEL_EXPORTER_OTLP_{signal}TIMEOUT": "2.5s" for signal in SIGNALS},
     **{f"OTEL_EXPORTER_OTLP_{signal}COMPRESSION": "zstd" for signal in SIGNALS},
     **{f"OTEL_EXPORTER_OTLP_{signal}HEADERS": "secret" for signal in SIGNALS},

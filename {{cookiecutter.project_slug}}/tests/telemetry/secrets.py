@@ -10,10 +10,9 @@ PARTS = ("zwerg", "NASE", "7rbis")
 SECRET = 'zwerg"NASE\\ü7rbis'
 """A password with characters that are escaped in Python, in JSON and in URLs."""
 
-URLS = {
-    "DATABASE_URL": "postgresql://127.0.0.1:1/app",  # feature: postgres
-    "REDIS_URL": "redis://127.0.0.1:1/0",  # feature: redis
-}
+URLS: dict[str, str] = {}
+URLS["DATABASE_URL"] = "postgresql://127.0.0.1:1/app"  # feature: postgres
+URLS["REDIS_URL"] = "redis://127.0.0.1:1/0"  # feature: redis
 
 
 def secret_variables() -> Iterator[str]:

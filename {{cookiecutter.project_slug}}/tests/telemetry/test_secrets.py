@@ -38,15 +38,14 @@ def move(variables: dict[str, str], port: int) -> dict[str, str]:
     }
 
 
-ENCRYPTED = [
-    (r"^postgresql(:.*)$", r"postgresql\1?sslmode=require"),  # feature: postgres
-    (r"^redis:", "rediss:"),  # feature: redis
-]
+ENCRYPTED: dict[str, str] = {}
+ENCRYPTED[r"^postgresql(:.*)$"] = r"postgresql\1?sslmode=require"  # feature: postgres
+ENCRYPTED[r"^redis:"] = "rediss:"  # feature: redis
 
 
 def require_tls(variables: dict[str, str]) -> dict[str, str]:
     """Return the variables with URLs that require TLS, which the servers do not have."""
-    for pattern, url in ENCRYPTED:
+    for pattern, url in ENCRYPTED.items():
         variables = {name: re.sub(pattern, url, value) for name, value in variables.items()}
     return variables
 
