@@ -156,16 +156,16 @@ async def test_worker_that_does_not_know_the_job_fails(worker: Worker) -> None:
 
 async def test_stuck_worker_that_responds_to_a_ping_fails(worker: Worker) -> None:
     await asyncio.to_thread(wait_until, worker.does_jobs)
-    await asyncio.to_thread(wait_until, lambda: ping(worker))  # an answer can be lost
+    await asyncio.to_thread(wait_until, lambda: ping(worker), 60)  # an answer can be lost
     await asyncio.to_thread(stick, worker)
-    await asyncio.to_thread(wait_until, lambda: ping(worker))
+    await asyncio.to_thread(wait_until, lambda: ping(worker), 60)
     await until(check_of(worker.app), passes=False)
 
 
 def ping(worker: Worker) -> bool:
     """Ask as `celery inspect ping` does."""
     answers = worker.app.control.ping(timeout=3)
-    return [*map(list, map(dict.values, answers))] == [[{"ok": "pong"}]]
+    return any({"ok": "pong"} in answer.values() for answer in answers)
 
 
 async def test_job_that_is_not_done_is_the_only_one_in_the_queue(tmp_path: Path) -> None:
