@@ -277,6 +277,7 @@ async def test_thread_that_never_ends_fails_live_after_90_seconds(
         else:
             assert registry.live() is Answer.PASS
     assert blocking.max_threads == 1
+    blocking.release.set()  # the event loop waits for its threads
     await registry.stop()
 
 
