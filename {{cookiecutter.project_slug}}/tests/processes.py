@@ -105,6 +105,10 @@ class Service:
         assert isinstance(report, dict)
         return report
 
+    def until_error(self, name: str, error: str) -> None:
+        """Wait until a check reports an error. Its first attempt may see connections that close."""
+        wait_until(lambda: self.check(name)["error"] == error)
+
     def tasks(self) -> int:
         """Return the number of tasks in the service's event loop."""
         return int(self.api.get("/faults/tasks").text)

@@ -81,7 +81,7 @@ def test_revoked_privilege_turns_ready_503_at_once(
         codes.add(service.api.delete(f"{PATH}/00000000-0000-0000-0000-000000000000").status_code)
         assert 500 in codes
         assert service.until_ready(503) <= 1 + 2
-        assert service.check("items")["error"] == "OperationRejected"
+        service.until_error("items", "OperationRejected")
     finally:
         postgres.sql(f"ALTER TABLE {TABLE} OWNER TO {owner}; GRANT ALL ON {TABLE} TO {owner}")
     service.until_ready(within=5 + 2)
@@ -96,7 +96,7 @@ def test_commits_that_hang_turn_ready_504_and_leave_no_session(
     with setting(postgres, "synchronous_standby_names", "ghost"):
         wait_until(lambda: post(service) in {503, 504})  # as the check or the timeout is first
         assert service.until_ready(504) <= BOUND
-        assert service.check("postgres.write")["error"] == "TimeoutError"
+        service.until_error("postgres.write", "TimeoutError")
         assert service.check("postgres")["status"] == "pass"
         assert get(service) == 200
         most, red = 0, True

@@ -139,7 +139,7 @@ def test_read_only_database_rejects_writes_and_not_reads(
 ) -> None:
     with setting(postgres, "default_transaction_read_only", "on"):
         wait_until(lambda: is_rejected(write(service)))
-        assert service.check("postgres")["error"] == "ReadOnly"
+        service.until_error("postgres", "ReadOnly")
         for _ in range(10):
             assert read(service).status_code == 200
     wait_until(lambda: write(service).status_code == 201)
@@ -157,7 +157,7 @@ def test_requests_go_on_if_only_new_connections_are_refused(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE usename = 'service' AND query SIMILAR TO '%(pg_|alembic)%'"
         )
-        wait_until(lambda: service.check("postgres")["error"] == "TooManyConnectionsError")
+        service.until_error("postgres", "TooManyConnectionsError")
         service.until_ready(503)
         for _ in range(10):
             assert read(service).status_code == 200

@@ -118,7 +118,7 @@ def test_many_probes_of_a_hung_database_start_one_attempt(
 def test_read_only_database_is_not_ready(fast: Service, postgres: Postgres) -> None:
     with setting(postgres, "default_transaction_read_only", "on"):
         fast.until_ready(503)
-        assert fast.check("postgres")["error"] == "ReadOnly"
+        fast.until_error("postgres", "ReadOnly")
     fast.until_ready()
 
 
@@ -140,7 +140,7 @@ def test_standby_is_not_ready_for_a_service_that_writes(
         (postgres.folder / "data" / "standby.signal").touch()
         postgres.start()
         service.until_ready(503)
-        wait_until(lambda: service.check("postgres")["error"] == "InRecovery")
+        service.until_error("postgres", "InRecovery")
         reader.until_ready()
 
 
@@ -152,7 +152,7 @@ def test_changed_password_fails_at_once_and_recovers_when_it_is_restored(
     postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'service'")
     try:
         fast.until_ready(503)
-        wait_until(lambda: fast.check("postgres")["error"] == "InvalidPasswordError")
+        fast.until_error("postgres", "InvalidPasswordError")
         assert [fast.api.get(PATH).status_code for _ in range(3)] == [503] * 3
         assert fast.check("postgres.pool")["observedValue"]["in_use"] == 0
         assert password not in fast.management.get("/health").text
@@ -168,7 +168,7 @@ def test_schema_that_is_behind_is_not_ready_but_one_that_is_ahead_is(
     migrate(postgres, "base")
     try:
         fast.until_ready(503)
-        assert fast.check("postgres.schema")["error"] == "SchemaBehind"
+        fast.until_error("postgres.schema", "SchemaBehind")
     finally:
         migrate(postgres)
     fast.until_ready()
@@ -244,7 +244,7 @@ async def test_saturated_pool_warns_and_then_fails_but_the_database_passes(
             assert await until_ready(503, "fail") >= 3
             assert service.check("postgres")["status"] == "pass"
             assert service.check(CHECK)["status"] == "pass"
-            assert service.check("postgres.pool")["error"] == "PoolExhausted"
+            service.until_error("postgres.pool", "PoolExhausted")
             assert service.check("postgres.pool")["observedValue"]["max"] == 3
         assert [(await request).status_code for request in requests] == [200] * 6
         assert await until_ready(200, "pass") <= RECOVERY + SLACK

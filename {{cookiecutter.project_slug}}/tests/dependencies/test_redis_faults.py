@@ -140,7 +140,7 @@ def test_server_that_rejects_connections_warns(fast: Service, admin: Redis) -> N
     try:
         admin.client_kill_filter(_type="normal", skipme=True)
         fast.until_status("warn")
-        assert fast.check("redis")["error"] == "TooManyClients"
+        fast.until_error("redis", "TooManyClients")
         use(fast)
     finally:
         admin.config_set("maxclients", 10_000)
@@ -157,7 +157,7 @@ def test_primary_that_cannot_save_a_snapshot_warns(
     try:
         admin.bgsave()
         fast.until_status("warn")
-        assert fast.check("redis")["error"] == "SnapshotFailed"
+        fast.until_error("redis", "SnapshotFailed")
         use(fast)
     finally:
         admin.config_set("save", "")
@@ -175,7 +175,7 @@ def test_server_that_loads_its_data_warns(start_with: StartWith, tmp_path: Path)
         starting = threading.Thread(target=valkey.start)
         starting.start()
         try:
-            wait_until(lambda: service.check("redis")["error"] == "BusyLoadingError")
+            service.until_error("redis", "BusyLoadingError")
             service.until_status("warn")
             use(service)
         finally:
@@ -196,11 +196,11 @@ def test_node_of_a_cluster_warns_that_it_does_not_have_the_key(
             REDIS_SENTINELS="",  # feature: sentinel
             HEALTH_CHECK_INTERVAL=1,
         )
-        wait_until(lambda: service.check("redis")["error"] == "ClusterDownError")
+        service.until_error("redis", "ClusterDownError")
         use(service)
         two.ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         two.ask("CLUSTER", "MEET", "127.0.0.1", str(one.port))
-        wait_until(lambda: service.check("redis")["error"] == "MovedError")
+        service.until_error("redis", "MovedError")
         service.until_status("warn")
         use(service)
 
@@ -215,10 +215,10 @@ def test_replica_passes_while_it_follows_its_primary(
         valkey.stop()
         try:
             service.until_status("warn")
-            assert service.check("redis")["error"] == "LinkDown"
+            service.until_error("redis", "LinkDown")
             use(service)
             replica.ask("CONFIG", "SET", "replica-serve-stale-data", "no")
-            wait_until(lambda: service.check("redis")["error"] == "MasterDownError")
+            service.until_error("redis", "MasterDownError")
             use(service)
         finally:
             valkey.start()
@@ -237,7 +237,7 @@ def test_replica_that_copies_its_primary_warns(
         admin.config_set("rdb-key-save-delay", "1000")
         try:
             replica.ask("REPLICAOF", "127.0.0.1", str(valkey.port))
-            wait_until(lambda: service.check("redis")["error"] == "FullSyncInProgress")
+            service.until_error("redis", "FullSyncInProgress")
             service.until_status("warn")
         finally:
             admin.config_set("rdb-key-save-delay", "0")
@@ -268,7 +268,7 @@ def test_changed_password_is_detected_and_so_is_its_restoration(
     try:
         admin.client_kill_filter(_type="normal", skipme=True)
         fast.until_status("warn")
-        wait_until(lambda: fast.check("redis")["error"] == "AuthenticationError")
+        fast.until_error("redis", "AuthenticationError")
         assert fast.check("redis")["observedValue"] == {}
         use(fast)
     finally:

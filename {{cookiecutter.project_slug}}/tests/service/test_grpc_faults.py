@@ -187,7 +187,7 @@ def test_failing_service_with_impact_fail_takes_the_service_out_of_rotation(
     service = start_service(GRPC_TARGETS=targets, HEALTH_GRPC_EXTRA_1_IMPACT="fail")
     service.until_ready(503)
     wait_until(lambda: service.check("grpc.whole")["status"] == "pass")
-    assert service.check("grpc.extra-1")["error"] == "NotRegistered"
+    service.until_error("grpc.extra-1", "NotRegistered")
     assert service.check("grpc.downstream")["impact"] == "warn"
 
 

@@ -144,7 +144,7 @@ def test_outage_warns_in_time_and_events_arrive_after_it(
         created = create(service, 5)
         assert service.until_status("warn") <= DETECTION + SLACK
         assert {service.probe(name) for name in ("startup", "ready", "live")} == {200}
-        assert service.check("kafka")["error"] == outage.error
+        service.until_error("kafka", outage.error)
         assert_no_address_is_shown(service, kafka)
         created |= create(service, 20)
         # Three connections and the producer have tasks. Attempts of other checks come and go.
@@ -195,7 +195,7 @@ def test_forbidden_topic_warns_at_the_first_attempt(
     try:
         service.until_status("warn")
         create(service)
-        wait_until(lambda: service.check("kafka")["error"] == "TopicAuthorizationFailedError")
+        service.until_error("kafka", "TopicAuthorizationFailedError")
         [failed] = service.records(
             "health check kafka: fail: TopicAuthorizationFailedError: "
             "[Error 29] TopicAuthorizationFailedError: secret"

@@ -43,7 +43,7 @@ def test_frozen_database_turns_ready_504_and_recovers_in_time(
         assert service.until_ready(504) <= DETECTION + SLACK
         assert service.probe("live") == 200
         assert service.probe("startup") == 200
-        assert service.check("postgres")["error"] == "TimeoutError"
+        service.until_error("postgres", "TimeoutError")
     finally:
         postgres.resume()
     assert service.until_ready() <= RECOVERY + SLACK

@@ -10,7 +10,7 @@ from dev.valkey import Valkey
 
 from ..conftest import StartService
 from ..domain import CHANGE, NEW, PATH
-from ..processes import Service, wait_until
+from ..processes import Service
 
 DETECTION = 5 + 3 * 0.5 + 0.3
 DETECTION_UNDER_TRAFFIC = 1 + 3 * 0.5 + 0.3
@@ -80,7 +80,7 @@ def assert_warns_while_requests_succeed(service: Service, valkey: Valkey, outage
     outage.inject(valkey)
     try:
         assert service.until_status("warn") <= DETECTION + SLACK
-        wait_until(lambda: service.check("redis")["error"] == outage.error)
+        service.until_error("redis", outage.error)
         for _ in range(3):
             use(service)
         assert {service.probe(name) for name in ("startup", "ready", "live")} == {200}

@@ -172,7 +172,7 @@ def test_two_sentinels_down_warn_while_requests_succeed(
 ) -> None:
     with Traffic(service) as traffic, down(how, *group.sentinels[:2]):
         error = {"frozen": "QuorumTimeout", "killed": "QuorumLost"}[how]
-        wait_until(lambda: check(service)["error"] == error)
+        service.until_error("redis.sentinel", error)
         service.until_status("warn")
         assert service.check("redis")["status"] == "pass"
     service.until_status("pass")
@@ -235,7 +235,7 @@ def test_one_sentinel_down_takes_a_service_that_needs_redis_out_of_rotation_in_s
     service.until_ready()
     with down("killed", group.sentinels[2]):
         service.until_ready(503)
-        assert check(service)["error"] == "SentinelDown"
+        service.until_error("redis.sentinel", "SentinelDown")
         assert check(service)["sentinel-3"] == "TCP: ConnectionError"
     service.until_ready()
 
@@ -294,7 +294,7 @@ def test_primary_that_became_a_replica_by_hand_warns(
     primary = group.current_primary()
     assert primary
     primary.ask("REPLICAOF", "127.0.0.1", "1")
-    wait_until(lambda: service.check("redis")["error"] == "NotPrimary")
+    service.until_error("redis", "NotPrimary")
     service.until_status("warn")
     service.until_status("pass")  # the sentinels have promoted another one
 
@@ -334,7 +334,7 @@ def test_unknown_master_has_its_own_error(
     start_service: StartService, group: dev.sentinel.Sentinels
 ) -> None:
     service = start_service(REDIS_SENTINELS=group.url, REDIS_SENTINEL_MASTER="other")
-    wait_until(lambda: check(service)["error"] == "MasterUnknown")
+    service.until_error("redis.sentinel", "MasterUnknown")
     assert check(service)["sentinel-1"] == "primary not monitored"
     service.until_status("warn")
     assert service.probe("startup") == 200
@@ -362,7 +362,7 @@ def test_password_that_every_sentinel_rejects_has_its_own_error(
         REDIS_SENTINELS=locked.url,
         **({"REDIS_SENTINEL_PASSWORD": password} if password else {}),
     )
-    wait_until(lambda: check(service)["error"] == "AuthenticationFailed")
+    service.until_error("redis.sentinel", "AuthenticationFailed")
     assert check(service)["sentinel-1"] == "AUTH: AuthenticationError"
 
 
@@ -385,7 +385,7 @@ def test_password_that_one_sentinel_rejects_has_its_error_at_once_if_all_do(
         for sentinel in others:
             change_password(sentinel, "hunter3")
         wait_until(lambda: check(service)["error"])
-        assert check(service)["error"] == "AuthenticationFailed"
+        service.until_error("redis.sentinel", "AuthenticationFailed")
     finally:
         for sentinel in locked.sentinels:
             change_password(sentinel, "hunter2")
