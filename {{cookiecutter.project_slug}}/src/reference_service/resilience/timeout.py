@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import anyio.to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -45,6 +46,8 @@ class Timeout:
         self.seconds = seconds
         self.seconds_by_path = seconds_by_path or {}
         self.on_timeout = on_timeout
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._deadlines: dict[float, _Deadlines] = {}  # in that event loop, by seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request within its time."""
@@ -52,76 +55,126 @@ class Timeout:
         if scope["type"] != "http" or task is None:
             await self.app(scope, receive, send)
             return
-        loop = asyncio.get_running_loop()
-        seconds = self._seconds_for(scope["path"])
-        timer: asyncio.TimerHandle
-        answer: asyncio.Task[None] | None = None
-        body = _Body(receive)
-
-        def expire() -> None:
-            nonlocal answer
-            scope.setdefault("state", {})["timed_out"] = True  # the work can go on
-            respond = self._answer_late_body if body.awaited else self._answer_timeout
-            answer = loop.create_task(respond(scope, send, seconds))
-            cancel()
-
-        def cancel() -> None:
-            nonlocal timer
-            if _waits_for_thread(task):
-                timer = loop.call_later(THREAD_POLL_INTERVAL, cancel)
-            else:
-                task.cancel()
-
-        timer = loop.call_later(seconds, expire)
-
-        async def send_unless_expired(message: Message) -> None:
-            if answer is None:
-                timer.cancel()
-                await send(message)
-
+        deadlines = self._deadlines_of(scope["path"])
+        request = _Request(scope, receive, send, task, deadlines, self.on_timeout)
+        deadlines.add(request)
         try:
-            await self.app(scope, body.receive, send_unless_expired)
+            await self.app(scope, request.receive, request.send)
         except BaseException as error:
-            if answer is None:
+            if request.answer is None:
                 raise
             _log_error_after_timeout(error, scope)
         finally:
-            timer.cancel()
-        if answer is not None:
-            await _finish(answer, task)
+            request.end()
+        if request.answer is not None:
+            await _finish(request.answer, task)
 
-    def _seconds_for(self, path: str) -> float:
-        if not self.seconds_by_path:
-            return self.seconds
-        matches = [prefix for prefix in self.seconds_by_path if path.startswith(prefix)]
-        return self.seconds_by_path[max(matches, key=len)] if matches else self.seconds
-
-    async def _answer_timeout(self, scope: Scope, send: Send, seconds: float) -> None:
-        self.on_timeout()
-        log.warning("request timed out", extra={"path": scope["path"], "after": seconds})
-        detail = f"The service did not start a response within {seconds:g} s."
-        await send_problem(scope, send, 504, detail)
-
-    async def _answer_late_body(self, scope: Scope, send: Send, seconds: float) -> None:
-        detail = f"The request body did not arrive within {seconds:g} s."
-        await send_problem(scope, send, 408, detail, [(b"connection", b"close")])
+    def _deadlines_of(self, path: str) -> "_Deadlines":
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._deadlines = loop, {}
+        seconds = self.seconds
+        if self.seconds_by_path:
+            matches = [prefix for prefix in self.seconds_by_path if path.startswith(prefix)]
+            seconds = self.seconds_by_path[max(matches, key=len)] if matches else seconds
+        if seconds not in self._deadlines:
+            self._deadlines[seconds] = _Deadlines(seconds, loop)
+        return self._deadlines[seconds]
 
 
-class _Body:
-    """The body of a request. awaited: whether the application waits for a part of it now."""
+@dataclass(slots=True, eq=False)
+class _Request:
+    """One request until it ends. answer: sends the response after its time has expired.
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._complete = self.awaited = False
+    It has methods instead of nested functions: those would form reference cycles, and finding these
+    costs the garbage collector more than all the rest of this layer.
+    """
+
+    scope: Scope
+    server_receive: Receive
+    server_send: Send
+    task: asyncio.Task[object]
+    deadlines: "_Deadlines"
+    on_timeout: Callable[[], None]
+    body_complete: bool = False
+    body_awaited: bool = False  # whether the application waits for a part of it now
+    retry: asyncio.TimerHandle | None = None
+    answer: asyncio.Task[None] | None = None
 
     async def receive(self) -> Message:
-        self.awaited = not self._complete
+        """Receive a part of the body, and note that the application waits for it."""
+        self.body_awaited = not self.body_complete
         try:
-            message = await self._receive()
+            message = await self.server_receive()
         finally:
-            self.awaited = False
-        self._complete = not message.get("more_body", False)
+            self.body_awaited = False
+        self.body_complete = not message.get("more_body", False)
         return message
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the response, unless the time has expired."""
+        if self.answer is None:
+            self.deadlines.remove(self)
+            await self.server_send(message)
+
+    def expire(self) -> None:
+        """Answer the client, and cancel the application's work."""
+        self.scope.setdefault("state", {})["timed_out"] = True  # the work can go on
+        respond = self._answer_late_body if self.body_awaited else self._answer_timeout
+        self.answer = self.deadlines.loop.create_task(respond(self.deadlines.seconds))
+        self._cancel()
+
+    def end(self) -> None:
+        """Let nothing happen to the request any more."""
+        self.deadlines.remove(self)
+        if self.retry is not None:
+            self.retry.cancel()
+
+    def _cancel(self) -> None:
+        if _waits_for_thread(self.task):
+            self.retry = self.deadlines.loop.call_later(THREAD_POLL_INTERVAL, self._cancel)
+        else:
+            self.task.cancel()
+
+    async def _answer_timeout(self, seconds: float) -> None:
+        self.on_timeout()
+        log.warning("request timed out", extra={"path": self.scope["path"], "after": seconds})
+        detail = f"The service did not start a response within {seconds:g} s."
+        await send_problem(self.scope, self.server_send, 504, detail)
+
+    async def _answer_late_body(self, seconds: float) -> None:
+        detail = f"The request body did not arrive within {seconds:g} s."
+        await send_problem(self.scope, self.server_send, 408, detail, [(b"connection", b"close")])
+
+
+class _Deadlines:
+    """Expires requests that take some seconds, with one timer of the event loop for all of them."""
+
+    def __init__(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+        self.seconds, self.loop = seconds, loop
+        self._due: dict[_Request, float] = {}  # the earliest first; times of the event loop
+        self._timer_runs = False
+
+    def add(self, request: _Request) -> None:
+        """Expire a request from now on, unless it is removed in time."""
+        due = self._due[request] = self.loop.time() + self.seconds
+        if not self._timer_runs:
+            self._timer_runs = True
+            self.loop.call_at(due, self._expire)
+
+    def remove(self, request: _Request) -> None:
+        """Do not expire a request, or not any more."""
+        self._due.pop(request, None)
+
+    def _expire(self) -> None:
+        while self._due:
+            request, due = next(iter(self._due.items()))
+            if due > self.loop.time():
+                self.loop.call_at(due, self._expire)
+                return
+            self.remove(request)
+            request.expire()
+        self._timer_runs = False
 
 
 def _waits_for_thread(task: asyncio.Task[object]) -> bool:
