@@ -47,6 +47,7 @@ async def call(
     body: Iterable[bytes] = (b"",),
     headers: Iterable[tuple[bytes, bytes]] = (),
     answer: Answer | None = None,
+    path: str = "/",
 ) -> Answer:
     """Run one request. Pass an `answer` of your own to observe it while it grows."""
     answer = answer or Answer()
@@ -61,5 +62,5 @@ async def call(
         await asyncio.sleep(0)
         answer.take(message)
 
-    await app(http_scope(headers), receive, send)
+    await app({**http_scope(headers), "path": path}, receive, send)
     return answer

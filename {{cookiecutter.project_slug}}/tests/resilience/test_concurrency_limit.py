@@ -57,6 +57,25 @@ async def test_requests_beyond_the_limit_are_rejected_and_counted() -> None:
     await until_idle(limited)
 
 
+async def test_requests_of_low_priority_leave_a_part_of_the_limit_to_others() -> None:
+    release = asyncio.Event()
+    shares = {"/": 1, "/reports/": 0.5, "/reports/now": 1}
+    limited = ConcurrencyLimit(wait_for(release), limit=4, shares_by_path=shares)
+    running = [asyncio.create_task(call(limited, path="/reports/1")) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert (await call(limited, path="/reports/2")).status == 503
+    assert limited.limit.rejected == 1
+    assert not limited.limit.rejecting  # so the server goes on to parse requests
+    running += [
+        asyncio.create_task(call(limited, path=path)) for path in ("/items", "/reports/now")
+    ]
+    await asyncio.sleep(0)
+    assert (await call(limited, path="/items")).status == 503
+    release.set()
+    assert [(await task).status for task in running] == [200] * 4
+    await until_idle(limited)
+
+
 async def test_rejection_is_marked_for_the_health_checks() -> None:
     limited = ConcurrencyLimit(answer_200, limit=1)
     limited.limit.in_flight = 1

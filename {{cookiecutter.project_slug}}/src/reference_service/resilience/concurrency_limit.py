@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,10 +26,19 @@ class ConcurrencyLimit:
     wait for anything are limited too.
 
     limit: maximum requests in flight, learned or fixed. It counts what is rejected.
+    shares_by_path: the share of the limit from which on a request is rejected, for paths that start
+        with a prefix. With `{"/reports/": 0.5}`, half of the limit remains for other requests.
     """
 
-    def __init__(self, app: ASGIApp, *, limit: AdaptiveLimit | int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limit: AdaptiveLimit | int,
+        shares_by_path: Mapping[str, float] | None = None,
+    ) -> None:
         self.app = app
+        self.shares_by_path = shares_by_path or {}
         self.limit = AdaptiveLimit(math.inf, limit, limit) if isinstance(limit, int) else limit
         self.background = 0  # requests whose background tasks run
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -42,11 +52,18 @@ class ConcurrencyLimit:
             await self.app(scope, receive, send)
             return
         arrived = self._begin_iteration()
-        if self.limit.admits(arrived):
+        if self.shares_by_path and self._exceeds_share(scope["path"]):
+            self.limit.rejected += 1  # the limit itself is not reached
+            await _reject(scope, send)
+        elif self.limit.admits(arrived):
             await self._run(arrived, scope, receive, send)
         else:
-            scope.setdefault("state", {})["rejected"] = "concurrency_limit"
-            await send_problem(scope, send, 503, REJECTED, [(b"retry-after", b"1")])
+            await _reject(scope, send)
+
+    def _exceeds_share(self, path: str) -> bool:
+        matches = [prefix for prefix in self.shares_by_path if path.startswith(prefix)]
+        share = self.shares_by_path[max(matches, key=len)] if matches else 1
+        return share < 1 and self.limit.in_flight >= share * self.limit.value
 
     async def _run(self, arrived: float, scope: Scope, receive: Receive, send: Send) -> None:
         body_complete = started = streaming = in_background = False
@@ -110,3 +127,8 @@ class ConcurrencyLimit:
         for route, arrived in self._answered:
             self.limit.observe(route, arrived, now)
         self._iteration, self._ended, self._answered = None, 0, []
+
+
+async def _reject(scope: Scope, send: Send) -> None:
+    scope.setdefault("state", {})["rejected"] = "concurrency_limit"
+    await send_problem(scope, send, 503, REJECTED, [(b"retry-after", b"1")])
