@@ -19,6 +19,9 @@ The environment variables of the service, as `make settings` prints them. If a v
 required one is missing, the service does not start. It prints one line per error and exits with
 status 2. An empty variable is unset.
 
+A secret, such as a URL with a password, can be in a file instead: `NAME_FILE` is the path of a file
+with the value of `NAME` ([secrets](secrets.md#secrets-in-files)).
+
 | variable | default | meaning |
 |---|---|---|
 """

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
 from .redaction import hide, hide_credentials, redact
+from .secret_files import SUFFIX, find_secret_file
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -48,19 +49,23 @@ def read_section(section: type[S]) -> S:
 def read_all(classes: Iterable[tuple[type[S], str | None]]) -> list[S]:
     """Return settings classes, each with a prefix of its variables, read from the environment.
 
-    A prefix of None stands for the one of the class. An empty variable is unset. Secrets are hidden
-    from now on. Raises SettingsError with every error.
+    A prefix of None stands for the one of the class. An empty variable is unset. A secret can also
+    be in a file, which the variable with the suffix `_FILE` names. Secrets are hidden from now on.
+    Raises SettingsError with every error.
     """
     values: list[S] = []
     errors: list[str] = []
     for section, prefix in classes:
+        files, unusable = _find_secret_files(section, prefix)
+        errors += unusable.values()
         try:
-            values.append(section(_env_prefix=prefix, _env_ignore_empty=True))
+            values.append(section(_env_prefix=prefix, _env_ignore_empty=True, **files))
             _hide_secrets(values[-1])
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False)
             by_field = {each["loc"][0]: each for each in found}  # a union has one for each member
-            errors += [_describe(section, prefix, each) for each in by_field.values()]
+            others = [each for name, each in by_field.items() if name not in unusable]
+            errors += [_describe(section, prefix, each) for each in others]
     if errors:
         raise SettingsError(errors)
     return values
@@ -88,7 +93,7 @@ def find_misspelled(known: set[str], environment: Mapping[str, str]) -> Iterator
     """Yield a sentence for each variable with a known prefix that is almost a setting."""
     prefixes = tuple({name.partition("_")[0] + "_" for name in known})
     for name in sorted(environment):
-        if name not in known and name.startswith(prefixes):
+        if name.removesuffix(SUFFIX) not in known and name.startswith(prefixes):
             for meant in difflib.get_close_matches(name, known, 1, cutoff=0.85):
                 yield f"{name} is not a setting: did you mean {meant}?"
 
@@ -115,6 +120,25 @@ def split_url(text: str) -> SplitResult:
     if not valid:
         raise ValueError("a port is not a number from 1 to 65535, or an IPv6 address not in [ ]")
     return url
+
+
+def _find_secret_files(
+    section: type[BaseSettings], prefix: str | None
+) -> tuple[dict[str, Any], dict[int | str, str]]:
+    """Return the secrets that are in files, and a sentence for each that cannot be used."""
+    files: dict[str, Any] = {}
+    unusable: dict[int | str, str] = {}
+    for name, field in section.model_fields.items():
+        variable = _variable(section, name, prefix)
+        is_text = SecretStr in (field.annotation, *get_args(field.annotation))
+        if not is_text or variable.startswith("OTEL_"):  # which OpenTelemetry reads itself
+            continue
+        try:
+            if secret := find_secret_file(variable):
+                files[name] = secret
+        except ValueError as error:
+            unusable[name] = f"{variable}{SUFFIX}: {error}. {_description(field)}"
+    return files, unusable
 
 
 def _hide_secrets(value: object) -> None:

@@ -15,9 +15,9 @@ from dev.postgres import Postgres
 from ..conftest import StartService
 from ..domain import INSERT_ROWS, NEW, PATH, TABLE
 from ..processes import Service, eventually
-from .postgres_settings import setting
+from .postgres_server import migrate, setting
 from .tcp_proxy import TcpProxy
-from .test_postgres_core_work import RECOVERY, migrate
+from .test_postgres_core_work import RECOVERY
 
 
 @pytest.fixture(scope="module")

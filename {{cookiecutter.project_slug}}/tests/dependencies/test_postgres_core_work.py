@@ -1,7 +1,5 @@
 """`ready` agrees with clients when the server is up and its core work fails."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,17 +9,12 @@ from dev.postgres import Postgres
 from ..conftest import StartService
 from ..domain import NEW, PATH, TABLE
 from ..processes import Service, wait_until
-from .postgres_settings import setting
+from .postgres_server import migrate, setting
 from .small_disk import SmallDisk, require_small_disk
 
 BOUND = 1 + 3 * 0.5 + 0.3 + 2
 """Maximum seconds until failing requests turn `ready` red, on a busy machine."""
 RECOVERY = 2 + 1.5
-
-
-def migrate(postgres: Postgres) -> None:
-    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
-    subprocess.run(command, env={"DATABASE_URL": postgres.url}, check=True, timeout=60)
 
 
 @pytest.fixture(scope="module")

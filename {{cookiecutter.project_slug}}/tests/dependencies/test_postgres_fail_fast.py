@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
@@ -14,7 +12,7 @@ from dev.postgres import Postgres
 from ..conftest import StartService
 from ..domain import NEW, PATH
 from ..processes import Service, eventually, wait_until
-from .postgres_settings import setting
+from .postgres_server import migrate, setting
 
 PATIENCE = 60.0
 """Seconds after which a request that is not answered fails the test."""
@@ -34,8 +32,7 @@ PATIENT = {
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A database that the tests break. Each test repairs it."""
     with Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        command = [sys.executable, "-m", "alembic", "upgrade", "head"]
-        subprocess.run(command, env={"DATABASE_URL": server.url}, check=True, timeout=60)
+        migrate(server)
         yield server
 
 

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +17,7 @@ from dev.postgres import Postgres
 from ..conftest import StartService
 from ..domain import CHANGE, CHECK, INSERT_ROW, PATH, TABLE
 from ..processes import Service, eventually, wait_until
-from .postgres_settings import setting
+from .postgres_server import migrate, setting
 
 DETECTION = 5 + 3 * 0.5 + 0.3
 """Maximum seconds until an idle service detects a failure: interval, timeouts, back-off."""
@@ -28,12 +26,6 @@ TRAFFIC_DETECTION = 1 + 3 * 0.5 + 0.3
 RECOVERY = 2.0
 SLACK = 1.5
 """Seconds for a busy machine and for polling."""
-
-
-def migrate(postgres: Postgres, revision: str = "head") -> None:
-    direction = "downgrade" if revision == "base" else "upgrade"
-    command = [sys.executable, "-m", "alembic", direction, revision]
-    subprocess.run(command, env={"DATABASE_URL": postgres.url}, check=True, timeout=60)
 
 
 @pytest.fixture(scope="module")

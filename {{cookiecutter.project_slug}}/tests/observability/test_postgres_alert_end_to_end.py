@@ -6,7 +6,7 @@ import pytest
 
 from dev.postgres import Postgres
 
-from ..dependencies.test_postgres_faults import migrate
+from ..dependencies.postgres_server import migrate
 from ..processes import Service, wait_until
 from .alerting import SERVICE
 from .test_dashboard import drawn

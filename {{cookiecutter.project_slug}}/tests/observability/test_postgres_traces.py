@@ -7,7 +7,7 @@ import pytest
 from dev.postgres import Postgres
 
 from ..conftest import StartService
-from ..dependencies.test_postgres_faults import migrate
+from ..dependencies.postgres_server import migrate
 from ..domain import NEW, PATH
 from ..processes import Service, wait_until
 from .collector import Collector

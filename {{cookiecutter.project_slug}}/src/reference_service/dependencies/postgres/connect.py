@@ -1,6 +1,7 @@
 """Open a connection: host by host, and so that the kernel notices when the other end is gone."""
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Mapping
@@ -14,11 +15,13 @@ from .errors import CONNECT_ERRORS
 from .settings import PostgresSettings
 from .url import Address, parse_url
 
+log = logging.getLogger(__name__)
+
 SESSION = {"primary": "read-write", "standby": "standby"}  # libpq's target_session_attrs
 
 
 class Connector:
-    """Opens connections to the database of the settings.
+    """Opens connections to the database of the settings. They can change, if they are in a file.
 
     asyncpg's own timeout covers all hosts of a URL together, so a host that does not respond hides
     the others. Here each host gets a share of the time, and the one that worked last comes first.
@@ -27,7 +30,8 @@ class Connector:
 
     def __init__(self, settings: PostgresSettings) -> None:
         self._settings = settings
-        self._url = parse_url(settings.url.get_secret_value())
+        self._text = settings.url.get_secret_value()
+        self._url = parse_url(self._text)
         self._addresses = list(self._url.addresses)
         hide(os.environ.get("PGPASSWORD", ""))  # asyncpg uses it if the URL has no password
 
@@ -36,6 +40,7 @@ class Connector:
 
         Raises the error of the last host: OSError, which includes TimeoutError, or asyncpg's.
         """
+        self._update_url()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         candidates = list(self._addresses)
@@ -51,6 +56,19 @@ class Connector:
                 self._addresses.remove(address)
                 self._addresses.insert(0, address)
                 return connection
+
+    def _update_url(self) -> None:
+        """Use the URL that the settings have now: if it is in a file, the file can change."""
+        text = self._settings.url.get_secret_value()
+        if text == self._text:
+            return
+        self._text = text
+        try:
+            url = parse_url(text)
+        except ValueError as error:
+            log.warning("the new DATABASE_URL cannot be used; the previous one is: %s", error)
+        else:
+            self._url, self._addresses = url, list(url.addresses)
 
     async def _connect_to(self, address: Address, seconds: float) -> asyncpg.Connection:
         options: dict[str, Any] = {"timeout": min(seconds, self._url.connect_timeout or inf)}

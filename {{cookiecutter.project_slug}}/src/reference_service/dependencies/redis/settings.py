@@ -20,7 +20,7 @@ def _require_redis_url(secret: SecretStr) -> SecretStr:
         ConnectionPool.from_url(text).make_connection()  # type: ignore[no-untyped-call]
     except Exception:  # whatever it is: its message can contain a value
         raise ValueError("redis-py does not know a parameter behind `?`, or its value") from None
-    return SecretStr(text)
+    return secret if text == secret.get_secret_value() else SecretStr(text)
 
 
 class RedisSettings(BaseSettings):

@@ -1,11 +1,20 @@
-"""Settings of PostgreSQL, changed for a part of a test."""
+"""Migrate a PostgreSQL server, and change its settings for a part of a test."""
 
 import contextlib
+import subprocess
+import sys
 from collections.abc import Iterator
 
 from dev.postgres import Postgres
 
 from ..processes import wait_until
+
+
+def migrate(postgres: Postgres, revision: str = "head") -> None:
+    """Upgrade the schema to a revision, or downgrade it to `base`."""
+    direction = "downgrade" if revision == "base" else "upgrade"
+    command = [sys.executable, "-m", "alembic", direction, revision]
+    subprocess.run(command, env={"DATABASE_URL": postgres.url}, check=True, timeout=60)
 
 
 @contextlib.contextmanager
