@@ -127,7 +127,7 @@ class Reader:
                 file.write_text(step.text, "utf-8")
             case Edit():
                 self._edit(step)
-            case Command(line=line) if line == SERVE:
+            case Command(line=line) if line.endswith(SERVE):  # variables may stand before it
                 self._serving = self._start(line, subprocess.DEVNULL)
             case Command():
                 self._run(step)

@@ -30,6 +30,7 @@ from .items.events import WITHOUT_KAFKA, PublishingItemStore  # feature: kafka
 from .items.postgres import PostgresItems, items_check  # feature: postgres
 from .items.stock import WITHOUT_GRPC, stock_router  # feature: grpc
 from .middleware import REJECTED, concurrency_limit, middleware
+from .operations import OperationsApp, Switches
 from .redaction import RedactedResponses
 from .resilience import EarlyRejection
 from .settings import (
@@ -93,6 +94,9 @@ def create_service(settings: Settings) -> Service:
     outcomes = RequestOutcomes()
     own_checks = [outcomes.check()]
     own_checks.append(items_check(postgres))  # feature: postgres
+    token = settings.service.operations_token
+    switches = Switches() if token else None
+    own_checks += switches.checks() if switches else []
     checks = configure_checks([*dependencies.checks(), *own_checks])
     registry = Registry(checks, settings.health.options(), attempt_context=suppress_tracing)
     dependencies.connect_checks(registry)
@@ -115,7 +119,7 @@ def create_service(settings: Settings) -> Service:
         generate_unique_id_function=lambda route: route.name,
         root_path=settings.service.root_path,
         lifespan=_lifespan(dependencies, counters, monitoring, access_log),
-        middleware=middleware(settings.service, registry, limit, observers, counters),
+        middleware=middleware(settings.service, registry, limit, observers, counters, switches),
         redirect_slashes=False,  # a redirect would go to whatever host the client sent
         telemetry=monitoring.fastapi,
     )
@@ -130,7 +134,12 @@ def create_service(settings: Settings) -> Service:
     paths = {f"{prefix}{path}": probe for prefix in prefixes for path, probe in PATHS.items()}
     trace = monitoring.trace
     probes = Probes(app, registry, trace=trace, observe_traffic=False, paths=paths)
-    management = ManagementApp(registry, about=info.as_json(), mounts=monitoring.mounts)
+    mounts = dict(monitoring.mounts)
+    if switches and token:
+        switches.on_change = registry.recheck
+        operations = OperationsApp(switches, token)
+        mounts |= dict.fromkeys(operations.paths, operations)
+    management = ManagementApp(registry, about=info.as_json(), mounts=mounts)
     slow_clients = counters.add("slow_client_disconnects_total", "Disconnected slow clients.")
     reject = record_rejections(observers)
     early = EarlyRejection(limit, unless=registry.unready, exempt=paths, on_reject=reject)

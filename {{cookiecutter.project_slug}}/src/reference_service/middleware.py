@@ -8,6 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from .api import HeadRequests
 from .health import Registry, RequestObserver, Traffic
+from .operations import ReadOnlyMode, Switches
 from .resilience import (
     AdaptiveLimit,
     BodyLimit,
@@ -32,12 +33,13 @@ def concurrency_limit(settings: ServiceSettings, counters: Counters) -> Adaptive
     return limit
 
 
-def middleware(
+def middleware(  # noqa: PLR0913, PLR0917 - all that the layers need
     settings: ServiceSettings,
     registry: Registry,
     limit: AdaptiveLimit,
     observers: Iterable[RequestObserver],
     counters: Counters,
+    switches: Switches | None,
 ) -> list[Middleware]:
     """Return the layers between the probes and the routes, outermost first."""
     origins = _split(settings.cors_origins)
@@ -54,12 +56,17 @@ def middleware(
     task_errors = count("background_task_failures_total", "Background tasks that failed.")
     timeouts = count("http_request_timeouts_total", "Requests answered 504.")
     rejects = count(*REJECTED, reason="body_memory")
+    read_only = []
+    if switches:
+        on_reject = count(*REJECTED, reason="read_only")
+        read_only = [Middleware(ReadOnlyMode, switch=switches.read_only, on_reject=on_reject)]
     return [
         Middleware(HeadRequests),
         Middleware(Traffic, registry=registry, observers=observers),
         Middleware(RequestId),
         *([cors] if origins else []),
         Middleware(ConnectionClose, unready=registry.unready),
+        *read_only,
         Middleware(ConcurrencyLimit, limit=limit),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes, on_reject=rejects),
         Middleware(Recovery, on_error=errors, on_abort=aborts, on_background_error=task_errors),

@@ -4,7 +4,7 @@ import dataclasses
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .dependencies.grpc import GrpcSettings  # feature: grpc
@@ -52,6 +52,8 @@ class ServiceSettings(BaseSettings):
     """Port of the API and the probes."""
     management_port: Port = 9000
     """Port of details and metrics. It has no authentication: never make it public."""
+    operations_token: SecretStr | None = None
+    """Token for the switches on the management port. Without it, there are none."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest level of log messages that are written."""
     root_path: Annotated[str, Field(pattern=r"^(/[\w.~-]+)*$")] = ""
