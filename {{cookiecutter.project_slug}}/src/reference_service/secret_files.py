@@ -1,4 +1,4 @@
-"""Secrets in files, as Kubernetes mounts them: `DATABASE_URL_FILE` in place of `DATABASE_URL`."""
+"""Secrets in files, as orchestrators mount them: `NAME_FILE` in place of `NAME`."""
 
 import contextlib
 import os
