@@ -7,12 +7,13 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from ..tools import tool
 
 KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-batch")
 ACCEPT_TIMEOUT = 0.1
+HANDSHAKE_TIMEOUT = 5.0
 
 
 class Certificate(NamedTuple):
@@ -87,12 +88,14 @@ def server_context(certificate: Certificate, clients: str = "") -> ssl.SSLContex
 
 
 class TlsProxy:
-    """Forwards connections to a port of 127.0.0.1. Its certificate can change.
+    """Forwards connections to a port of 127.0.0.1.
+
+    context: can change. None: without TLS.
 
     It uses threads: a server of asyncio closes a connection without the alert that says why.
     """
 
-    def __init__(self, target: int, context: ssl.SSLContext) -> None:
+    def __init__(self, target: int, context: ssl.SSLContext | None) -> None:
         self.target, self.context = target, context
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._socket.settimeout(ACCEPT_TIMEOUT)
@@ -102,7 +105,7 @@ class TlsProxy:
         self._stopped = False
 
     @contextlib.contextmanager
-    def serve(self) -> Iterator["TlsProxy"]:
+    def serve(self) -> Iterator[Self]:
         """Accept connections until the end of the block."""
         self._start(self._accept)
         try:
@@ -133,14 +136,20 @@ class TlsProxy:
     def _serve(self, raw: socket.socket) -> None:
         self._open.add(raw)
         with contextlib.suppress(OSError), raw:
-            raw.settimeout(5)
-            client = self.context.wrap_socket(raw, server_side=True)
-            client.settimeout(None)
+            raw.settimeout(HANDSHAKE_TIMEOUT)
+            client = self.context.wrap_socket(raw, server_side=True) if self.context else raw
             self._open.add(client)
             with client, socket.create_connection(("127.0.0.1", self.target)) as server:
                 self._open.add(server)
-                self._start(self._forward, server, client)
-                self._forward(client, server)
+                if self.greet(client, server):
+                    client.settimeout(None)
+                    self._start(self._forward, server, client)
+                    self._forward(client, server)
+
+    def greet(self, client: socket.socket, server: socket.socket) -> bool:
+        """Do what comes before the first request. Return whether to serve the client."""
+        del client, server
+        return True
 
     def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):

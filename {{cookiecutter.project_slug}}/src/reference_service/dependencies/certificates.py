@@ -53,24 +53,29 @@ class Tls:
         failed: a connection has failed. In TLS 1.3, servers reject clients after the handshake.
         """
         handshakes = (self._handshake(host, port, failed=failed) for host, port in addresses)
-        async with asyncio.timeout(INSPECT_TIMEOUT):
-            found = await asyncio.gather(*handshakes)
-        return certificates(min(found, key=expires_at), self.cert_file)
+        found = await asyncio.gather(*handshakes, return_exceptions=True)
+        errors = [each for each in found if isinstance(each, BaseException)]
+        received = [each for each in found if isinstance(each, bytes)]
+        explained = (error for error in errors if explain(error))
+        if error := next(explained, None if received else errors[0]):
+            raise error
+        return certificates(min(received, key=expires_at), self.cert_file)
 
     async def _handshake(self, host: str, port: int, *, failed: bool) -> bytes:
         name = self.server_name or host
-        reader, writer = await asyncio.open_connection(
-            host, port, ssl=self.context, server_hostname=name
-        )
-        connection = writer.get_extra_info("ssl_object")
-        try:
-            # Some servers, those of gRPC among them, close the connection without an alert.
-            if failed and await _is_closed(reader) and connection in self._asked:
-                kind, detail = REJECTED if self.cert_file else REQUIRED
-                raise kind(detail)
-            return bytes(connection.getpeercert(binary_form=True))
-        finally:
-            writer.transport.abort()
+        async with asyncio.timeout(INSPECT_TIMEOUT):
+            reader, writer = await asyncio.open_connection(
+                host, port, ssl=self.context, server_hostname=name
+            )
+            connection = writer.get_extra_info("ssl_object")
+            try:
+                # Some servers, those of gRPC among them, close the connection without an alert.
+                if failed and await _is_closed(reader) and connection in self._asked:
+                    kind, detail = REJECTED if self.cert_file else REQUIRED
+                    raise kind(detail)
+                return bytes(connection.getpeercert(binary_form=True))
+            finally:
+                writer.transport.abort()
 
 
 async def _is_closed(reader: asyncio.StreamReader) -> bool:
