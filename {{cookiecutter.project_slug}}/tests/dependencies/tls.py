@@ -119,9 +119,7 @@ class TlsProxy:
 
     def disconnect(self) -> None:
         """Close every connection."""
-        for each in list(self._open):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        self.close(*self._open)
 
     def _start(self, function: object, *arguments: object) -> None:
         thread = threading.Thread(target=function, args=arguments)  # type: ignore[arg-type]
@@ -155,6 +153,10 @@ class TlsProxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 target.sendall(data)
-        for each in (source, target):
+        self.close(source, target)
+
+    def close(self, *sockets: socket.socket) -> None:
+        """Close connections in both directions."""
+        for each in sockets:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-from ..health import Check, CheckFailed, CheckResult, PermanentFailure, Status
+from ..health import Check, CheckResult, PermanentFailure, Status
 from .tls import REJECTED, REQUIRED, explain
 
 WARN_BEFORE = timedelta(days=14)
@@ -108,7 +108,7 @@ def watch(check: Check, inspect: Callable[[bool], Awaitable[Expiries]]) -> Check
         try:
             returned = check.run()
             result = await returned if isinstance(returned, Awaitable) else returned
-        except (CheckFailed, TimeoutError):
+        except (PermanentFailure, TimeoutError):
             raise
         except Exception as error:
             due = 0.0

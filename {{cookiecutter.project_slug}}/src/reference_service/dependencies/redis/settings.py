@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio import ConnectionPool
 
 from ...environment import split_url
+from .tls import require_context, require_files
 
 
 def _require_redis_url(secret: SecretStr) -> SecretStr:
@@ -16,10 +17,12 @@ def _require_redis_url(secret: SecretStr) -> SecretStr:
     url = split_url(text)
     if url.scheme != "unix" and not url.path.strip("/").isdecimal() and url.path.strip("/"):
         raise ValueError("the database is not a number")
+    require_files(url.query, encrypted=url.scheme == "rediss")
     try:
-        ConnectionPool.from_url(text).make_connection()  # type: ignore[no-untyped-call]
+        connection = ConnectionPool.from_url(text).make_connection()  # type: ignore[no-untyped-call]
     except Exception:  # whatever it is: its message can contain a value
         raise ValueError("redis-py does not know a parameter behind `?`, or its value") from None
+    require_context(connection)
     return SecretStr(text)
 
 
@@ -30,5 +33,6 @@ class RedisSettings(BaseSettings):
 
     url: Annotated[SecretStr, AfterValidator(_require_redis_url)] = Field(
         SecretStr("redis://"),  # feature: sentinel
-        description="URL of the Redis server, as redis://user:password@host:port/database.",
+        description="URL of the Redis server, as redis://user:password@host:port/database. With"
+        " rediss:// the connections use TLS.",
     )
