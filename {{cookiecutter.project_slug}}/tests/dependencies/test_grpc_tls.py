@@ -13,10 +13,10 @@ from dev.grpc import SERVICE, Downstream
 from reference_service.dependencies.grpc import Grpc, GrpcSettings
 from reference_service.dependencies.grpc.client import ServiceUnavailableError
 from reference_service.environment import SettingsError
-from reference_service.health import CheckFailed, CheckResult, Status, run_once
+from reference_service.health import Check, Status
 
 from ..conftest import StartService
-from .tls import FAULTS, Authority, Certificate, Fault
+from .tls import FAULTS, Authority, Certificate, Fault, until_error, until_result
 
 
 @pytest.fixture(scope="module")
@@ -50,19 +50,17 @@ async def call(client: Grpc) -> int:
     return int(response.status)
 
 
-async def check(client: Grpc) -> CheckResult:
+def only_check(client: Grpc) -> Check:
     [only] = client.checks()
-    return await run_once(only)
+    return only
 
 
 async def test_calls_and_check_use_tls(tmp_path: Path, authority: Authority) -> None:
     with serve(tmp_path, authority.issue()) as server:
         files = {"tls": True, "tls_ca_file": authority.cert}
         async with connect(target(server), **files) as client:
-            result = await check(client)
+            await until_result(only_check(client))
             assert await call(client) == health_pb2.HealthCheckResponse.SERVING
-        assert result.status is Status.PASS
-        assert "certificate_expires" in result.data
         async with connect(target(server)) as client:  # without TLS
             with pytest.raises(ServiceUnavailableError):
                 await call(client)
@@ -74,7 +72,7 @@ async def test_mutual_tls(tmp_path: Path, authority: Authority) -> None:
         files = {"tls": True, "tls_ca_file": authority.cert}
         pair = {"tls_cert_file": mine.cert, "tls_key_file": mine.key}
         async with connect(target(server), **files, **pair) as client:
-            assert "client_certificate_expires" in (await check(client)).data
+            await until_result(only_check(client), certificates=2)
             assert await call(client) == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -85,10 +83,7 @@ async def test_failed_handshake_has_a_name_and_is_permanent(
     certificate, clients, ca = authority.issue_for(fault)
     with serve(tmp_path, certificate, **({"clients": clients} if clients else {})) as server:
         async with connect(target(server), tls=True, tls_ca_file=ca) as client:
-            with pytest.raises(CheckFailed) as raised:
-                await check(client)
-            assert type(raised.value).__name__ == fault.error
-            assert raised.value.permanent
+            await until_error(only_check(client), fault.error)
             with pytest.raises(ServiceUnavailableError):
                 await call(client)
 
@@ -96,8 +91,7 @@ async def test_failed_handshake_has_a_name_and_is_permanent(
 async def test_certificate_that_expires_soon_warns(tmp_path: Path, authority: Authority) -> None:
     with serve(tmp_path, authority.issue(days=13)) as server:
         async with connect(target(server), tls=True, tls_ca_file=authority.cert) as client:
-            result = await check(client)
-    assert result.status is Status.WARN
+            result = await until_result(only_check(client), Status.WARN)
     assert result.detail == "a certificate expires in 12 days"
 
 
@@ -105,12 +99,12 @@ async def test_target_overrides_the_settings(tmp_path: Path, authority: Authorit
     with serve(tmp_path, authority.issue("orders.shop")) as server:
         own = f"?tls=true&tls_ca_file={authority.cert}&tls_server_name=orders.shop"
         async with connect(target(server, own)) as client:
-            assert (await check(client)).status is Status.PASS
+            await until_result(only_check(client))
             assert await call(client) == health_pb2.HealthCheckResponse.SERVING
     with Downstream(tmp_path / "plain") as server:
         files = {"tls": True, "tls_ca_file": authority.cert}
         async with connect(target(server, "?tls=false"), **files) as client:
-            assert (await check(client)).status is Status.PASS
+            await until_result(only_check(client), certificates=0)
 
 
 def test_service_reports_what_its_clients_see(

@@ -11,10 +11,10 @@ from dev.valkey import Valkey
 
 from reference_service.dependencies.redis import Redis, RedisSettings
 from reference_service.environment import SettingsError, read_section
-from reference_service.health import CheckFailed, CheckResult, Status, run_once
+from reference_service.health import Check, Status
 
 from ..conftest import StartService
-from .tls import FAULTS, Authority, Fault, TlsProxy, server_context
+from .tls import FAULTS, Authority, Fault, TlsProxy, server_context, until_error, until_result
 
 WITHOUT_OTHERS: dict[str, str] = {}
 WITHOUT_OTHERS["REDIS_SENTINELS"] = ""  # feature: sentinel
@@ -45,18 +45,16 @@ async def connect(url: str) -> AsyncIterator[Redis]:
         await client.close()
 
 
-async def check(client: Redis) -> CheckResult:
+def only_check(client: Redis) -> Check:
     [only] = client.checks()
-    return await run_once(only)
+    return only
 
 
 async def test_requests_and_check_use_tls(valkey: Valkey, authority: Authority) -> None:
     with TlsProxy(valkey.port, server_context(authority.issue())).serve() as proxy:
         async with connect(url(proxy, ssl_ca_certs=authority.cert)) as client:
-            result = await check(client)
+            await until_result(only_check(client))
             assert await client.client.ping()
-    assert result.status is Status.PASS
-    assert "certificate_expires" in result.data
 
 
 async def test_mutual_tls(valkey: Valkey, authority: Authority) -> None:
@@ -65,7 +63,7 @@ async def test_mutual_tls(valkey: Valkey, authority: Authority) -> None:
     with TlsProxy(valkey.port, context).serve() as proxy:
         pair = {"ssl_certfile": mine.cert, "ssl_keyfile": mine.key}
         async with connect(url(proxy, ssl_ca_certs=authority.cert, **pair)) as client:
-            assert "client_certificate_expires" in (await check(client)).data
+            await until_result(only_check(client), certificates=2)
             assert await client.client.ping()
 
 
@@ -76,10 +74,7 @@ async def test_failed_handshake_has_a_name_and_is_permanent(
     certificate, clients, ca = authority.issue_for(fault)
     with TlsProxy(valkey.port, server_context(certificate, clients)).serve() as proxy:
         async with connect(url(proxy, ssl_ca_certs=ca)) as client:
-            with pytest.raises(CheckFailed) as raised:
-                await check(client)
-            assert type(raised.value).__name__ == fault.error
-            assert raised.value.permanent
+            await until_error(only_check(client), fault.error)
             with pytest.raises(exceptions.ConnectionError):
                 await client.client.ping()
 
@@ -92,22 +87,20 @@ async def test_rejected_client_certificate_has_a_name(
     with TlsProxy(valkey.port, context).serve() as proxy:
         pair = {"ssl_certfile": foreign.cert, "ssl_keyfile": foreign.key}
         async with connect(url(proxy, ssl_ca_certs=authority.cert, **pair)) as client:
-            with pytest.raises(CheckFailed) as raised:
-                await check(client)
-    assert type(raised.value).__name__ == "ClientCertificateRejected"
+            await until_error(only_check(client), "ClientCertificateRejected")
 
 
 @pytest.mark.parametrize(
-    ("days", "detail"),
-    [(13, "a certificate expires in 12 days"), (15, "")],
+    ("days", "status", "detail"),
+    [(13, Status.WARN, "a certificate expires in 12 days"), (15, Status.PASS, "")],
 )
 async def test_certificate_that_expires_soon_warns(
-    valkey: Valkey, authority: Authority, days: int, detail: str
+    valkey: Valkey, authority: Authority, days: int, status: Status, detail: str
 ) -> None:
     with TlsProxy(valkey.port, server_context(authority.issue(days=days))).serve() as proxy:
         async with connect(url(proxy, ssl_ca_certs=authority.cert)) as client:
-            result = await check(client)
-    assert (result.status, result.detail) == (Status.WARN if detail else Status.PASS, detail)
+            result = await until_result(only_check(client), status)
+    assert result.detail == detail
 
 
 async def test_client_certificate_that_expires_soon_warns(
@@ -118,7 +111,7 @@ async def test_client_certificate_that_expires_soon_warns(
     with TlsProxy(valkey.port, context).serve() as proxy:
         pair = {"ssl_certfile": mine.cert, "ssl_keyfile": mine.key}
         async with connect(url(proxy, ssl_ca_certs=authority.cert, **pair)) as client:
-            assert (await check(client)).status is Status.WARN
+            await until_result(only_check(client), Status.WARN, certificates=2)
 
 
 async def test_certificate_that_is_wrong_for_new_connections_only_warns(
@@ -129,9 +122,8 @@ async def test_certificate_that_is_wrong_for_new_connections_only_warns(
             await client.client.ping()
             await client.check_client.ping()
             proxy.context = server_context(authority.issue(days=-1))
-            result = await check(client)
+            result = await until_result(only_check(client), Status.WARN, certificates=0)
             assert await client.client.ping()
-    assert result.status is Status.WARN
     assert result.detail.endswith("no new one can be opened: CertificateExpired")
 
 

@@ -14,9 +14,17 @@ from dev.sentinel import Sentinels
 from reference_service.dependencies.redis import Redis, RedisSettings
 from reference_service.dependencies.sentinel import SentinelSettings, route_through_sentinel
 from reference_service.environment import SettingsError
-from reference_service.health import Check, CheckFailed, Status, run_once
+from reference_service.health import Check
 
-from .tls import FAULTS, Authority, Fault, TlsProxy, server_context
+from .tls import (
+    FAULTS,
+    Authority,
+    Fault,
+    TlsProxy,
+    server_context,
+    until_error,
+    until_result,
+)
 
 USER, PASSWORD = "app", "planted-of-the-primary"
 SENTINEL_PASSWORD = "planted-of-the-sentinels"
@@ -96,10 +104,8 @@ async def test_requests_and_checks_use_tls_and_users(
         tls = {"sentinel_tls": True, "sentinel_tls_ca_file": authority.cert}
         async with connect(group, authority.cert, **tls) as (redis, checks):
             for check in checks.values():
-                result = await run_once(check)
-                assert result.status is Status.PASS
-                assert "certificate_expires" in result.data
-            assert await redis.client.acl_whoami() == USER.encode()
+                await until_result(check)
+            assert await redis.client.acl_whoami() == USER
 
 
 async def test_mutual_tls(servers: Sentinels, authority: Authority) -> None:
@@ -109,8 +115,7 @@ async def test_mutual_tls(servers: Sentinels, authority: Authority) -> None:
         tls = {"sentinel_tls": True, "sentinel_tls_ca_file": authority.cert}
         pair = {"sentinel_tls_cert_file": mine.cert, "sentinel_tls_key_file": mine.key}
         async with connect(group, authority.cert, **tls, **pair) as (redis, checks):
-            result = await run_once(checks["redis.sentinel"])
-            assert "client_certificate_expires" in result.data
+            await until_result(checks["redis.sentinel"], certificates=2)
             assert await redis.client.ping()
 
 
@@ -123,12 +128,9 @@ async def test_failed_handshake_with_sentinels_has_a_name_and_is_permanent(
     with encrypt(servers, server_context(certificate, clients), primary) as group:
         tls = {"sentinel_tls": True, "sentinel_tls_ca_file": ca}
         async with connect(group, authority.cert, **tls) as (redis, checks):
-            with pytest.raises(CheckFailed) as raised:
-                await run_once(checks["redis.sentinel"])
+            await until_error(checks["redis.sentinel"], fault.error)
             with pytest.raises(Exception, match="no sentinel knows the primary"):
                 await redis.client.ping()
-    assert type(raised.value).__name__ == fault.error
-    assert raised.value.permanent
 
 
 async def test_expired_certificate_of_the_primary_has_a_name_in_both_checks(
@@ -139,9 +141,7 @@ async def test_expired_certificate_of_the_primary_has_a_name_in_both_checks(
         tls = {"sentinel_tls": True, "sentinel_tls_ca_file": authority.cert}
         async with connect(group, authority.cert, **tls) as (_, checks):
             for check in checks.values():
-                with pytest.raises(CheckFailed) as raised:
-                    await run_once(check)
-                assert type(raised.value).__name__ == "CertificateExpired"
+                await until_error(check, "CertificateExpired")
 
 
 async def test_wrong_password_of_the_sentinels_is_permanent(
@@ -152,9 +152,7 @@ async def test_wrong_password_of_the_sentinels_is_permanent(
         tls = {"sentinel_tls": True, "sentinel_tls_ca_file": authority.cert}
         wrong = {"sentinel_password": "wrong"}
         async with connect(group, authority.cert, **tls, **wrong) as (_, checks):
-            with pytest.raises(CheckFailed) as raised:
-                await run_once(checks["redis.sentinel"])
-    assert type(raised.value).__name__ == "AuthenticationFailed"
+            await until_error(checks["redis.sentinel"], "AuthenticationFailed")
 
 
 @pytest.mark.parametrize(

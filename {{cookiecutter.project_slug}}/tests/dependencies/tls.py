@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from reference_service.health import Check, CheckFailed, CheckResult, Status, run_once
+
+from ..processes import eventually
 from ..tools import tool
 
 KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-batch")
@@ -160,3 +163,37 @@ class TlsProxy:
         for each in sockets:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+
+
+async def until_error(check: Check, name: str) -> None:
+    """Wait until an attempt fails with the error, which must be permanent.
+
+    A busy machine can be too slow for the time of an attempt.
+    """
+
+    async def fails() -> bool:
+        try:
+            await run_once(check)
+        except CheckFailed as error:
+            return type(error).__name__ == name and error.permanent
+        except Exception:
+            return False
+        return False
+
+    await eventually(fails)
+
+
+async def until_result(
+    check: Check, status: Status = Status.PASS, *, certificates: int = 1
+) -> CheckResult:
+    """Wait for a result with the status, and with so many certificates in its data."""
+    found: list[CheckResult] = []
+
+    async def succeeds() -> bool:
+        with contextlib.suppress(Exception):
+            found[:] = [await run_once(check)]
+        names = [name for result in found for name in result.data if name.endswith("_expires")]
+        return bool(found) and found[0].status is status and len(names) == certificates
+
+    await eventually(succeeds)
+    return found[0]

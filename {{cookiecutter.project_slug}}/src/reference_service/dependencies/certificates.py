@@ -96,15 +96,18 @@ def watch(check: Check, inspect: Callable[[bool], Awaitable[Expiries]]) -> Check
     due = 0.0
 
     async def look(*, failed: bool) -> None:
-        nonlocal found, failure
-        failure = None
+        nonlocal found, failure, due
+        failure, due = None, 0.0
         try:
             found = await inspect(failed)
         except Exception as error:
             failure = explain(error)
+            if failure is None:
+                return  # it is done again at the next attempt
+        due = asyncio.get_running_loop().time() + INSPECT_INTERVAL
 
     async def run() -> CheckResult:
-        nonlocal due, failure
+        nonlocal failure, due
         try:
             returned = check.run()
             result = await returned if isinstance(returned, Awaitable) else returned
@@ -116,8 +119,7 @@ def watch(check: Check, inspect: Callable[[bool], Awaitable[Expiries]]) -> Check
                 await look(failed=True)
                 named, failure = failure, None
             raise named or error from None
-        if (now := asyncio.get_running_loop().time()) >= due:
-            due = now + INSPECT_INTERVAL
+        if asyncio.get_running_loop().time() >= due:
             await look(failed=False)
         return _add(result or CheckResult(), found, failure)
 
