@@ -54,6 +54,12 @@ REASONS: dict[str, Meaning] = {  # the first pattern that is found
 }
 
 
+FAILURES = (
+    *(kind for kind, _ in (HOST, AUTHORITY, REQUIRED, REJECTED, OTHER)),
+    *(CertificateExpired, TlsNotSupported, ssl.SSLCertVerificationError),
+)
+
+
 def explain(error: BaseException | None) -> PermanentFailure | None:
     """Return what the TLS error behind an exception means, or None if there is none."""
     if isinstance(error, PermanentFailure):

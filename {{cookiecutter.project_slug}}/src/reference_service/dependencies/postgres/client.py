@@ -15,6 +15,7 @@ from ...health import Check, CircuitBreaker
 from ...telemetry import Metric
 from .. import Dependency, FailureCallback
 from ..certificates import watch
+from ..tls import FAILURES
 from . import errors
 from .check_connection import CheckConnection
 from .checks import READS_WORK, SERVER_QUERY, SESSIONS_WORK, server_check, write_check
@@ -73,8 +74,9 @@ class Postgres(Dependency):
             event.listen(engine.sync_engine, "handle_error", self._handle_error)
         self._check_connections = [CheckConnection(self._connect_for_checks) for _ in range(2)]
         written = ["postgres.write"] if settings.role == "primary" else []
-        self._reads = CircuitBreaker("postgres", allow=[*SESSIONS_WORK, *READS_WORK])
-        self._writes = CircuitBreaker("postgres", *written, allow=SESSIONS_WORK)
+        sessions_work = [*SESSIONS_WORK, *FAILURES]
+        self._reads = CircuitBreaker("postgres", allow=[*sessions_work, *READS_WORK])
+        self._writes = CircuitBreaker("postgres", *written, allow=sessions_work)
 
     async def read(self, statement: Executable) -> Sequence[Row[Any]]:
         """Return the rows of one statement that only reads. It sees the latest commit."""
