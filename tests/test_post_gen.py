@@ -137,6 +137,15 @@ def test_files_of_a_declined_feature_are_deleted_without_empty_folders(
     assert list(fingerprint(run_hook(dict.fromkeys(paths, "")))) == ["kept.txt"]
 
 
+@pytest.mark.parametrize(("redis", "kept"), [(True, ["shared.txt"]), (False, [])])
+def test_shared_file_is_deleted_if_none_of_its_features_is_chosen(
+    run_hook: Run, monkeypatch: pytest.MonkeyPatch, *, redis: bool, kept: list[str]
+) -> None:
+    monkeypatch.setattr(post_gen_project, "SHARED", {"redis, github": ["shared.txt"]})
+    root = run_hook({"shared.txt": ""}, redis=redis, github=False)
+    assert list(fingerprint(root)) == kept
+
+
 @pytest.mark.parametrize("chosen", [True, False])
 def test_feature_with_a_missing_path_stops_the_hook(
     run_hook: Run, monkeypatch: pytest.MonkeyPatch, *, chosen: bool

@@ -69,7 +69,7 @@ class Tls:
             )
             connection = writer.get_extra_info("ssl_object")
             try:
-                # Some servers, those of gRPC among them, close the connection without an alert.
+                # Some servers close the connection without an alert.
                 if failed and await _is_closed(reader) and connection in self._asked:
                     kind, detail = REJECTED if self.cert_file else REQUIRED
                     raise kind(detail)
