@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 # The files and folders of each feature, as glob patterns in the template folder. A path that needs
-# several features is listed under each of them, and one that any of them needs in SHARED. Single lines are tagged in their files.
+# several features is listed under each of them. SHARED lists those that any of several features
+# needs. Single lines are tagged in their files.
 FEATURES: dict[str, list[str]] = {
     "postgres": [
         "deploy/chart/templates/migration.yaml",

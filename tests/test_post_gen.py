@@ -34,6 +34,7 @@ Run = Callable[..., Path]
 def run_hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the hook on a folder of the files given, and return the folder."""
     monkeypatch.setattr(post_gen_project, "FEATURES", {"postgres": [], "redis": [], "github": []})
+    monkeypatch.setattr(post_gen_project, "SHARED", {})
 
     def run(contents: dict[str, str | bytes], **answers: object) -> Path:
         root = tmp_path / "project"

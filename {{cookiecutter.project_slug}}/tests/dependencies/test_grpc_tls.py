@@ -11,7 +11,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 from dev.grpc import SERVICE, Downstream
 
 from reference_service.dependencies.grpc import Grpc, GrpcSettings
-from reference_service.dependencies.grpc.client import ServiceUnavailableError
+from reference_service.dependencies.grpc.client import (
+    ServiceUnavailableError,
+)
 from reference_service.environment import SettingsError
 from reference_service.health import Check, Status
 

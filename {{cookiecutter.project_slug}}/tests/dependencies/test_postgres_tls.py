@@ -13,7 +13,10 @@ from dev.ports import free_port
 from dev.postgres import Postgres as Server
 from dev.process import Process
 
-from reference_service.dependencies.postgres import Postgres, PostgresSettings
+from reference_service.dependencies.postgres import (
+    Postgres,
+    PostgresSettings,
+)
 from reference_service.dependencies.postgres.connect import Connector
 from reference_service.dependencies.postgres.errors import CannotConnectError
 from reference_service.environment import SettingsError, read_section

@@ -143,10 +143,10 @@ def test_service_reports_what_its_clients_see(
     ("text", "sentence"),
     [
         ("redis://h?ssl_ca_certs={cert}", "the parameters ssl_… have no effect: write rediss://"),
-        ("rediss://h?ssl_ca_certs=/none", "the file of ssl_ca_certs cannot be read"),
+        ("rediss://h?ssl_ca_certs=/none", "a file of ssl_… cannot be read, or has no PEM"),
         ("rediss://h?ssl_keyfile={key}", "ssl_keyfile has no effect without ssl_certfile"),
-        ("rediss://h?ssl_certfile={cert}", "a file of ssl_… has no PEM certificate, or not its"),
-        ("rediss://h?ssl_ca_certs={key}", "a file of ssl_… has no PEM certificate, or not its"),
+        ("rediss://h?ssl_certfile={cert}", "a file of ssl_… cannot be read, or has no PEM"),
+        ("rediss://h?ssl_ca_certs={key}", "a file of ssl_… cannot be read, or has no PEM"),
         ("rediss://h?ssl_cert_reqs=some", "redis-py does not know a parameter behind `?`"),
     ],
 )

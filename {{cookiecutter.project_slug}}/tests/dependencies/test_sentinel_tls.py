@@ -12,7 +12,10 @@ import pytest
 from dev.sentinel import Sentinels
 
 from reference_service.dependencies.redis import Redis, RedisSettings
-from reference_service.dependencies.sentinel import SentinelSettings, route_through_sentinel
+from reference_service.dependencies.sentinel import (
+    SentinelSettings,
+    route_through_sentinel,
+)
 from reference_service.environment import SettingsError
 from reference_service.health import Check
 

@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from reference_service.health import Check, CheckFailed, CheckResult, Status, run_once
+from reference_service.health import (
+    Check,
+    CheckFailed,
+    CheckResult,
+    Status,
+    run_once,
+)
 
 from ..processes import eventually
 from ..tools import tool

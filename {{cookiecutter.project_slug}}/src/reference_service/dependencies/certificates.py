@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import re
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,8 @@ INSPECT_INTERVAL = 60.0  # seconds between two looks at the certificates of a ch
 INSPECT_TIMEOUT = 0.25  # seconds for a handshake: half of what an attempt may take
 ALERT_TIMEOUT = 0.1  # seconds in which a server rejects a client after the handshake
 CERTIFICATE_REQUEST = 13  # RFC 8446, section 4
+# Two times, one after the other: notBefore and notAfter. RFC 5280, section 4.1.2.5.
+VALIDITY = re.compile(rb"(?:\x17\x0d|\x18\x0f)\d+Z(?:\x17\x0d|\x18\x0f)(\d+)Z")
 PEM = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 Expiries = Mapping[str, datetime]  # when certificates expire, by the name in the check's data
@@ -89,7 +91,8 @@ async def _is_closed(reader: asyncio.StreamReader) -> bool:
 def watch(check: Check, inspect: Callable[[bool], Awaitable[Expiries]]) -> Check:
     """Return the check with names for TLS failures, and a warning before a certificate expires.
 
-    inspect: returns when the certificates expire, or raises. It is told whether the check failed.
+    inspect: returns when the certificates expire, or raises. Its argument is whether the check has
+        failed.
     """
     found: Expiries = {}
     failure: PermanentFailure | None = None
@@ -148,23 +151,11 @@ def certificates(der: bytes, cert_file: str | None) -> Expiries:
 
 
 def expires_at(der: bytes) -> datetime:
-    """Return `notAfter` of a certificate, which need not be verified: RFC 5280, section 4.1."""
-    _, certificate = next(_elements(der))
-    _, signed = next(_elements(certificate))
-    fields = [content for tag, content in _elements(signed) if tag != 0xA0]  # noqa: PLR2004 - version
-    _, (tag, time) = _elements(fields[3])
-    text = time.decode("ascii")
-    if tag == 0x17:  # noqa: PLR2004 - UTCTime, whose years have two digits
+    """Return `notAfter` of a certificate, which need not be verified."""
+    found = VALIDITY.search(der)
+    if not found:
+        raise ValueError("not a certificate")
+    text = found[1].decode()
+    if len(text) == len("YYMMDDHHMMSS"):
         text = ("19" if text >= "5" else "20") + text
-    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
-
-
-def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the tag and the content of each element: ITU-T X.690, chapter 8."""
-    while der:
-        size, start = der[1], 2
-        if size & 0x80:
-            start += size & 0x7F
-            size = int.from_bytes(der[2:start], "big")
-        yield der[0], der[start : start + size]
-        der = der[start + size :]
+    return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC)

@@ -28,7 +28,7 @@ RECONNECT_INTERVAL = 60.0  # seconds: an old connection still works with an old 
 RECONNECT_TIMEOUT = 0.2  # seconds to open a new connection, before the old one is used again
 WRITE_KEY, WRITE_KEY_TTL = "reference-service:health", 60  # seconds
 # In the first and in the last slot of a cluster: if it has several nodes, none serves both.
-SLOT_KEYS = "reference-service:{1bz}", "reference-service:{hia}"
+SLOT_KEYS = [f"reference-service:{{{tag}}}" for tag in ("1bz", "hia")]
 
 
 class LinkDown(CheckFailed):

@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio import ConnectionPool
 
 from ...environment import split_url
-from .tls import require_context, require_files
+from .tls import require_context
 
 
 def _require_redis_url(secret: SecretStr) -> SecretStr:
@@ -17,7 +17,8 @@ def _require_redis_url(secret: SecretStr) -> SecretStr:
     url = split_url(text)
     if url.scheme != "unix" and not url.path.strip("/").isdecimal() and url.path.strip("/"):
         raise ValueError("the database is not a number")
-    require_files(url.query, encrypted=url.scheme == "rediss")
+    if url.scheme != "rediss" and "&ssl_" in f"&{url.query}":
+        raise ValueError("the parameters ssl_… have no effect: write rediss:// for TLS")
     try:
         connection = ConnectionPool.from_url(text).make_connection()  # type: ignore[no-untyped-call]
     except Exception:  # whatever it is: its message can contain a value
