@@ -156,8 +156,8 @@ def test_wrong_password_is_permanent_and_no_output_shows_it(
             f"KAFKA_SSL_CA_FILE: {WITHOUT_EFFECT} SSL or SASL_SSL.",
         ),
         (
-            {"sasl_password": "Hunter2"},
-            f"KAFKA_SASL_PASSWORD: {WITHOUT_EFFECT} SASL_SSL or SASL_PLAINTEXT.",
+            {"sasl_username": "service", "sasl_password": "Hunter2"},
+            f"KAFKA_SASL_USERNAME: {WITHOUT_EFFECT} SASL_SSL or SASL_PLAINTEXT.",
         ),
         (
             {"security_protocol": "SASL_SSL", "sasl_username": "service"},
