@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 # The files and folders of each feature, as glob patterns in the template folder. A path that needs
-# several features is listed under each of them. Single lines are tagged in their files.
+# several features is listed under each of them. SHARED lists those that any of several features
+# needs. Single lines are tagged in their files.
 FEATURES: dict[str, list[str]] = {
     "postgres": [
         "deploy/chart/templates/migration.yaml",
@@ -29,6 +30,7 @@ FEATURES: dict[str, list[str]] = {
         "docs/decisions/*pool*.md",
         "docs/decisions/*postgres*.md",
         "docs/how-to/choose-the-impact-of-a-check.md",
+        "docs/how-to/connect-through-a-pooler.md",
         "docs/patterns/*postgres*.md",
         "migrations",
         "src/reference_service/items/postgres.py",
@@ -64,6 +66,7 @@ FEATURES: dict[str, list[str]] = {
         "docs/decisions/*item-events*.md",
         "src/reference_service/items/events.py",
         "src/reference_service/dependencies/kafka",
+        "tests/dependencies/kafka_proxy.py",
         "tests/**/test_*kafka*.py",
     ],
     "grpc": [
@@ -163,6 +166,15 @@ FEATURES: dict[str, list[str]] = {
         "tests/patterns",
     ],
 }
+# Files that one of several features needs, in the words of a tag.
+SHARED: dict[str, list[str]] = {
+    "postgres, redis, kafka, grpc": [
+        "docs/how-to/use-tls.md",
+        "src/reference_service/dependencies/certificates.py",
+        "src/reference_service/dependencies/tls.py",
+    ],
+    "sentinel, kafka, grpc": ["src/reference_service/dependencies/tls_files.py"],
+}
 TIERS = ("core", "edge")
 TAG = re.compile(r"[ \t]*(?:# feature: ([a-z_, +]+)|<!-- feature: ([a-z_, +]+) -->)$")
 
@@ -246,15 +258,15 @@ def restore_links(root: Path) -> None:
 def declined_paths(root: Path, chosen: set[str]) -> list[Path]:
     """Return the paths of the declined features.
 
-    Raises TemplateError if FEATURES lists a path that does not exist.
+    Raises TemplateError if FEATURES or SHARED lists a path that does not exist.
     """
     declined = []
-    for feature, patterns in FEATURES.items():
+    for tag, patterns in (*FEATURES.items(), *SHARED.items()):
         for pattern in patterns:
             found = list(root.glob(pattern))
             if not found:
-                raise TemplateError(f"FEATURES[{feature!r}] lists {pattern}, which does not exist.")
-            if feature not in chosen:
+                raise TemplateError(f"FEATURES[{tag!r}] lists {pattern}, which does not exist.")
+            if not is_chosen(tag, chosen, pattern):
                 declined += found
     return declined
 

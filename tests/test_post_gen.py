@@ -34,6 +34,7 @@ Run = Callable[..., Path]
 def run_hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the hook on a folder of the files given, and return the folder."""
     monkeypatch.setattr(post_gen_project, "FEATURES", {"postgres": [], "redis": [], "github": []})
+    monkeypatch.setattr(post_gen_project, "SHARED", {})
 
     def run(contents: dict[str, str | bytes], **answers: object) -> Path:
         root = tmp_path / "project"
@@ -135,6 +136,15 @@ def test_files_of_a_declined_feature_are_deleted_without_empty_folders(
     monkeypatch.setattr(post_gen_project, "FEATURES", manifest)
     paths = ["both.txt", "kept.txt", "a/b/c/d.txt", "c/test_redis_one.py", "c/test_redis_two.py"]
     assert list(fingerprint(run_hook(dict.fromkeys(paths, "")))) == ["kept.txt"]
+
+
+@pytest.mark.parametrize(("redis", "kept"), [(True, ["shared.txt"]), (False, [])])
+def test_shared_file_is_deleted_if_none_of_its_features_is_chosen(
+    run_hook: Run, monkeypatch: pytest.MonkeyPatch, *, redis: bool, kept: list[str]
+) -> None:
+    monkeypatch.setattr(post_gen_project, "SHARED", {"redis, github": ["shared.txt"]})
+    root = run_hook({"shared.txt": ""}, redis=redis, github=False)
+    assert list(fingerprint(root)) == kept
 
 
 @pytest.mark.parametrize("chosen", [True, False])

@@ -73,6 +73,7 @@ OPTIONS: dict[str, Values] = {
     "replicas": {"replicaCount": 5},
     "resources": {"resources": {"limits": {"cpu": 2, "memory": "1Gi", "ephemeral-storage": "1Gi"}}},
     "secret": {"secret": {"name": "shop-orders", "keys": ["DATABASE_URL", "API_TOKEN"]}},
+    "files": {"secret": {"files": {"/etc/tls/db": "orders-db-tls", "/etc/tls/ca": "company-ca"}}},
     "no-secret": {"secret": {"keys": []}},
     "service": {
         "service": {"port": 8080, "managementPort": 9090, "annotations": {"example.com/a": "b"}}

@@ -28,6 +28,7 @@ OPEN_OBJECTS: set[Path] = {
     ("podAnnotations",),
     ("podLabels",),
     ("rollout", "steps", "*", "analysis"),
+    ("secret", "files"),
     ("service", "annotations"),
     ("serviceAccount", "annotations"),
 }

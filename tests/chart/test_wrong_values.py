@@ -30,6 +30,8 @@ INVALID: list[tuple[str, tuple[str, ...]]] = [
         ("at '/ingress/hosts/0': got object, want string",),
     ),
     ("secret: {keys: DATABASE_URL}", ("at '/secret/keys': got string, want",)),
+    ("secret: {files: {tls: a}}", ('secret.files.tls is "tls": use the path of a folder',)),
+    ("secret: {files: {/tls: A}}", ('secret.files./tls is "A": use the name of a Secret',)),
     ("drain: {delay: 5s}", ("at '/drain/delay': got string, want integer",)),
     ("migration: {deadline: 10m}", ("at '/migration/deadline': got string, want integer",)),
     ("rollout: {steps: {setWeight: 20}}", ("at '/rollout/steps': got object, want array",)),

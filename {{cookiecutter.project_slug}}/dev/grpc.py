@@ -18,7 +18,8 @@ class Downstream(Server):
         with Downstream(folder) as downstream:
             downstream.set_status("NOT_SERVING")
 
-    With ``settings={"health": "off"}`` it has no health service.
+    With ``settings={"health": "off"}`` it has no health service. With the files ``cert`` and
+    ``key`` it speaks TLS, and with ``clients`` it accepts only clients with a certificate.
     """
 
     name = "downstream"
@@ -60,14 +61,18 @@ class Downstream(Server):
         return [sys.executable, "-P", str(script), *where, *options]
 
     def is_ready(self) -> bool:
-        """Compare the process id that it has written, and expect HTTP/2 settings on the port."""
+        """Compare the process id that it has written, and expect HTTP/2 settings on the port.
+
+        With TLS they are encrypted, and that it accepts a connection must do.
+        """
         try:
             owner = int((self.folder / "pid").read_text())
             with socket.create_connection(("127.0.0.1", self.port), timeout=0.2) as connection:
-                frame = connection.recv(9)
+                frame = b"" if "cert" in self.settings else connection.recv(9)
         except (OSError, ValueError):
             return False
-        return owner in self.process.pids and frame[3:4] == b"\x04"  # SETTINGS, RFC 9113 section 6
+        settings = frame[3:4] == b"\x04"  # RFC 9113, section 6.5
+        return owner in self.process.pids and (settings or "cert" in self.settings)
 
     @property
     def _statuses(self) -> Path:

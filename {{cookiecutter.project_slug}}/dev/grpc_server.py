@@ -2,11 +2,12 @@
 
 `dev.grpc` runs it until SIGTERM.
 
-    python -P grpc_server.py HOST:PORT FOLDER [--health=off]
+    python -P grpc_server.py HOST:PORT FOLDER [--health=off] [--cert=FILE --key=FILE]
 
 FOLDER/statuses.json maps service names to statuses, see `dev.grpc`. Each call reads it again. A
 service that is not serving rejects its calls too.
-FOLDER/pid contains the id of the process that has the port.
+FOLDER/pid contains the id of the process that has the port. With --cert and --key it speaks TLS,
+and with --clients=FILE it accepts only clients whose certificate an authority in it has signed.
 """
 
 import argparse
@@ -25,12 +26,17 @@ SERVICE = "reference.Downstream"  # as `dev.grpc` calls it
 REJECTS_CALLS = {"NOT_SERVING", "UNAVAILABLE"}  # the statuses in which it serves nothing
 
 
-def serve(address: str, folder: Path, *, with_health: bool) -> None:
+def serve(
+    address: str, folder: Path, credentials: grpc.ServerCredentials | None, *, with_health: bool
+) -> None:
     """Serve until SIGTERM. Raises RuntimeError if the port is in use."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # before other threads start
     exclusive = ("grpc.so_reuseport", 0)  # otherwise it shares a port that is in use
     server = grpc.server(ThreadPoolExecutor(4), options=[exclusive])
-    server.add_insecure_port(address)
+    if credentials:
+        server.add_secure_port(address, credentials)
+    else:
+        server.add_insecure_port(address)
     statuses = folder / "statuses.json"
     server.add_generic_rpc_handlers([stock_service(statuses)])
     if with_health:
@@ -39,6 +45,13 @@ def serve(address: str, folder: Path, *, with_health: bool) -> None:
     (folder / "pid").write_text(str(os.getpid()))
     signal.sigwait([signal.SIGTERM])
     server.stop(grace=0).wait()
+
+
+def tls_credentials(cert: Path, key: Path, clients: Path | None) -> grpc.ServerCredentials:
+    """Return what the server needs for TLS, from files in PEM format."""
+    authorities = clients.read_bytes() if clients else None
+    pairs = [(key.read_bytes(), cert.read_bytes())]
+    return grpc.ssl_server_credentials(pairs, authorities, authorities is not None)
 
 
 def health_service(statuses: Path) -> grpc.GenericRpcHandler:
@@ -81,5 +94,8 @@ if __name__ == "__main__":
     parser.add_argument("address")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--health", choices=["on", "off"], default="on")
-    arguments = parser.parse_args()
-    serve(arguments.address, arguments.folder, with_health=arguments.health == "on")
+    for name in ("--cert", "--key", "--clients"):
+        parser.add_argument(name, type=Path)
+    given = parser.parse_args()
+    tls = tls_credentials(given.cert, given.key, given.clients) if given.cert else None
+    serve(given.address, given.folder, tls, with_health=given.health == "on")

@@ -72,6 +72,10 @@ class Kafka(Server):
         """Accept connections to these brokers, or to all, again. They keep their messages."""
         self._run("brokers_up", *brokers or BROKERS)
 
+    def advertise(self, broker: int, port: int, host: str) -> None:
+        """Tell clients that a broker is at another address, for example that of a proxy."""
+        self._run("advertise", broker, port, host)
+
     def delay(self, milliseconds: int) -> None:
         """Delay every response of every broker; 0 ends it."""
         self._run("delay", milliseconds)

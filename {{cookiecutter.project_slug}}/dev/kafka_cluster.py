@@ -57,9 +57,10 @@ class MockCluster:
         pairs = [address.rsplit(":", 1) for address in text.split(",")]
         return [(host, int(port)) for host, port in pairs]
 
-    def advertise(self, broker: int, port: int) -> None:
-        """Tell clients that a broker is at this port."""
-        self._kafka.rd_kafka_mock_broker_set_host_port(self._cluster, broker, b"127.0.0.1", port)
+    def advertise(self, broker: int, port: int, host: str = "127.0.0.1") -> None:
+        """Tell clients that a broker is at this address."""
+        address = host.encode(), port
+        self._kafka.rd_kafka_mock_broker_set_host_port(self._cluster, broker, *address)
 
     def create_topic(self, name: str, partitions: int) -> None:
         """Create a topic with a copy on every broker."""
@@ -145,6 +146,7 @@ async def serve(cluster: MockCluster, port: int) -> None:
             await proxies[broker].open()
 
     commands: dict[str, Callable[..., object]] = {
+        "advertise": cluster.advertise,
         "id": lambda: None,
         "brokers_down": brokers_down,
         "brokers_up": brokers_up,

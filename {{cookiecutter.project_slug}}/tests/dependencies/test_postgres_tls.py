@@ -1,75 +1,179 @@
-"""`channel_binding=require` has the certificate verified, on a server that has TLS: PgBouncer."""
+"""PostgreSQL over TLS, on a server that has it: PgBouncer. The check says what is wrong."""
 
+import contextlib
 import ssl
-import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
+from sqlalchemy import text
 
 from dev.ports import free_port
-from dev.postgres import Postgres
+from dev.postgres import Postgres as Server
 from dev.process import Process
 
-from reference_service.dependencies.postgres import PostgresSettings
+from reference_service.dependencies.postgres import (
+    Postgres,
+    PostgresSettings,
+)
 from reference_service.dependencies.postgres.connect import Connector
+from reference_service.dependencies.postgres.errors import CannotConnectError
+from reference_service.environment import SettingsError, read_section
+from reference_service.health import Check, Status
 
+from ..conftest import StartService
 from ..processes import eventually
-from ..tools import tool
 from .test_postgres_pooler import CONFIGURATION, command
+from .tls import FAULTS, Authority, Certificate, Fault, until_error, until_result
 
 TLS = """\
-client_tls_sslmode = require
-client_tls_key_file = {folder}/key.pem
-client_tls_cert_file = {folder}/certificate.pem
+client_tls_sslmode = {mode}
+client_tls_key_file = {key}
+client_tls_cert_file = {cert}
 """
-TRUST = "channel_binding=require&sslrootcert={folder}/certificate.pem"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a certificate for `localhost`, which no system trusts."""
-    folder = tmp_path_factory.mktemp("tls")
-    openssl = [tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-batch"]
-    openssl += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    openssl += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
-    subprocess.run(openssl, check=True, stderr=subprocess.DEVNULL)
-    return folder
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
-def url(folder: Path) -> Iterator[str]:
-    """The URL of a server that only accepts connections with TLS."""
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    folder: Path, postgres: Server, certificate: Certificate, clients: str = ""
+) -> AsyncIterator[str]:
+    """Yield the URL of a pooler that only accepts connections with TLS, at `localhost`."""
     port = free_port()
-    with Postgres(folder / "postgres") as postgres, (folder / "log").open("wb") as log:
-        configuration = CONFIGURATION.format(target=postgres.port, port=port, folder=folder)
-        (folder / "pgbouncer.ini").write_text(configuration + TLS.format(folder=folder))
-        password = postgres.url.split(":")[2].split("@")[0]
-        (folder / "users").write_text(f'"service" "{password}"\n')
-        with Process(command(folder), output=log):
-            yield postgres.url.replace(f":{postgres.port}/", f":{port}/")
+    text = CONFIGURATION.format(target=postgres.port, port=port, folder=folder)
+    text += TLS.format(mode="verify-ca" if clients else "require", **certificate._asdict())
+    if clients:
+        text += f"client_tls_ca_file = {clients}\n"
+    (folder / "pgbouncer.ini").write_text(text)
+    password = postgres.url.split(":")[2].split("@")[0]
+    (folder / "users").write_text(f'"service" "{password}"\n')
+    url = postgres.url.replace(f"127.0.0.1:{postgres.port}/", f"localhost:{port}/")
+    with (folder / "log").open("wb") as log, Process(command(folder), output=log):
+        await eventually(lambda: listens(url))
+        yield url
 
 
-async def connect(url: str) -> bool:
-    """Connect as the service does. Return whether the server was there."""
+async def listens(url: str) -> bool:
     try:
-        connection = await Connector(PostgresSettings(url=url)).connect(5)  # type: ignore[arg-type]
+        await (await asyncpg.connect(f"{url}?sslmode=require")).close()
     except ConnectionRefusedError:
         return False
-    await connection.close()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        pass  # it requires a certificate
     return True
 
 
-async def test_certificate_is_verified(url: str, folder: Path) -> None:
-    """asyncpg has no channel binding, and managed databases hand out URLs that require it."""
-    trusted = TRUST.format(folder=folder)
-    by_name = url.replace("127.0.0.1", "localhost")
-    await eventually(lambda: connect(f"{url}?sslmode=require"))
-    assert await connect(f"{by_name}?sslmode=require&{trusted}")
-    for refused in (
-        f"{by_name}?sslmode=require&channel_binding=require",  # the system does not trust it
-        f"{by_name}?sslrootcert=system",
-        f"{url}?sslmode=require&{trusted}",  # it is valid for another host
+@contextlib.asynccontextmanager
+async def connect(url: str) -> AsyncIterator[tuple[Postgres, Check]]:
+    """Yield the client, and the check of the server."""
+    client = Postgres(PostgresSettings(url=url, prepared_statements=False))  # type: ignore[arg-type]
+    try:
+        yield client, next(iter(client.checks()))
+    finally:
+        await client.close()
+
+
+async def test_requests_and_check_use_tls(
+    tmp_path: Path, postgres: Server, authority: Authority
+) -> None:
+    async with serve(tmp_path, postgres, authority.issue()) as url:
+        for parameters in (
+            "sslmode=require",  # which verifies nothing without sslrootcert, as in libpq
+            f"sslmode=verify-full&sslrootcert={authority.cert}",
+            f"sslmode=require&channel_binding=require&sslrootcert={authority.cert}",
+        ):
+            async with connect(f"{url}?{parameters}") as (client, check):
+                await until_result(check)
+                [[one]] = await client.read(text("SELECT 1"))
+                assert one == 1
+
+
+async def test_mutual_tls(tmp_path: Path, postgres: Server, authority: Authority) -> None:
+    mine = authority.issue("service")
+    async with serve(tmp_path, postgres, authority.issue(), authority.cert) as url:
+        pair = f"sslcert={mine.cert}&sslkey={mine.key}"
+        full = f"{url}?sslmode=verify-full&sslrootcert={authority.cert}&{pair}"
+        async with connect(full) as (client, check):
+            await until_result(check, certificates=2)
+            assert await client.read(text("SELECT 1"))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.error)
+async def test_failed_handshake_has_a_name_and_is_permanent(
+    tmp_path: Path, postgres: Server, authority: Authority, fault: Fault
+) -> None:
+    certificate, clients, ca = authority.issue_for(fault)
+    parameters = f"sslmode=verify-full&sslrootcert={ca}"
+    async with (
+        serve(tmp_path, postgres, certificate, clients) as url,
+        connect(f"{url}?{parameters}") as (client, check),
     ):
-        with pytest.raises(ssl.SSLCertVerificationError):
-            await connect(refused)
+        await until_error(check, fault.error)
+        with pytest.raises(CannotConnectError):
+            await client.read(text("SELECT 1"))
+
+
+async def test_certificate_that_expires_soon_warns(
+    tmp_path: Path, postgres: Server, authority: Authority
+) -> None:
+    async with (
+        serve(tmp_path, postgres, authority.issue(days=13)) as url,
+        connect(f"{url}?sslmode=require") as (_, check),
+    ):
+        result = await until_result(check, Status.WARN)
+    assert result.detail == "a certificate expires in 12 days"
+
+
+async def test_certificate_that_the_system_does_not_trust_is_rejected(
+    tmp_path: Path, postgres: Server, authority: Authority
+) -> None:
+    """asyncpg has no channel binding, and managed databases hand out URLs that require it."""
+    async with serve(tmp_path, postgres, authority.issue()) as url:
+        for parameters in ("sslmode=require&channel_binding=require", "sslrootcert=system"):
+            settings = PostgresSettings(url=f"{url}?{parameters}")  # type: ignore[arg-type]
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await Connector(settings).connect(5)
+
+
+async def test_service_reports_what_its_clients_see(
+    tmp_path: Path, postgres: Server, authority: Authority, start_service: StartService
+) -> None:
+    async with serve(tmp_path, postgres, authority.issue(days=-1)) as url:
+        parameters = f"sslmode=verify-full&sslrootcert={authority.cert}"
+        service = start_service(DATABASE_URL=f"{url}?{parameters}")
+        service.until_error("postgres", "CertificateExpired")
+        service.until_ready(503)
+        assert service.api.get("/items").status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ("sslmode=verify-full&sslrootcert=/none", "the file of sslrootcert cannot be read"),
+        ("sslmode=verify-full&sslrootcert={key}", "a file of ssl… has no PEM certificate, or not"),
+        ("sslmode=disable&sslrootcert={cert}", "sslrootcert, sslcert and sslkey have no effect"),
+        ("sslmode=require&sslkey={key}", "sslkey has no effect without sslcert"),
+        ("sslmode=require&sslcert={cert}&sslkey={other}", "a file of ssl… has no PEM certificate"),
+    ],
+)
+def test_unusable_files_are_rejected_in_one_sentence(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, parameters: str, sentence: str
+) -> None:
+    mine, other = authority.issue("client"), authority.issue("other")
+    query = parameters.format(cert=mine.cert, key=mine.key, other=other.key)
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://app:hunter@host/db?{query}")
+    with pytest.raises(SettingsError) as raised:
+        read_section(PostgresSettings)
+    [error] = raised.value.errors
+    assert error.startswith(f"DATABASE_URL: {sentence}")

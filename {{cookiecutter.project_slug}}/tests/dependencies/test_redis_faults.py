@@ -203,6 +203,29 @@ def test_node_of_a_cluster_warns_that_it_does_not_have_the_key(
         service.until_error("redis", "MovedError")
         service.until_status("warn")
         use(service)
+        assert service.check("redis")["output"].startswith("the server is a node of a cluster")
+        assert "MovedError: the server is a node of a cluster" in service.log.read_text()
+
+
+def test_node_of_a_cluster_that_serves_almost_every_key_warns(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    cluster = {"cluster-enabled": "yes", "cluster-require-full-coverage": "no"}
+    with (
+        Valkey(tmp_path / "one", settings=cluster) as one,
+        Valkey(tmp_path / "two", settings=cluster) as two,
+    ):
+        one.ask("CLUSTER", "ADDSLOTSRANGE", "0", "16382")
+        two.ask("CLUSTER", "ADDSLOTSRANGE", "16383", "16383")
+        two.ask("CLUSTER", "MEET", "127.0.0.1", str(one.port))
+        wait_until(lambda: "cluster_slots_assigned:16384" in one.ask("CLUSTER", "INFO"))
+        service = start_service(
+            REDIS_URL=one.url,
+            REDIS_SENTINELS="",  # feature: sentinel
+            HEALTH_CHECK_INTERVAL=1,
+        )
+        service.until_error("redis", "MovedError")
+        use(service)
 
 
 def test_replica_passes_while_it_follows_its_primary(

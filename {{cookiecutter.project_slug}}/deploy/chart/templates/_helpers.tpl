@@ -78,6 +78,30 @@ tolerations:
 {{- end }}
 {{- end }}
 
+{{/* Other Secrets as files. A volume is named after its folder. */}}
+{{- define "reference-service.volumes" -}}
+{{- with .Values.secret.files }}
+volumes:
+  {{- range $folder, $secret := . }}
+  - name: files-{{ $folder | sha256sum | trunc 8 }}
+    secret:
+      secretName: {{ $secret }}
+      defaultMode: 0440
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "reference-service.volumeMounts" -}}
+{{- with .Values.secret.files }}
+volumeMounts:
+  {{- range $folder, $_ := . }}
+  - name: files-{{ $folder | sha256sum | trunc 8 }}
+    mountPath: {{ $folder }}
+    readOnly: true
+  {{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Exceptions for a scanner (checkov), with reasons, for every object that has a pod. */}}
 {{- define "reference-service.scanned" -}}
 checkov.io/skip1: CKV_K8S_43=The digest is known only after the image is pushed; set it with image.digest.

@@ -8,8 +8,10 @@ import grpc  # type: ignore[import-untyped]
 
 from ...health import Check, CircuitBreaker
 from .. import Dependency, FailureCallback
+from ..certificates import watch
 from .checks import UNPROVEN, HealthClient
 from .settings import GrpcSettings, Target
+from .tls import ChannelTls, channel_tls, require_tls
 
 CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),  # a proxy for the web does not lead to internal services
@@ -80,6 +82,8 @@ class Grpc(Dependency):
 
     Create the stub where it is used: it costs microseconds and gets the current channel.
     names: of the services, in the order of the settings.
+
+    Raises SettingsError if the settings of TLS cannot be used.
     """
 
     unavailable_errors = (ServiceUnavailableError,)
@@ -88,9 +92,11 @@ class Grpc(Dependency):
     def __init__(self, settings: GrpcSettings) -> None:
         self.names = [target.name for target in settings.targets]
         self._targets = {target.name: target for target in settings.targets}
+        self._tls = {target.name: channel_tls(target, settings) for target in settings.targets}
+        require_tls(settings, used=any(self._tls.values()))
         self._health_clients = {
             target.name: HealthClient(
-                partial(_open_channel, target, CHECK_OPTIONS),
+                partial(_open_channel, target, self._tls[target.name], CHECK_OPTIONS),
                 partial(self._replace_channel, target.name),
                 target.service,
             )
@@ -115,12 +121,15 @@ class Grpc(Dependency):
             reporter = FailureReporter(
                 lambda: self._on_failure(f"grpc.{name}"), self._circuit_breakers[name]
             )
-            self._channels[name] = _open_channel(self._targets[name], KEEPALIVE_OPTIONS, reporter)
+            target, tls = self._targets[name], self._tls[name]
+            self._channels[name] = _open_channel(target, tls, KEEPALIVE_OPTIONS, reporter)
         return self._channels[name]
 
     def checks(self) -> Iterable[Check]:
         for name, client in self._health_clients.items():
-            yield Check(f"grpc.{name}", client.check, attributes=CHECK_ATTRIBUTES)
+            check = Check(f"grpc.{name}", client.check, attributes=CHECK_ATTRIBUTES)
+            tls = self._tls[name]
+            yield watch(check, tls.inspect) if tls else check
 
     def circuit_breakers(self) -> Iterable[CircuitBreaker]:
         return self._circuit_breakers.values()
@@ -144,7 +153,17 @@ class Grpc(Dependency):
 
 
 def _open_channel(
-    target: Target, options: tuple[tuple[str, int], ...], *interceptors: FailureReporter
+    target: Target,
+    tls: ChannelTls | None,
+    options: tuple[tuple[str, int], ...],
+    *interceptors: FailureReporter,
 ) -> grpc.aio.Channel:
     options = CHANNEL_OPTIONS + options
-    return grpc.aio.insecure_channel(target.address, options=options, interceptors=interceptors)
+    if tls is None:
+        return grpc.aio.insecure_channel(target.address, options=options, interceptors=interceptors)
+    return grpc.aio.secure_channel(
+        target.address,
+        tls.credentials(),
+        options=(*options, *tls.options),
+        interceptors=interceptors,
+    )

@@ -18,12 +18,14 @@ class Brokers:
     """Several brokers, as host:port. The connection to the one that responded last stays open.
 
     options: further options of `aiokafka.conn.create_conn`.
+    addresses: the host and the port of each broker.
     """
 
     def __init__(self, servers: Sequence[str], **options: Any) -> None:
         hosts = conn.collect_hosts(servers, randomize=False)
         options = {"request_timeout_ms": int(CONNECT_TIMEOUT * 1000), **options}
-        self._brokers = [_Broker(host, port, options) for host, port, _ in hosts]
+        self.addresses = [(host, port) for host, port, _ in hosts]
+        self._brokers = [_Broker(*address, options) for address in self.addresses]
 
     async def fetch_metadata(self, request: MetadataRequest) -> dict[str, Any]:
         """Return the first response. If every broker fails, raise the first broker's error.

@@ -1,5 +1,6 @@
 """The checks of the PostgreSQL server: it has the role that the service needs, and commits."""
 
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -19,6 +20,7 @@ PostgresCheck = partial(  # creates a check that sends a query
         asyncpg.InvalidAuthorizationSpecificationError,  # includes a wrong password
         asyncpg.InvalidCatalogNameError,
         asyncpg.InsufficientPrivilegeError,
+        ssl.SSLCertVerificationError,
     ),
     attributes={"db.system.name": "postgresql", "db.operation.name": "SELECT"},
 )

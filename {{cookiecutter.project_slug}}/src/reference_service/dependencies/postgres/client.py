@@ -9,6 +9,7 @@ from sqlalchemy import exc
 from ...health import Check
 from ...telemetry import Metric
 from .. import Dependency
+from ..certificates import watch
 from . import errors
 from .check_connection import CheckConnection
 from .checks import SERVER_QUERY, server_check, write_check
@@ -49,7 +50,8 @@ class Postgres(Statements, Dependency):
         They use two connections. Those that share one never fail each other: see decision 0008.
         """
         first, second = self._check_connections
-        yield server_check(first, self.settings.role, self.pool_usage)
+        check = server_check(first, self.settings.role, self.pool_usage)
+        yield watch(check, self._connector.inspect) if self._connector.encrypted else check
         yield schema_check(first, find_migrations())
         if self.settings.role == "standby":
             yield replication_check(second.fetch_row, self.settings.max_lag)

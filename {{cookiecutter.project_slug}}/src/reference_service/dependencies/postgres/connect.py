@@ -11,6 +11,8 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 
 from ...redaction import hide
+from ..certificates import INSPECT_TIMEOUT, Expiries, certificates
+from ..tls import REQUIRED, ClientCertificateRequired
 from .errors import CONNECT_ERRORS
 from .settings import PostgresSettings
 from .url import Address, parse_url
@@ -33,6 +35,7 @@ class Connector:
         self._text = settings.url.get_secret_value()
         self._url = parse_url(self._text)
         self._addresses = list(self._url.addresses)
+        self._certificate: bytes | None = None  # of the server of the latest connection
         hide(os.environ.get("PGPASSWORD", ""))  # asyncpg uses it if the URL has no password
 
     async def connect(self, timeout: float) -> asyncpg.Connection:  # noqa: ASYNC109 - asyncpg's
@@ -70,6 +73,27 @@ class Connector:
         else:
             self._url, self._addresses = url, list(url.addresses)
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether no connection is opened without TLS."""
+        return self._url.encrypted
+
+    async def inspect(self, failed: bool) -> Expiries:
+        """Return when certificates expire. Raises ClientCertificateRequired, or as `connect` does.
+
+        failed: a connection has failed. The next one can say why, if the server closed that one
+            before its reason was read.
+        """
+        if failed:
+            try:
+                (await self.connect(INSPECT_TIMEOUT)).terminate()
+            except asyncpg.InvalidAuthorizationSpecificationError as error:
+                if "client certificate" in str(error):  # PostgreSQL asks for it after the handshake
+                    raise ClientCertificateRequired(REQUIRED[1]) from error
+                raise
+        der, cert_file = self._certificate, self._url.cert_file
+        return certificates(der, cert_file) if der else {}
+
     async def _connect_to(self, address: Address, seconds: float) -> asyncpg.Connection:
         options: dict[str, Any] = {"timeout": min(seconds, self._url.connect_timeout or inf)}
         if address is not None:
@@ -81,14 +105,16 @@ class Connector:
         if self._url.ssl:
             options["ssl"] = self._url.ssl
         connection = await asyncpg.connect(self._url.dsn, **options)
-        _watch_other_end(connection, self._url.socket_options)
+        # asyncpg has no public way to its transport: tested with 0.32.
+        transport = connection._transport  # noqa: SLF001
+        if encryption := transport.get_extra_info("ssl_object"):
+            self._certificate = encryption.getpeercert(binary_form=True)
+        _watch_other_end(transport.get_extra_info("socket"), self._url.socket_options)
         return connection
 
 
-def _watch_other_end(connection: asyncpg.Connection, options: Mapping[str, int]) -> None:
+def _watch_other_end(endpoint: socket.socket | None, options: Mapping[str, int]) -> None:
     """Make the kernel close the connection when the other end no longer responds."""
-    # asyncpg has no public way to its socket: tested with 0.32.
-    endpoint = connection._transport.get_extra_info("socket")  # noqa: SLF001
     if options and endpoint is not None and endpoint.family != socket.AF_UNIX:
         endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in options.items():

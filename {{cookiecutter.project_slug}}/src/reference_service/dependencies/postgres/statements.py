@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from ...health import CircuitBreaker
 from .. import FailureCallback
+from ..tls import FAILURES
 from . import errors
 from .checks import READS_WORK, SESSIONS_WORK
 from .connect import Connector
@@ -63,8 +64,9 @@ class Statements:
         for engine in (self.engine, self._spare):
             event.listen(engine.sync_engine, "handle_error", self._handle_error)
         written = ["postgres.write"] if settings.role == "primary" else []
-        self._reads = CircuitBreaker("postgres", allow=[*SESSIONS_WORK, *READS_WORK])
-        self._writes = CircuitBreaker("postgres", *written, allow=SESSIONS_WORK)
+        sessions_work = [*SESSIONS_WORK, *FAILURES]
+        self._reads = CircuitBreaker("postgres", allow=[*sessions_work, *READS_WORK])
+        self._writes = CircuitBreaker("postgres", *written, allow=sessions_work)
 
     def circuit_breakers(self) -> tuple[CircuitBreaker, ...]:
         """Return what rejects statements while the checks of the server fail."""

@@ -65,6 +65,8 @@ class DatabaseUrl:
     connect_timeout: int  # maximum seconds for each host; 0: as the settings say
     socket_options: Mapping[str, int]
     ssl: ssl.SSLContext | None  # instead of what the URL says
+    encrypted: bool  # no connection is opened without TLS
+    cert_file: str | None  # the client's certificate, if it has one
 
 
 def parse_url(text: str) -> DatabaseUrl:
@@ -81,6 +83,7 @@ def parse_url(text: str) -> DatabaseUrl:
     keepalives = query.get("keepalives") != "0"
     for name, value in query.items():
         _check(name, value)
+    _require_usable_files(query)
     context = _ssl_context(query)
     credentials, at, hosts = url.netloc.rpartition("@")
     # asyncpg would take what follows the first `@`, as it is in a password, for the host.
@@ -94,6 +97,8 @@ def parse_url(text: str) -> DatabaseUrl:
         connect_timeout,
         {name: value for name, value in options.items() if value and keepalives},
         context,
+        context is not None or query.get("sslmode", os.environ.get("PGSSLMODE")) in ENCRYPTED,
+        query.get("sslcert"),
     )
 
 
@@ -127,6 +132,23 @@ def _check(name: str, value: str) -> None:
         raise ValueError("libpq, or asyncpg, does not know a parameter behind `?`")
     if name in FILES and value != "system" and not os.access(value, os.R_OK):
         raise ValueError(f"the file of {name} cannot be read")
+
+
+def _require_usable_files(query: Mapping[str, str]) -> None:
+    """Raise ValueError for files that have no effect, or are not what they should be."""
+    authority, cert, key = map(query.get, ("sslrootcert", "sslcert", "sslkey"))
+    if query.get("sslmode") == "disable" and (authority or cert or key):
+        raise ValueError("sslrootcert, sslcert and sslkey have no effect with sslmode=disable")
+    if key and not cert:
+        raise ValueError("sslkey has no effect without sslcert")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if authority and authority != "system":
+            context.load_verify_locations(authority)
+        if cert and key:
+            context.load_cert_chain(cert, key, query.get("sslpassword", ""))
+    except ssl.SSLError:
+        raise ValueError("a file of ssl… has no PEM certificate, or not its key") from None
 
 
 def _ssl_context(query: dict[str, str]) -> ssl.SSLContext | None:

@@ -23,9 +23,12 @@ CHECK_ATTRIBUTES = {"db.system.name": "redis", "db.operation.name": "SET"}
 # Seconds since a replica received data from its primary, which pings it every 10 s. It counts them
 # in its own ticks, which are late when it is busy: 11 s were measured on an idle primary.
 MAX_IO_AGE = 15
+CLUSTER = "the server is a node of a cluster: set REDIS_URL to a proxy, or to a server of all keys"
 RECONNECT_INTERVAL = 60.0  # seconds: an old connection still works with an old password
 RECONNECT_TIMEOUT = 0.2  # seconds to open a new connection, before the old one is used again
 WRITE_KEY, WRITE_KEY_TTL = "reference-service:health", 60  # seconds
+# In the first and in the last slot of a cluster: if it has several nodes, none serves both.
+SLOT_KEYS = [f"reference-service:{{{tag}}}" for tag in ("1bz", "hia")]
 
 
 class LinkDown(CheckFailed):
@@ -38,6 +41,10 @@ class FullSyncInProgress(CheckFailed):
 
 class InfoDenied(PermanentFailure):
     """The user may not run INFO, which alone says whether a replica is up to date."""
+
+
+class MovedError(PermanentFailure):
+    """The server is a node of a cluster, and another node serves a key."""
 
 
 class NotPrimary(CheckFailed):
@@ -96,7 +103,10 @@ def server_check(client: Client, *, allow_replica: bool) -> Check:
             if reconnect_at:
                 await _reconnect(client.connection_pool)
             reconnect_at = now + RECONNECT_INTERVAL
-        return await _check_server(client, allow_replica=allow_replica)
+        try:
+            return await _check_server(client, allow_replica=allow_replica)
+        except exceptions.MovedError:
+            raise MovedError(CLUSTER) from None
 
     return Check("redis", check, permanent=PERMANENT_ERRORS, attributes=CHECK_ATTRIBUTES)
 
@@ -136,6 +146,8 @@ async def _check_server(client: Client, *, allow_replica: bool) -> CheckResult:
         pipeline.delete(WRITE_KEY)
         pipeline.set(WRITE_KEY, "1", ex=WRITE_KEY_TTL)
         pipeline.get(WRITE_KEY)
+        for key in SLOT_KEYS:
+            pipeline.get(key)
         try:
             await pipeline.execute()
         except exceptions.ReadOnlyError:

@@ -1,6 +1,6 @@
 """The client of Redis: one for requests, and one for the health check."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool
@@ -10,8 +10,10 @@ from redis.backoff import NoBackoff
 
 from ...health import Check, CircuitBreaker
 from .. import Dependency, FailureCallback
+from ..certificates import Expiries, watch
 from .checks import TRY_AGAIN, server_check
 from .settings import RedisSettings
+from .tls import inspect
 
 MAX_CONNECTIONS = 50  # of requests; redis-py's default pool fails at the 101st, and never waits
 POOL_TIMEOUT = 1.0  # seconds that a command waits while all of them are in use
@@ -27,6 +29,7 @@ class Redis(Dependency):
     check_client: for the check, which never waits until a request returns a connection.
     is_down: returns whether the check fails. `circuit_breaker` rejects what cannot do without.
     allow_replica: whether the server may be a replica, which can only be read.
+    find_server: returns the address of the server, if it is not the one in the URL.
     """
 
     unavailable_errors = (exceptions.ConnectionError, *TRY_AGAIN.values())
@@ -42,12 +45,19 @@ class Redis(Dependency):
         retry = Retry(NoBackoff(), 0)
         self.check_client = Client.from_url(url, protocol=PROTOCOL, max_connections=1, retry=retry)
         self.allow_replica = True
+        self.find_server: Callable[[], Awaitable[tuple[str, int]]] | None = None
         self.circuit_breaker = CircuitBreaker("redis")
         self.is_down = self.circuit_breaker.is_open
         self._on_failure: FailureCallback = lambda _: None
 
     def checks(self) -> Iterable[Check]:
-        yield server_check(self.check_client, allow_replica=self.allow_replica)
+        check = server_check(self.check_client, allow_replica=self.allow_replica)
+        encrypted = self.settings.url.get_secret_value().startswith("rediss:")
+        yield watch(check, self._inspect) if encrypted else check
+
+    async def _inspect(self, failed: bool) -> Expiries:
+        server = await self.find_server() if self.find_server else None
+        return await inspect(self.check_client.connection_pool, server, failed=failed)
 
     def circuit_breakers(self) -> Iterable[CircuitBreaker]:
         yield self.circuit_breaker

@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio import ConnectionPool
 
 from ...environment import split_url
+from .tls import require_context
 
 
 def _require_redis_url(secret: SecretStr) -> SecretStr:
@@ -16,10 +17,13 @@ def _require_redis_url(secret: SecretStr) -> SecretStr:
     url = split_url(text)
     if url.scheme != "unix" and not url.path.strip("/").isdecimal() and url.path.strip("/"):
         raise ValueError("the database is not a number")
+    if url.scheme != "rediss" and "&ssl_" in f"&{url.query}":
+        raise ValueError("the parameters ssl_… have no effect: write rediss:// for TLS")
     try:
-        ConnectionPool.from_url(text).make_connection()  # type: ignore[no-untyped-call]
+        connection = ConnectionPool.from_url(text).make_connection()  # type: ignore[no-untyped-call]
     except Exception:  # whatever it is: its message can contain a value
         raise ValueError("redis-py does not know a parameter behind `?`, or its value") from None
+    require_context(connection)
     return secret if text == secret.get_secret_value() else SecretStr(text)
 
 
@@ -30,5 +34,6 @@ class RedisSettings(BaseSettings):
 
     url: Annotated[SecretStr, AfterValidator(_require_redis_url)] = Field(
         SecretStr("redis://"),  # feature: sentinel
-        description="URL of the Redis server, as redis://user:password@host:port/database.",
+        description="URL of the Redis server, as redis://user:password@host:port/database. With"
+        " rediss:// the connections use TLS.",
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from redis.exceptions import AuthenticationError, RedisError
 
 from ...health import CheckFailed, CheckResult, PermanentFailure, Status
+from ..tls import explain
 from .nodes import Node, NodeDown, NodeReport
 from .settings import Address
 
@@ -130,6 +131,8 @@ def _quorum_failure(
     results: Sequence[NodeReport | NodeDown], data: Mapping[str, object]
 ) -> CheckFailed:
     errors = [node.error for node in results if isinstance(node, NodeDown)]
+    for explained in filter(None, map(explain, errors)):
+        return explained
     rejections = [error for error in errors if isinstance(error, AuthenticationError)]
     if len(rejections) == len(results):
         return AuthenticationFailed("every sentinel rejects the password", **data)
@@ -142,6 +145,8 @@ def _primary_failure(
     error: Exception, data: Mapping[str, object], *, failing_over: bool
 ) -> CheckFailed:
     """Return the failure of a primary whose PING raised an error."""
+    if explained := explain(error):
+        return explained
     if failing_over:
         return FailingOver("the primary is down, and the sentinels replace it", **data)
     if isinstance(error, TimeoutError):

@@ -15,10 +15,12 @@ from redis.backoff import NoBackoff
 from ...environment import SettingsError
 from ...health import Check
 from .. import Dependency, FailureCallback
+from ..certificates import Expiries, watch
 from ..redis import Redis
 from ..redis.client import POOL_OPTIONS, PROTOCOL, SOCKET_TIMEOUT
 from .checks import SentinelGroup
 from .nodes import Node, find_primary, send_command
+from .security import connection_options, create_tls
 from .settings import Address, SentinelSettings, parse_addresses
 
 CHECK_ATTRIBUTES = {"db.system.name": "redis", "db.operation.name": "SENTINEL"}
@@ -33,6 +35,7 @@ def route_through_sentinel(redis: Redis, settings: SentinelSettings) -> "list[Se
         sentinel = Sentinel(settings, redis.settings.url.get_secret_value())
         sentinel.route_clients(redis.client, redis.check_client)
         redis.allow_replica = False
+        redis.find_server = sentinel.find_primary
         sentinel.optional = redis.optional
         return [sentinel]
     if "url" not in redis.settings.model_fields_set:
@@ -48,14 +51,16 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
 class Sentinel(Dependency):
     """The sentinels that monitor one primary.
 
-    url: the credentials and the database of that primary. The host in it is ignored.
+    url: the credentials, the database and the TLS of that primary. The host in it is ignored.
+
+    Raises SettingsError if the settings of TLS cannot be used.
     """
 
     def __init__(self, settings: SentinelSettings, url: str) -> None:
-        secret = settings.sentinel_password
-        password = secret.get_secret_value() if secret else None
+        self._tls = create_tls(settings)
+        node_options = connection_options(settings)
         self._nodes = [
-            Node(f"sentinel-{number}", address, password)
+            Node(f"sentinel-{number}", address, node_options)
             for number, address in enumerate(parse_addresses(settings.sentinels), 1)
         ]
         self._master, self._strict = settings.sentinel_master, settings.sentinel_strict
@@ -85,7 +90,11 @@ class Sentinel(Dependency):
         return pool
 
     async def discover_master(self, _: str) -> Address:
-        """Return the address of the primary. redis-py's pools call this for each new connection.
+        """Return the address of the primary. redis-py's pools call this for each new connection."""
+        return await self.find_primary()
+
+    async def find_primary(self) -> Address:
+        """Return the address of the primary.
 
         Concurrent calls share one search, so that many requests ask each sentinel once.
         """
@@ -96,7 +105,12 @@ class Sentinel(Dependency):
     def checks(self) -> Iterable[Check]:
         functions = self._ping, self._disconnect
         group = SentinelGroup(self._nodes, self._master, *functions, strict=self._strict)
-        yield Check("redis.sentinel", group.check, attributes=CHECK_ATTRIBUTES)
+        check = Check("redis.sentinel", group.check, attributes=CHECK_ATTRIBUTES)
+        yield watch(check, self._inspect) if self._tls else check
+
+    async def _inspect(self, failed: bool) -> Expiries:
+        addresses = [node.address for node in self._nodes]
+        return await self._tls.inspect(addresses, failed=failed) if self._tls else {}
 
     def on_failure(self, callback: FailureCallback) -> None:
         """Call `callback` with the name of the check of Redis after a failover."""

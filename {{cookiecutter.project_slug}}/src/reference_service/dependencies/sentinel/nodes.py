@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from redis.asyncio import Connection
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
+from ..tls import explain
 from .settings import Address
 
 TIMEOUT = 0.25  # seconds after which a silent sentinel is down: half of an attempt's timeout
@@ -23,7 +24,7 @@ class NodeDown:
     error: Exception
 
     def __str__(self) -> str:
-        return f"{self.stage}: {type(self.error).__name__}"
+        return f"{self.stage}: {type(explain(self.error) or self.error).__name__}"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Node:
 
     name: str  # from its position in the settings, because responses must not contain addresses
     address: Address
-    password: str | None
+    options: Mapping[str, Any] = field(hash=False)  # of redis-py, and its `connection_class`
 
     async def fetch_primary(self, master: str) -> Address | NodeDown | None:
         """Return the address of the primary, or None if the sentinel does not monitor it."""
@@ -74,11 +75,12 @@ class Node:
             stage = "PING"
 
         host, port = self.address
-        options: dict[str, Any] = {"password": self.password, "redis_connect_func": log_in}
-        connection = Connection(host=host, port=port, protocol=2, driver_info=None, **options)
+        options = {**self.options, "redis_connect_func": log_in}
+        create = options.pop("connection_class")
+        connection = create(host=host, port=port, protocol=2, driver_info=None, **options)
         try:
             async with asyncio.timeout(TIMEOUT):
-                await connection.connect()  # type: ignore[no-untyped-call]
+                await connection.connect()
                 await send_command(connection, "PING")
                 sent = [f"SENTINEL {command} {master}" for command in commands]
                 return [await _reply_or_error(connection, command) for command in sent]

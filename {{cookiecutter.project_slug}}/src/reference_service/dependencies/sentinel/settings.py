@@ -40,7 +40,19 @@ class SentinelSettings(BaseSettings):
     REDIS_URL sets only the credentials and can be omitted."""
     sentinel_master: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "mymaster"
     """Name under which the sentinels monitor the primary."""
+    sentinel_username: str | None = None
+    """User of the sentinels. Default: their default user."""
     sentinel_password: SecretStr | None = None
     """Password of the sentinels."""
+    sentinel_tls: bool = False
+    """Whether to connect to the sentinels with TLS. For the primary, REDIS_URL=rediss://… says it.
+    """
+    sentinel_tls_ca_file: str | None = None
+    """File with the certificates of the authorities that sign those of the sentinels, in PEM
+    format. Default: the authorities that the system trusts."""
+    sentinel_tls_cert_file: str | None = None
+    """File with the certificate of this client, for mutual TLS, in PEM format."""
+    sentinel_tls_key_file: str | None = None
+    """File with the key of this certificate. Default: the same file."""
     sentinel_strict: bool = False
     """Whether the check fails, and does not only warn, if one sentinel is down."""

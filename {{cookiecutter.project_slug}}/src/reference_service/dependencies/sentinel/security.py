@@ -1,0 +1,49 @@
+"""How to connect to the sentinels: log-in and TLS, as options of redis-py's connections."""
+
+from typing import Any
+
+from redis.asyncio import Connection, SSLConnection
+
+from ...environment import SettingsError
+from ..certificates import Tls
+from ..tls_files import create_context
+from .settings import SentinelSettings
+
+
+def connection_options(settings: SentinelSettings) -> dict[str, Any]:
+    """Return the options of every connection to a sentinel. Raises SettingsError."""
+    secret = settings.sentinel_password
+    if settings.sentinel_username and not secret:
+        raise SettingsError(["REDIS_SENTINEL_USERNAME: set REDIS_SENTINEL_PASSWORD too."])
+    options: dict[str, Any] = {
+        "username": settings.sentinel_username,
+        "password": secret.get_secret_value() if secret else None,
+    }
+    if not settings.sentinel_tls:
+        return {"connection_class": Connection, **options}
+    cert = settings.sentinel_tls_cert_file
+    return {
+        "connection_class": SSLConnection,
+        "ssl_ca_certs": settings.sentinel_tls_ca_file,
+        "ssl_certfile": cert,
+        "ssl_keyfile": (settings.sentinel_tls_key_file or cert) if cert else None,
+        **options,
+    }
+
+
+def create_tls(settings: SentinelSettings) -> Tls | None:
+    """Return how to make a handshake with a sentinel, or None without TLS. Raises SettingsError."""
+    cert = settings.sentinel_tls_cert_file
+    files = {"ca": settings.sentinel_tls_ca_file, "cert": cert}
+    files["key"] = settings.sentinel_tls_key_file
+    if settings.sentinel_tls:
+        return Tls(create_context(_variable, *files.values()), cert)
+    for part, path in files.items():
+        if path:
+            needed = "it has no effect without REDIS_SENTINEL_TLS=true"
+            raise SettingsError([f"{_variable(part)}: {needed}."])
+    return None
+
+
+def _variable(part: str) -> str:
+    return f"REDIS_SENTINEL_TLS_{part.upper()}_FILE"
