@@ -118,6 +118,8 @@ FEATURES: dict[str, list[str]] = {
         "compose.yaml",
         "deploy/compose",
         "docs/container.md",
+        "src/reference_service/healthcheck.py",
+        "tests/server/test_healthcheck.py",
     ],
     "github": [
         ".github",
@@ -131,6 +133,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/dependencies",
         "tests/dev",
         "tests/health",
+        "tests/management",
         "tests/test_standalone.py",
         "tests/observability",
         "tests/part_routes.py",
@@ -144,6 +147,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/service/test_requests.py",
         "tests/telemetry",
         "tests/tools.py",
+        "tests/traffic",
     ],
     "patterns": [
         "dev/copy",
@@ -159,7 +163,6 @@ FEATURES: dict[str, list[str]] = {
         "docs/decisions/*traced-probes*.md",
         "docs/patterns",
         "patterns",
-        "src/reference_service/health/wsgi.py",
         "tests/patterns",
     ],
 }

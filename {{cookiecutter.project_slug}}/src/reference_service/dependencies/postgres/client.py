@@ -11,8 +11,9 @@ from sqlalchemy import ExceptionContext, Executable, Row, event, exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from ...health import Check, CircuitBreaker
+from ...health import Check
 from ...telemetry import Metric
+from ...traffic import CircuitBreaker
 from .. import Dependency, FailureCallback
 from . import errors
 from .check_connection import CheckConnection
