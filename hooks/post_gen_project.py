@@ -121,6 +121,8 @@ FEATURES: dict[str, list[str]] = {
         "compose.yaml",
         "deploy/compose",
         "docs/container.md",
+        "src/reference_service/healthcheck.py",
+        "tests/server/test_healthcheck.py",
     ],
     "github": [
         ".github",
@@ -134,6 +136,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/dependencies",
         "tests/dev",
         "tests/health",
+        "tests/management",
         "tests/test_standalone.py",
         "tests/observability",
         "tests/part_routes.py",
@@ -147,6 +150,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/service/test_requests.py",
         "tests/telemetry",
         "tests/tools.py",
+        "tests/traffic",
     ],
     "patterns": [
         "dev/copy",
@@ -162,7 +166,6 @@ FEATURES: dict[str, list[str]] = {
         "docs/decisions/*traced-probes*.md",
         "docs/patterns",
         "patterns",
-        "src/reference_service/health/wsgi.py",
         "tests/patterns",
     ],
 }

@@ -46,7 +46,7 @@ def applications_by_layer() -> dict[str, ASGIApp]:
         app.include_router(items_router(MemoryItems()))  # as many routes as the service has
         baseline.add_comparison_routes(app, memory)
     *_, all_middleware = by_layer.values()
-    probes = Probes(all_middleware, service.app.registry, observe_traffic=False)
+    probes = Probes(all_middleware, service.app.registry)
     return {**by_layer, "Probes": probes, "tracing, 1 % sampled": service.app}
 
 

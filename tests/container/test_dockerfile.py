@@ -36,7 +36,7 @@ def test_container_runs_without_privileges_and_without_shell() -> None:
     assert last["USER"] == "10001:10001"  # a number: Kubernetes cannot check whether a name is root
     assert json.loads(last["CMD"]) == ["python", "-m", "reference_service"]
     _, _, check = last["HEALTHCHECK"].partition("CMD ")
-    assert json.loads(check) == ["python", "-m", "reference_service.health", "live"]
+    assert json.loads(check) == ["python", "-m", "reference_service.healthcheck", "live"]
 
 
 def test_stages_use_the_same_base_image() -> None:

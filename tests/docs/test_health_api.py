@@ -9,19 +9,23 @@ from pathlib import Path
 import pytest
 from project import TEMPLATE
 
-HEALTH = TEMPLATE / "src" / "reference_service" / "health"
+PACKAGE = TEMPLATE / "src" / "reference_service"
+FILES = [
+    file for name in ("health", "traffic", "management") for file in PACKAGE.glob(f"{name}/*.py")
+]
 DOCUMENT = TEMPLATE / "docs" / "health-api.md"
 CREATED_BY_THE_REGISTRY = {"Monitor"}
 """Classes whose constructor is not for users, and not documented."""
 
 
-def parse(file: str) -> ast.Module:
-    return ast.parse((HEALTH / file).read_text("utf-8"))
+def parse(file: Path) -> ast.Module:
+    return ast.parse(file.read_text("utf-8"))
 
 
 def public_names() -> list[str]:
-    """Return what the package exports."""
-    imports = [node for node in parse("__init__.py").body if isinstance(node, ast.ImportFrom)]
+    """Return what the packages export."""
+    modules = [parse(file) for file in FILES if file.name == "__init__.py"]
+    imports = [node for each in modules for node in each.body if isinstance(node, ast.ImportFrom)]
     return [name.asname for node in imports for name in node.names if name.asname]
 
 
@@ -41,11 +45,7 @@ def definitions(module: ast.Module) -> dict[str, Definition]:
     return found
 
 
-CODE = {
-    name: node
-    for file in HEALTH.glob("*.py")
-    for name, node in definitions(parse(file.name)).items()
-}
+CODE = {name: node for file in FILES for name, node in definitions(parse(file)).items()}
 
 
 def sections() -> dict[str, str]:
@@ -131,7 +131,7 @@ def test_every_parameter_and_member_is_explained(name: str) -> None:
 def test_every_member_of_the_json_is_explained(function: str, section: str) -> None:
     [body] = [
         node.value
-        for definition in parse("report.py").body
+        for definition in parse(PACKAGE / "management" / "report.py").body
         if isinstance(definition, ast.FunctionDef) and definition.name == function
         for node in definition.body
         if isinstance(node, ast.Return) and isinstance(node.value, ast.Dict)
@@ -143,14 +143,14 @@ def test_every_member_of_the_json_is_explained(function: str, section: str) -> N
 def test_constants_are_those_of_the_code() -> None:
     code = {
         name: ast.unparse(node.value)
-        for name, node in definitions(parse("options.py")).items()
+        for name, node in definitions(parse(PACKAGE / "health" / "rules.py")).items()
         if isinstance(node, ast.Assign)
     }
     assert rows("Timing", "constant") == code
 
 
 def test_log_messages_are_those_of_the_code() -> None:
-    source = "".join(Path(file).read_text("utf-8") for file in HEALTH.glob("*.py"))
+    source = "".join(file.read_text("utf-8") for file in FILES)
     _, *messages = rows("Logs", "message")
     assert messages
     for message in messages:

@@ -6,8 +6,7 @@ import contextlib
 from hypothesis import strategies
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from reference_service.health import Answer, Options, Probe, Registry, Status
-from reference_service.health.load import Load
-from reference_service.health.options import (
+from reference_service.health.rules import (
     GIVE_UP_AFTER,
     HISTORY_SIZE,
     MAX_GIVEN_UP,
@@ -38,22 +37,11 @@ modes = strategies.sampled_from(Mode)
 seconds = strategies.sampled_from([0.0, 0.1, 0.4, 0.6, 1.0, 2.5, 5.0, 8.0, 13.0])
 
 
-class FixedLoad(Load):
-    """A load with this score."""
-
-    fixed = 0.0
-
-    def score(self) -> float:
-        """Return the score that the history has set."""
-        return self.fixed
-
-
 class Histories(RuleBasedStateMachine):
     """One registry of up to three checks. Every rule is an event, and `advance` lets time go on."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.load = FixedLoad(cores=1)
         self.checks: dict[str, FakeCheck] = {}
         self.removed: list[FakeCheck] = []
         self.open_loop()
@@ -69,7 +57,7 @@ class Histories(RuleBasedStateMachine):
         fakes = FakeCheck("db", Status.FAIL), FakeCheck("cache", Status.WARN)
         self.checks = {fake.check.name: fake for fake in fakes}
         checks = [fake.check for fake in fakes]
-        self.registry = Registry(checks, OPTIONS, load=self.load, clock=self.now)
+        self.registry = Registry(checks, OPTIONS, clock=self.now)
         self.start()
 
     def now(self) -> float:
@@ -136,7 +124,7 @@ class Histories(RuleBasedStateMachine):
     @rule(score=strategies.sampled_from([0.0, 0.4, 1.0]))
     def set_load(self, score: float) -> None:
         """Change the load."""
-        self.load.fixed = score
+        self.registry.cadence.score = score
         self.disturbed_at = self.now()
 
     @rule(name=names, impact=strategies.sampled_from([Status.FAIL, Status.WARN]))
@@ -225,7 +213,7 @@ class Histories(RuleBasedStateMachine):
 
     def ready_is_red_soon_after_the_last_pass(self) -> None:
         """No later than the bound, which is shorter without load."""
-        calm = self.load.fixed == 0 and self.now() - self.disturbed_at > CALM_AFTER
+        calm = self.registry.cadence.score == 0 and self.now() - self.disturbed_at > CALM_AFTER
         bound = RED_WITHIN_IDLE if calm else RED_WITHIN + 5 * (1 + TIMEOUT)
         for fake, impact in self.fake_monitors():
             last = max(fake.passed_at, fake.added_at, self.started_at)
@@ -258,7 +246,7 @@ class Histories(RuleBasedStateMachine):
     def a_permanent_failure_counts_at_once(self) -> None:
         """Whatever the threshold is."""
         for monitor in self.registry.monitors.values():
-            assert not monitor.state.permanent or monitor.state.status is Status.FAIL
+            assert monitor.state.error != "PermanentFailure" or monitor.state.status is Status.FAIL
 
     def live_is_green_unless_attempts_never_end(self) -> None:
         """`live` asks about the process only."""

@@ -1,1 +1,1 @@
-"""Checks to copy into another service. This service does not use them."""
+"""Code to copy into another service. This service does not use it."""

@@ -15,20 +15,14 @@ from .dependencies.kafka import Kafka  # feature: kafka
 from .dependencies.postgres import Postgres  # feature: postgres
 from .dependencies.redis import Redis  # feature: redis
 from .dependencies.sentinel import route_through_sentinel  # feature: sentinel
-from .health import (
-    ManagementApp,
-    Probes,
-    Registry,
-    RequestObserver,
-    RequestOutcomes,
-    record_rejections,
-)
+from .health import Probes, Registry
 from .health.probes import PATHS
 from .items import ItemStore, MemoryItems, items_router
 from .items.cache import WITHOUT_REDIS, CachedItems  # feature: redis
 from .items.events import WITHOUT_KAFKA, PublishingItemStore  # feature: kafka
 from .items.postgres import PostgresItems, items_check  # feature: postgres
 from .items.stock import WITHOUT_GRPC, stock_router  # feature: grpc
+from .management import ManagementApp
 from .middleware import REJECTED, concurrency_limit, middleware
 from .operations import OperationsApp, Switches
 from .redaction import RedactedResponses
@@ -47,6 +41,7 @@ from .telemetry import (
     watch_loop,
 )
 from .telemetry.observability import instrument  # feature: observability
+from .traffic import RequestObserver, RequestOutcomes, record_rejections
 
 TITLE = "Reference Service"
 DISTRIBUTION = "reference-service"
@@ -133,7 +128,7 @@ def create_service(settings: Settings) -> Service:
     prefixes = {"", settings.service.root_path}  # a proxy may pass its prefix on, or not
     paths = {f"{prefix}{path}": probe for prefix in prefixes for path, probe in PATHS.items()}
     trace = monitoring.trace
-    probes = Probes(app, registry, trace=trace, observe_traffic=False, paths=paths)
+    probes = Probes(app, registry, trace=trace, paths=paths)
     mounts = dict(monitoring.mounts)
     if switches and token:
         switches.on_change = registry.recheck

@@ -7,7 +7,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from .api import HeadRequests
-from .health import Registry, RequestObserver, Traffic
+from .health import Registry
 from .operations import ReadOnlyMode, Switches
 from .resilience import (
     AdaptiveLimit,
@@ -19,6 +19,7 @@ from .resilience import (
 )
 from .settings import SLOW_REQUEST_SECONDS, ServiceSettings
 from .telemetry import Counters, Metric, RequestId
+from .traffic import RequestObserver, Traffic
 
 REJECTED = "http_requests_rejected_total", "Requests rejected."
 

@@ -6,20 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from reference_service.health import Check, CheckResult, Options, Registry
-from reference_service.health.load import Load
 
 from .clock import now
-
-
-class FixedLoad(Load):
-    """A load with this score. On virtual time, a measured one would be too high."""
-
-    def __init__(self, score: float = 0.0) -> None:
-        super().__init__(cores=1)
-        self.fixed = score
-
-    def score(self) -> float:
-        return self.fixed
 
 
 class Dependency:
@@ -82,7 +70,7 @@ async def running(
 ) -> AsyncIterator[Registry]:
     """Run a registry of these checks on virtual time."""
     options = replace(options or Options(), jitter=jitter)
-    registry = Registry(checks, options, load=FixedLoad(), clock=now)
+    registry = Registry(checks, options, clock=now)
     registry.started_up = True
     await registry.start()
     try:

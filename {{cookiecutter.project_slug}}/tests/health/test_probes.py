@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from reference_service.health import Check, Probes, Registry
-from reference_service.health.asgi import Message, Receive, Scope, Send
-from reference_service.health.load import Load
+from reference_service.health.asgi import ASGIApp, Message, Receive, Scope, Send
 
 from .clock import now, run
 from .fakes import Dependency, running
@@ -60,41 +59,32 @@ def test_other_paths_go_to_the_application(path: str) -> None:
         run(request(Probes(application, Registry([])), path))
 
 
+async def rejecting(scope: Scope, receive: Receive, send: Send) -> None:
+    """Respond as `business`, and say that the service itself rejected the request."""
+    scope.setdefault("state", {})["rejected"] = "concurrency_limit"
+    await business(scope, receive, send)
+
+
 @pytest.mark.parametrize(
-    ("status", "attempts"), [(200, 1), (404, 1), (422, 1), (500, 2), (503, 2), (504, 2)]
+    ("app", "status", "attempts"),
+    [
+        *((business, status, 1) for status in (200, 404, 422)),
+        *((business, status, 2) for status in (500, 503, 504)),
+        (rejecting, 503, 1),
+    ],
 )
-def test_error_response_makes_every_check_run_again(status: int, attempts: int) -> None:
+def test_error_response_makes_every_check_run_again_unless_the_service_rejected_the_request(
+    app: ASGIApp, status: int, attempts: int
+) -> None:
     async def scenario() -> int:
         dependency = Dependency()
         async with running(Check("db", dependency.check)) as registry:
             await asyncio.sleep(2)
-            await request(Probes(business, registry), f"/{status}")
+            await request(Probes(app, registry), f"/{status}")
             await asyncio.sleep(0.1)
         return len(dependency.attempted_at)
 
     assert run(scenario()) == attempts
-
-
-class RecordingLoad(Load):
-    def __init__(self) -> None:
-        super().__init__(cores=1)
-        self.observed: list[float] = []
-
-    def observe(self, seconds: float) -> None:
-        self.observed.append(seconds)
-
-
-def test_probes_do_not_count_as_requests() -> None:
-    async def scenario() -> tuple[int, int]:
-        async with running(Check("db", Dependency().check)) as registry:
-            registry.load = load = RecordingLoad()
-            app = Probes(business, registry)
-            await request(app, "/200")
-            for _ in range(10):
-                await request(app, "/health/ready")
-            return len(load.observed), load.in_flight
-
-    assert run(scenario()) == (1, 0)
 
 
 def test_registry_starts_and_stops_within_the_lifespan() -> None:

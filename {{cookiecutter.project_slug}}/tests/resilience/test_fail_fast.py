@@ -5,14 +5,8 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
 from reference_service.api import add_error_handlers
-from reference_service.health import (
-    Check,
-    CircuitOpenError,
-    Registry,
-    RequestRecord,
-    Traffic,
-    WorkAbandonedError,
-)
+from reference_service.health import Check, Probes, Registry
+from reference_service.traffic import CircuitOpenError, RequestRecord, Traffic, WorkAbandonedError
 
 from ..health.fakes import Dependency
 
@@ -47,9 +41,10 @@ async def test_error_is_answered_503_and_only_work_that_was_tried_is_evidence(
         raise error
 
     registry = CountingRegistry([Check("shop", Dependency().check)])
-    transport = ASGITransport(Traffic(app, registry, [records.append]))
+    transport = ASGITransport(Probes(Traffic(app, registry, [records.append]), registry))
     async with AsyncClient(transport=transport, base_url="http://service") as client:
         response = await client.get("/")
+    await registry.stop()
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["detail"].endswith(detail)

@@ -7,11 +7,11 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reference_service.health import Registry
-from reference_service.health.traffic import Traffic
 from reference_service.telemetry.access_log import AccessLog
 from reference_service.telemetry.log_output import log_output
 from reference_service.telemetry.logs import ConsoleFormatter, JsonFormatter
 from reference_service.telemetry.request_id import RequestId
+from reference_service.traffic import Traffic
 
 from ..health.client import call
 

@@ -9,9 +9,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from ..health import CircuitOpenError, WorkAbandonedError
 from ..redaction import redact
 from ..resilience.problem import MEDIA_TYPE, problem_body
+from ..traffic import CircuitOpenError, WorkAbandonedError
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from ..health import Check, CircuitBreaker, Registry, Status
+from ..health import Check, Registry, Status
 from ..telemetry import Metric
+from ..traffic import CircuitBreaker
 
 log = logging.getLogger(__name__)
 

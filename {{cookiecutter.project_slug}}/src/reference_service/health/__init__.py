@@ -5,9 +5,11 @@
     registry = Registry([Check("database", check_database)])
     app = Probes(app, registry)
 
-A check is an async callable: returning is a pass, raising is a failure. `GET /health/startup`,
-`/health/ready` and `/health/live` are now answered from memory. `ManagementApp(registry)` is an
-ASGI application that shows details. It has no authentication: serve it on a private port only.
+A check is a function, `def` or `async def`: returning is a pass, raising is a failure. From now on
+`GET /health/startup`, `/health/ready` and `/health/live` are answered from memory.
+
+To read all of it, begin with `check` and `rules`. Then follow an attempt from the inside out:
+`tasks`, `attempts`, `monitor`, `supervisor`, `answer`, `registry`, `probes`.
 """
 
 from .answer import Answer as Answer
@@ -19,17 +21,8 @@ from .check import CheckFailed as CheckFailed
 from .check import CheckResult as CheckResult
 from .check import PermanentFailure as PermanentFailure
 from .check import Status as Status
-from .circuit_breaker import CircuitBreaker as CircuitBreaker
-from .circuit_breaker import CircuitOpenError as CircuitOpenError
-from .circuit_breaker import WorkAbandonedError as WorkAbandonedError
-from .management import ManagementApp as ManagementApp
 from .monitor import Monitor as Monitor
-from .options import Options as Options
-from .outcomes import RequestOutcomes as RequestOutcomes
 from .probes import Probes as Probes
 from .registry import Registry as Registry
-from .state import CheckState as CheckState
-from .traffic import RequestObserver as RequestObserver
-from .traffic import RequestRecord as RequestRecord
-from .traffic import Traffic as Traffic
-from .traffic import record_rejections as record_rejections
+from .rules import CheckState as CheckState
+from .rules import Options as Options

@@ -23,9 +23,6 @@ class Answer(Enum):
     FAIL = (Status.FAIL, 503)
     TIMEOUT = (Status.FAIL, 504)
 
-    # By identity, because `Enum.__hash__` is slow and every probe looks up its response.
-    __hash__ = object.__hash__
-
     def __init__(self, status: Status, code: int) -> None:
         self.status, self.code = status, code
 

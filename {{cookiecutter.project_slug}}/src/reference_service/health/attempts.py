@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from .check import Check, CheckFailed, CheckResult, Status
-from .options import GIVE_UP_AFTER, MAX_GIVEN_UP
+from .rules import GIVE_UP_AFTER, MAX_GIVEN_UP
 from .tasks import abandon, result_within, run_in_thread, waits_for_thread
 
 log = logging.getLogger(__name__)
@@ -27,10 +27,9 @@ class Attempts:
         self._check = check
         self._timeout = timeout
         self._clock = clock
-        self._blocking = is_blocking(check.run)
-        self._abandoned: asyncio.Future[CheckResult] | None = None
+        self._abandoned: asyncio.Task[CheckResult] | None = None
         self._abandoned_at = 0.0
-        self._given_up: set[asyncio.Future[CheckResult]] = set()
+        self._given_up: set[asyncio.Task[CheckResult]] = set()
 
     @property
     def stuck(self) -> bool:
@@ -60,7 +59,7 @@ class Attempts:
                 self._given_up.add(self._abandoned)
                 self._abandoned.add_done_callback(self._given_up.discard)
             self._abandoned = None
-        attempt = _start(self._check, blocking=self._blocking)
+        attempt = _start(self._check)
         try:
             return await result_within(self._timeout, attempt)
         finally:
@@ -74,47 +73,30 @@ async def run_once(check: Check) -> CheckResult:
 
     A result with the status `fail` is raised as CheckFailed.
     """
-    return await _start(check, blocking=is_blocking(check.run))
+    return await _start(check)
 
 
-def _start(check: Check, *, blocking: bool) -> asyncio.Future[CheckResult]:
-    name = f"health check {check.name}"
-    if blocking:
-        return run_in_thread(partial(_run_blocking, check), name)
-    return asyncio.create_task(_run(check), name=name)
+def _start(check: Check) -> asyncio.Task[CheckResult]:
+    return asyncio.create_task(_run(check), name=f"health check {check.name}")
 
 
 async def _run(check: Check) -> CheckResult:
     """Run a check so that no exception of it can end the monitor or the process."""
     try:
-        result = check.run()
-        return _require_pass(await result if inspect.isawaitable(result) else result)
+        if is_blocking(check.run):
+            returned = await run_in_thread(check.run, f"health check {check.name}")
+        else:
+            returned = check.run()
+        result = await returned if inspect.isawaitable(returned) else returned
     except (Exception, GeneratorExit):  # GeneratorExit: the event loop has ended
         raise
     except BaseException as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise  # abandoned
-        raise _failure(error) from error
-
-
-def _run_blocking(check: Check) -> CheckResult:
-    """Do the same in a thread."""
-    try:
-        return _require_pass(check.run())
-    except Exception:
-        raise
-    except BaseException as error:
-        raise _failure(error) from error
-
-
-def _failure(error: BaseException) -> CheckFailed:
-    return CheckFailed(f"the check raised {type(error).__name__}")
-
-
-def _require_pass(returned: object) -> CheckResult:
-    """Return what a check has returned as a result. Raises CheckFailed if it is a failure."""
-    result = CheckResult() if returned is None else returned
+        raise CheckFailed(f"the check raised {type(error).__name__}") from error
+    if result is None:
+        return CheckResult()
     if not isinstance(result, CheckResult):
         kind = type(result).__name__
         raise CheckFailed(f"the check returned {kind}: return None or a CheckResult")
@@ -123,22 +105,15 @@ def _require_pass(returned: object) -> CheckResult:
     return result
 
 
-def is_blocking(run: Callable[[], object]) -> bool:
+def is_blocking(run: Callable[..., object]) -> bool:
     """Tell whether a callable is surely a synchronous function or method.
 
     A lambda, or an object with `__call__`, is not: it can return an awaitable.
     """
-    function: Callable[..., object] = run
-    while isinstance(function, partial):
-        function = function.func
+    while isinstance(run, partial):
+        run = run.func
     # A decorator of either kind can wrap a function of the other kind.
-    outermost = getattr(function, "__func__", function)
-    function = inspect.unwrap(outermost, stop=_is_asynchronous)
-    if not inspect.isfunction(function) or function.__name__ == "<lambda>":
-        return False
-    return not _is_asynchronous(function)
-
-
-def _is_asynchronous(function: Callable[..., object]) -> bool:
-    flags = function.__code__.co_flags if inspect.isfunction(function) else 0
-    return inspect.iscoroutinefunction(function) or bool(flags & inspect.CO_ITERABLE_COROUTINE)
+    outermost = getattr(run, "__func__", run)
+    function = inspect.unwrap(outermost, stop=inspect.iscoroutinefunction)
+    is_def = inspect.isfunction(function) and function.__name__ != "<lambda>"
+    return is_def and not inspect.iscoroutinefunction(function)

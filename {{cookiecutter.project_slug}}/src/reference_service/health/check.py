@@ -74,8 +74,7 @@ class Check:
     interval: seconds between attempts, whatever the load. None: the adaptive interval.
     failure_threshold: consecutive failures that make it fail. None: the adaptive threshold.
     permanent: exception types that an immediate retry cannot fix, such as bad credentials.
-    attributes: span attributes of the dependency, named by OpenTelemetry's semantic conventions.
-        For example, `{"db.system.name": "mysql"}`.
+    attributes: span attributes by OpenTelemetry's conventions: `{"db.system.name": "mysql"}`.
     startup: whether `startup` waits for it.
     liveness: whether `live` fails too when it fails. Only for what a restart of the process fixes.
 

@@ -8,11 +8,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
+from . import rules
 from .attempts import Attempts
 from .check import AttemptContext, Check, CheckResult, Status
-from .load import Cadence
-from .options import HISTORY_SIZE, MIN_RECHECK_INTERVAL, STALE_MARGIN
-from .state import Attempt, CheckState, next_delay, next_state
+from .rules import Cadence, CheckState, next_delay, next_state
 
 log = logging.getLogger(__name__)
 
@@ -36,26 +35,23 @@ class Monitor:
         self.check = check
         self.name = check.name
         self.timeout = check.timeout or cadence.options.timeout
-        self.history: deque[Attempt] = deque(maxlen=HISTORY_SIZE)  # newest last
+        self.history: deque[CheckState] = deque(maxlen=rules.HISTORY_SIZE)  # newest last
+        self._grace = 2 * self.timeout + rules.STALE_MARGIN  # from due to stale
         self._cadence = cadence
         self._after_attempt = after_attempt
         self._clock = clock
         self._attempt_context = attempt_context
         self._attempts = Attempts(check, self.timeout, clock)
-        self._run_now_request: tuple[AttemptContext, asyncio.Future[None]] | None = None
+        self._requested: tuple[AttemptContext, asyncio.Event] | None = None  # by `run_now`
         self._wake = asyncio.Event()
         self.reset()
 
     def reset(self, status: Status = Status.FAIL) -> None:
         """Forget every result. Until the first attempt has ended, the check has this status."""
         now = self._clock()
-        self.state = CheckState(
-            status,
-            error="Pending",
-            detail="not checked yet",
-            since=now,
-            expires_at=now + self._cadence.options.start_delay + 2 * self.timeout + STALE_MARGIN,
-        )
+        expires_at = now + self._cadence.options.start_delay + self._grace
+        pending = CheckState(status, error="Pending", detail="not checked yet", since=now)
+        self.state = replace(pending, expires_at=expires_at)
         self.has_passed = False  # once, or only warned
         self.history.clear()
 
@@ -98,44 +94,38 @@ class Monitor:
     async def run_now(self, attempt_context: AttemptContext) -> None:
         """Make the next attempt at once, within `attempt_context`; return after it.
 
-        Concurrent callers share one attempt and the context of the first. The rate is not limited:
-        the caller must limit it.
+        Concurrent callers share one attempt and the context of the first. They must limit the rate.
         """
-        if self._run_now_request is None:
-            finished = asyncio.get_running_loop().create_future()
-            self._run_now_request = attempt_context, finished
+        self._requested = self._requested or (attempt_context, asyncio.Event())
         self.recheck()
-        await asyncio.shield(self._run_now_request[1])
+        await self._requested[1].wait()
 
     async def run(self) -> None:
         """Run the check until cancelled. Cancelling abandons the current attempt."""
         self._wake = asyncio.Event()  # an event belongs to the loop that first waits for it
         self._attempts.enter_loop()
-        try:
-            await asyncio.sleep(self._cadence.options.start_delay * _random())
-            while True:
-                started = self._clock()
-                self._wake.clear()
-                due = await self._attempt()
-                await self._wait(started, due)
-        finally:
-            self.cancel_run_now()
+        await asyncio.sleep(random.uniform(0, self._cadence.options.start_delay))  # noqa: S311
+        while True:
+            started = self._clock()
+            self._wake.clear()
+            due = await self._attempt()
+            await self._wait(started, due)
 
     def cancel_run_now(self) -> None:
         """Let `run_now` return, because no attempt will be made."""
-        if self._run_now_request and not self._run_now_request[1].done():
-            self._run_now_request[1].set_result(None)
-        self._run_now_request = None
+        if self._requested:
+            self._requested[1].set()
+        self._requested = None
 
     async def _wait(self, started: float, due: float) -> None:
         """Wait until the next attempt is due. Rechecks, and a lower load, bring it forward.
 
         Rechecks leave a slow check, and what it asks, at least half of the time to rest.
         """
-        earliest = started + max(MIN_RECHECK_INTERVAL, 2 * self.state.duration)
-        while self._run_now_request is None and (seconds := due - self._clock()) > 0:
+        earliest = started + max(rules.MIN_RECHECK_INTERVAL, 2 * self.state.duration)
+        while self._requested is None and (seconds := due - self._clock()) > 0:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(seconds, MIN_RECHECK_INTERVAL)):
+                async with asyncio.timeout(min(seconds, rules.MIN_RECHECK_INTERVAL)):
                     await self._wake.wait()
                     self._wake.clear()
                     due = min(due, earliest)
@@ -144,8 +134,8 @@ class Monitor:
     async def _attempt(self) -> float:
         """Make one attempt, update the state, and return when the next attempt is due."""
         started = self._clock()
-        attempt_context, finished = self._run_now_request or (self._attempt_context, None)
-        self._run_now_request = None
+        attempt_context, finished = self._requested or (self._attempt_context, asyncio.Event())
+        self._requested = None
         outcome: CheckResult | Exception
         try:
             with attempt_context(self.check):
@@ -155,8 +145,7 @@ class Monitor:
             # keep every object in the driver's frames alive.
             outcome = error.with_traceback(None)
         finally:
-            if finished and not finished.done():
-                finished.set_result(None)
+            finished.set()
         # After SIGSTOP, or while the event loop is blocked, a result can be old when it is seen.
         ended = min(self._clock(), started + self.timeout)
         previous = self.state
@@ -171,15 +160,15 @@ class Monitor:
             checked_at=ended,
             duration=ended - started,
             # No earlier for a check that runs more often: the event loop may have been blocked.
-            expires_at=ended + max(delay, self._cadence.interval) + 2 * self.timeout + STALE_MARGIN,
+            expires_at=ended + max(delay, self._cadence.interval) + self._grace,
         )
-        self.history.append(Attempt(ended, ended - started, passed=not state.consecutive_failures))
+        self.history.append(self.state)
         self.has_passed |= not state.consecutive_failures
         self._log_change(previous, outcome)
         self._after_attempt(self, previous)
         # The checks of different replicas must not fall into step.
         jitter = 0.0 if state.consecutive_failures else self._cadence.options.jitter
-        return ended + delay * (1 - jitter * _random())
+        return ended + delay * (1 - random.uniform(0, jitter))  # noqa: S311 - no secret
 
     def _log_change(self, previous: CheckState, outcome: CheckResult | Exception) -> None:
         """Log each new status or error once. Only the log has the message of an exception."""
@@ -190,7 +179,3 @@ class Monitor:
             reason = str(outcome) if state.error else state.detail
             parts = [f"health check {self.name}: {state.status}", state.error, reason]
             log.log(level, ": ".join(part for part in parts if part))
-
-
-def _random() -> float:
-    return random.random()  # noqa: S311 - no secret

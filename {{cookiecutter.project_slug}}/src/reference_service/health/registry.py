@@ -7,10 +7,8 @@ from contextlib import nullcontext
 
 from .answer import Answer, Probe
 from .check import AttemptContext, Check, Status
-from .load import Cadence, Load
 from .monitor import Monitor
-from .options import LOAD_PERIOD, Options
-from .state import CheckState
+from .rules import Cadence, CheckState, Options
 from .supervisor import Supervisor
 
 
@@ -19,8 +17,8 @@ class Registry:
 
     It can be started and stopped again and again, in any event loop. Then no earlier result counts.
 
-    attempt_context: entered for each attempt of a check, in the monitor's task. Tracing uses it.
     clock: returns monotonic seconds.
+    attempt_context: entered for each attempt of a check, in the monitor's task. Tracing uses it.
 
     Raises ValueError if two checks have the same name.
     """
@@ -30,25 +28,23 @@ class Registry:
         checks: Iterable[Check] = (),
         options: Options | None = None,
         *,
-        load: Load | None = None,
         clock: Callable[[], float] = time.monotonic,
         attempt_context: AttemptContext = lambda _: nullcontext(),
     ) -> None:
         self.options = options or Options()
-        self.load = load or Load()
         self.clock = clock
         self.cadence = Cadence(self.options)
         self.started_up = False  # whether the application's own start-up work is done
         self.draining = False
+        self.in_flight = 0  # concurrent requests, if something counts them
         self.monitors: dict[str, Monitor] = {}
-        self._needs_restart = False  # whether only a new process can help
-        self._startup_passed = self._was_started = False
-        self._ready, self._ready_until = Answer.FAIL, 0.0
-        self._next_load_reading = 0.0
+        self._attempt_context = attempt_context
         self._supervisor = Supervisor(self.monitors, clock, self._heartbeat)
         self._on_result: list[Callable[[], None]] = []
         self._on_heartbeat: list[Callable[[], None]] = []
-        self._attempt_context = attempt_context
+        self._needs_restart = False  # whether only a new process can help
+        self._startup_passed = self._was_started = False
+        self._ready, self._ready_until = Answer.FAIL, 0.0
         for check in checks:
             self.add(check)
 
@@ -71,14 +67,42 @@ class Registry:
         self.monitors.pop(name).cancel_run_now()
         self._ready_until = 0.0
 
+    async def start(self) -> None:
+        """Start the monitors in the running loop, unless they run. Wait for no result."""
+        if self.is_running():
+            return
+        if self._was_started:
+            self.started_up = self.draining = self._startup_passed = self._needs_restart = False
+        self._was_started = True
+        for monitor in self.monitors.values():
+            monitor.reset()
+        self._ready_until = 0.0
+        self._supervisor.start()
+
+    async def stop(self) -> None:
+        """Stop the monitors and abandon their current attempts."""
+        await self._supervisor.stop()
+
+    def drain(self) -> None:
+        """Turn `ready` to 503 for good, because the process will exit. Safe in a signal handler."""
+        self.draining = True
+
+    def is_running(self) -> bool:
+        """Tell whether the monitors run: after `start()`, until `stop()` or the end of its loop."""
+        return self._supervisor.is_running()
+
+    def is_supervised(self) -> bool:
+        """Tell whether the supervisor of the monitors is not late. True before `start()`."""
+        return self._supervisor.is_responsive()
+
     def startup(self) -> Answer:
         """Answer `startup`: `PASS` for good as soon as start-up is over, `FAIL` before.
 
-        Start-up is over when the application's own work is done and each check has been tried once.
-        It asks about the process: a restart does not fix a dependency. With
-        `Options.startup_needs_checks` each check with impact `fail` must have passed once.
+        Start-up is over when the application's own work is done and each check has been tried once:
+        a restart does not fix a dependency. See also `Options.startup_needs_checks`.
         """
-        self._startup_passed = self._startup_passed or self._startup_satisfied(())
+        if not self._startup_passed:
+            self._startup_passed = self._startup_satisfied(self.monitors.values())
         return Answer.PASS if self._startup_passed else Answer.FAIL
 
     def ready(self) -> Answer:
@@ -109,46 +133,25 @@ class Registry:
         """Answer a probe as if the checks named in `exclude` did not exist."""
         if probe is Probe.LIVE:
             return self.live()
-        started = self.startup() is Answer.PASS or self._startup_satisfied(exclude)
+        monitors = [m for m in self.monitors.values() if m.name not in exclude]
+        started = self.startup() is Answer.PASS or self._startup_satisfied(monitors)
         if probe is Probe.STARTUP:
             return Answer.PASS if started else Answer.FAIL
         if self.draining or not started:
             return Answer.FAIL
-        return Answer.from_monitors(self._monitors_without(exclude), self.clock())
+        return Answer.from_monitors(monitors, self.clock())
 
-    def is_supervised(self) -> bool:
-        """Tell whether the supervisor of the monitors is not late. True before `start()`."""
-        return self._supervisor.is_responsive()
-
-    def is_running(self) -> bool:
-        """Tell whether the monitors run: after `start()`, until `stop()` or the end of its loop."""
-        return self._supervisor.is_running()
-
-    def _startup_satisfied(self, exclude: Collection[str]) -> bool:
-        delayed = any(m.delays_startup() for m in self._monitors_without(exclude))
-        return self.started_up and not delayed
-
-    def _monitors_without(self, exclude: Collection[str]) -> Iterable[Monitor]:
-        monitors = self.monitors.values()
-        return [m for m in monitors if m.name not in exclude] if exclude else monitors
+    def _startup_satisfied(self, monitors: Iterable[Monitor]) -> bool:
+        return self.started_up and not any(m.delays_startup() for m in monitors)
 
     def recheck(self, name: str | None = None) -> None:
-        """Bring the next attempt forward, to at most one per second for each check.
+        """Bring the next attempt forward: of every check, or of `name` and its parts.
 
-        Call it when something suggests that a result is out of date: an error response, a lost
-        connection. With a name, only that check and its parts run.
+        Call it when a result may be out of date, for example after a connection was lost.
         """
         for monitor in self.monitors.values():
             if name is None or monitor.check.belongs_to(name):
                 monitor.recheck()
-
-    def on_result(self, callback: Callable[[], None]) -> None:
-        """Call `callback` from now on after each attempt of a check. It must not raise."""
-        self._on_result.append(callback)
-
-    def on_heartbeat(self, callback: Callable[[], None]) -> None:
-        """Call `callback` from now on four times a second, while the monitors run."""
-        self._on_heartbeat.append(callback)
 
     async def run_all_now(self, attempt_context: AttemptContext) -> None:
         """Run every check at once, each within `attempt_context`; return when all have run.
@@ -159,40 +162,24 @@ class Registry:
         if self.is_running():
             await asyncio.gather(*(m.run_now(attempt_context) for m in self.monitors.values()))
 
-    def drain(self) -> None:
-        """Turn `ready` to 503 for good, because the process will exit. Safe in a signal handler."""
-        self.draining = True
+    def on_result(self, callback: Callable[[], None]) -> None:
+        """Call `callback` from now on after each attempt of a check. It must not raise."""
+        self._on_result.append(callback)
 
-    async def start(self) -> None:
-        """Start the monitors in the running loop, unless they run. Wait for no result."""
-        if self._supervisor.is_running():
-            return
-        if self._was_started:
-            self.started_up = self.draining = self._startup_passed = self._needs_restart = False
-        self._was_started = True
-        for monitor in self.monitors.values():
-            monitor.reset()
-        self._ready_until, self._next_load_reading = 0.0, self.clock() + LOAD_PERIOD
-        self._supervisor.start()
-
-    async def stop(self) -> None:
-        """Stop the monitors and abandon their current attempts."""
-        await self._supervisor.stop()
+    def on_heartbeat(self, callback: Callable[[], None]) -> None:
+        """Call `callback` from now on four times a second, while the monitors run."""
+        self._on_heartbeat.append(callback)
 
     def _heartbeat(self) -> None:
         self._needs_restart = any(m.needs_restart() for m in self.monitors.values())
-        now = self.clock()
-        if now >= self._next_load_reading:
-            self._next_load_reading = now + LOAD_PERIOD
-            self.cadence.score = self.load.score()
         for callback in self._on_heartbeat:
             callback()
 
     def _after_attempt(self, monitor: Monitor, previous: CheckState) -> None:
         """Reset the interval and recheck everything when a check stops passing."""
         self._ready_until = 0.0
-        states = (each.state for each in self.monitors.values())
-        self.cadence.all_passing = all(state.status is Status.PASS for state in states)
+        statuses = (each.state.status for each in self.monitors.values())
+        self.cadence.all_passing = all(status is Status.PASS for status in statuses)
         if previous.status is Status.PASS and monitor.state.status is not Status.PASS:
             self.recheck()
         for callback in self._on_result:

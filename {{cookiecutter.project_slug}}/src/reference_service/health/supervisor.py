@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from .monitor import Monitor
-from .options import SUPERVISION_PERIOD, SUPERVISOR_TIMEOUT
+from .rules import SUPERVISION_PERIOD, SUPERVISOR_TIMEOUT
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,8 @@ class Supervisor:
     def is_running(self) -> bool:
         """Tell whether it was started in this process, and its event loop has not ended."""
         task = self._task
-        if task is None or task.done() or task.get_loop().is_closed():
-            return False
-        return self._process == os.getpid()
+        runs = task is not None and not task.done() and not task.get_loop().is_closed()
+        return runs and self._process == os.getpid()
 
     def is_responsive(self) -> bool:
         """Tell whether it runs and is not late. True before the start and after a stop."""
@@ -81,10 +80,9 @@ class Supervisor:
             task = tasks.get(monitor)
             if task is None or task.done():
                 if task is not None:
-                    extra = {"check": monitor.name}
                     reason = None if task.cancelled() else task.exception()
                     message = "monitor stopped unexpectedly; restarting"
-                    log.error(message, extra=extra, exc_info=reason)
+                    log.error(message, extra={"check": monitor.name}, exc_info=reason)
                 tasks[monitor] = asyncio.create_task(monitor.run(), name=f"monitor {monitor.name}")
         for monitor in tasks.keys() - monitors:  # their checks were removed
             tasks.pop(monitor).cancel()

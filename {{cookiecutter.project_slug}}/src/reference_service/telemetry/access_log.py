@@ -7,8 +7,8 @@ from collections import Counter
 from json.encoder import encode_basestring_ascii as quote
 from typing import Any
 
-from ..health import RequestRecord
 from ..health.asgi import Scope
+from ..traffic import RequestRecord
 from .log_output import log_output
 from .logs import span_ids, timestamp
 

@@ -68,7 +68,9 @@ class HealthTraces:
         self._response = b""
 
     def __call__(self, scope: Scope, answer: Answer) -> list[tuple[bytes, bytes]]:
-        """Start a run, or return the trace of the latest one."""
+        """Start a run if the request asks for one, or return the trace of the latest one."""
+        if (b"x-trace-health", b"true") not in ((k, v.lower()) for k, v in scope["headers"]):
+            return []
         now = self._registry.clock()
         if self._run is None or (self._run.done() and now - self._started_at >= MIN_RUN_INTERVAL):
             self._started_at = now

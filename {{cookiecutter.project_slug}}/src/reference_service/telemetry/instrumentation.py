@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
-from ..health import RequestObserver
 from ..health.probes import Trace
+from ..traffic import RequestObserver
 
 
 class ServiceInfo(NamedTuple):

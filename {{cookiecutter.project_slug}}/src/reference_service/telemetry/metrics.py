@@ -76,12 +76,16 @@ class Metrics(Collector):
             yield family
 
     def _service_metrics(self) -> Iterator[Metric]:
-        registry, cadence, load = self._registry, self._registry.cadence, self._registry.load
+        registry, cadence = self._registry, self._registry.cadence
         for name, description, value in (
             ("health_check_interval_seconds", "Interval of a check that passes.", cadence.interval),
             ("health_load_score", "Load from 0 (idle) to 1 (full).", cadence.score),
             ("health_draining", "1 while the process shuts down.", registry.draining),
-            ("http_requests_in_flight", "Requests whose response has not ended.", load.in_flight),
+            (
+                "http_requests_in_flight",
+                "Requests without a complete response.",
+                registry.in_flight,
+            ),
             ("log_lines_dropped_total", "Lines that stdout did not take.", log_output.dropped),
         ):
             yield _metric(name, description, value)

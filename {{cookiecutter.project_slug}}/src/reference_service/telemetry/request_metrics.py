@@ -5,8 +5,8 @@ from functools import cache, partial
 from fastapi import FastAPI
 from opentelemetry import trace
 
-from ..health import RequestRecord
 from ..health.asgi import Scope
+from ..traffic import RequestRecord
 from .metrics import Metrics
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})

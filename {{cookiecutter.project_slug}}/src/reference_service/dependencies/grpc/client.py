@@ -6,7 +6,8 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 
-from ...health import Check, CircuitBreaker
+from ...health import Check
+from ...traffic import CircuitBreaker
 from .. import Dependency, FailureCallback
 from ..certificates import watch
 from .checks import UNPROVEN, HealthClient

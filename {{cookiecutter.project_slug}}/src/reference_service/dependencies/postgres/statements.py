@@ -11,7 +11,7 @@ from sqlalchemy import ExceptionContext, Executable, Row, event, exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from ...health import CircuitBreaker
+from ...traffic import CircuitBreaker
 from .. import FailureCallback
 from ..tls import FAILURES
 from . import errors

@@ -8,7 +8,8 @@ from redis.asyncio import Redis as Client
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from ...health import Check, CircuitBreaker
+from ...health import Check
+from ...traffic import CircuitBreaker
 from .. import Dependency, FailureCallback
 from ..certificates import Expiries, watch
 from .checks import TRY_AGAIN, server_check

@@ -4,8 +4,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from .check import Check, CheckFailed, CheckResult, Status
-from .traffic import RequestRecord
+from ..health import Check, CheckFailed, CheckResult, Status
+from .middleware import RequestRecord
 
 WINDOW = 10  # seconds of traffic that the check looks at
 MIN_REQUESTS = 20  # fewer in the window say nothing

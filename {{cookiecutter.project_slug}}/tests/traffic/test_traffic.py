@@ -5,18 +5,14 @@ import asyncio
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from reference_service.health import Check, Registry
-from reference_service.health.load import Load
-from reference_service.health.traffic import (
-    CLIENT_CLOSED_REQUEST,
-    RequestRecord,
-    Traffic,
-    record_rejections,
-)
+from reference_service.health import Check, Probes, Registry
+from reference_service.traffic import RequestRecord, Traffic, record_rejections
+from reference_service.traffic.load import Load
+from reference_service.traffic.middleware import CLIENT_CLOSED_REQUEST
 
-from .client import call
-from .clock import run
-from .fakes import Dependency, running
+from ..health.client import Answer, call, http_scope
+from ..health.clock import run
+from ..health.fakes import Dependency, running
 
 
 async def test_record_has_the_status_and_the_times_of_the_response() -> None:
@@ -32,7 +28,7 @@ async def test_record_has_the_status_and_the_times_of_the_response() -> None:
     assert (record.status, record.scope["method"]) == (201, "POST")
     assert record.first_byte is not None
     assert 0 < record.first_byte - record.started <= record.duration
-    assert registry.load.in_flight == 0
+    assert registry.in_flight == 0
 
 
 async def test_background_task_is_not_part_of_the_request() -> None:
@@ -50,7 +46,7 @@ async def test_background_task_is_not_part_of_the_request() -> None:
         while not records:
             await asyncio.sleep(0)
     assert records[0].ended
-    assert registry.load.in_flight == 0
+    assert registry.in_flight == 0
     assert not request.done()
     release.set()
     await request
@@ -67,36 +63,7 @@ async def test_request_that_fails_without_a_response_is_recorded_once() -> None:
         await call(Traffic(app, registry, [records.append]))
     [record] = records
     assert (record.status, record.first_byte) == (CLIENT_CLOSED_REQUEST, None)
-    assert registry.load.in_flight == 0
-
-
-async def respond(status: int, registry: Registry, *, rejected: bool = False) -> None:
-    """Serve one request with this status."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if rejected:
-            scope["state"]["rejected"] = "concurrency_limit"
-        await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    await call(Traffic(app, registry))
-
-
-@pytest.mark.parametrize(
-    ("status", "rejected", "attempts"), [(200, False, 1), (503, False, 2), (503, True, 1)]
-)
-def test_error_response_is_evidence_unless_the_service_rejected_the_request(
-    status: int, rejected: bool, attempts: int
-) -> None:
-    async def scenario() -> int:
-        dependency = Dependency()
-        async with running(Check("db", dependency.check)) as registry:
-            await asyncio.sleep(2)
-            await respond(status, registry, rejected=rejected)
-            await asyncio.sleep(1)
-        return len(dependency.attempted_at)
-
-    assert run(scenario()) == attempts
+    assert registry.in_flight == 0
 
 
 def test_rejected_request_is_no_latency_sample() -> None:
@@ -107,11 +74,43 @@ def test_rejected_request_is_no_latency_sample() -> None:
             super().observe(seconds)
             self.samples += 1
 
-    load = Observed()
-    run(respond(503, Registry(load=load), rejected=True))
-    assert load.samples == 0
-    run(respond(503, Registry(load=load)))
-    assert load.samples == 1
+    async def respond(*, rejected: bool) -> int:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if rejected:
+                scope["state"]["rejected"] = "concurrency_limit"
+            await send({"type": "http.response.start", "status": 503, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        load = Observed()
+        await call(Traffic(app, Registry(), load=load))
+        return load.samples
+
+    assert run(respond(rejected=True)) == 0
+    assert run(respond(rejected=False)) == 1
+
+
+def test_probes_do_not_count_as_requests() -> None:
+    class Observed(Load):
+        samples = 0
+
+        def observe(self, seconds: float) -> None:
+            super().observe(seconds)
+            self.samples += 1
+
+    async def scenario() -> tuple[int, int]:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        async with running(Check("db", Dependency().check)) as registry:
+            load = Observed()
+            probes = Probes(Traffic(app, registry, load=load), registry)
+            for path in ("/", *["/health/ready"] * 10):
+                scope = {**http_scope(), "method": "GET", "path": path}
+                await probes(scope, asyncio.Queue().get, Answer().receive)
+            return load.samples, registry.in_flight
+
+    assert run(scenario()) == (1, 0)
 
 
 def test_request_that_waits_for_longer_than_an_attempt_may_take_is_evidence_once() -> None:

@@ -2,10 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from .answer import Probe
-from .check import Status
-from .monitor import Monitor
-from .registry import Registry
+from ..health import Monitor, Probe, Registry, Status
 
 REASONS = {Status.FAIL: "the service needs it", Status.WARN: "the service can do without it"}
 
@@ -32,8 +29,12 @@ def check_report(monitor: Monitor, now: float) -> dict[str, object]:
         "output": state.detail,
         "observedValue": dict(state.data),
         "history": [
-            (round(now - attempt.ended_at, 1), round(attempt.duration, 6), attempt.passed)
-            for attempt in monitor.history
+            (
+                round(now - each.checked_at, 1),
+                round(each.duration, 6),
+                not each.consecutive_failures,
+            )
+            for each in monitor.history
         ],
     }
 

@@ -6,10 +6,11 @@ import re
 
 import pytest
 
-from reference_service.health import Check, ManagementApp, Registry
+from reference_service.health import Check, Registry
 from reference_service.health.asgi import Message
+from reference_service.management import ManagementApp
 
-from .fakes import Dependency
+from ..health.fakes import Dependency
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 

@@ -4,7 +4,7 @@ from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
 
-from .asgi import Scope
+from ..health.asgi import Scope
 
 JSON_TYPES = ("application/health+json", "application/json")
 

@@ -1,10 +1,8 @@
-"""How busy this process is, as one score from 0 to 1, and how often checks run for it."""
+"""How busy this process is, as one score from 0 to 1."""
 
 import time
 from collections import deque
 from pathlib import Path
-
-from .options import Options
 
 # What counts as full load:
 FULL_CPU = 0.9  # CPU use, as a share of the cores that this process can use
@@ -20,7 +18,6 @@ class Load:
     """
 
     def __init__(self, cores: float | None = None) -> None:
-        self.in_flight = 0
         self._durations: deque[float] = deque(maxlen=4096)
         self._cores = cores or available_cores()
         self._cpu, self._wall = time.process_time(), time.monotonic()
@@ -29,14 +26,17 @@ class Load:
         """Record the time to first byte of one request."""
         self._durations.append(seconds)
 
-    def score(self) -> float:
-        """Return the load since the last call, from 0 (idle) to 1 (full)."""
+    def score(self, in_flight: int) -> float:
+        """Return the load since the last call, from 0 (idle) to 1 (full).
+
+        in_flight: concurrent requests now.
+        """
         cpu, wall = time.process_time(), time.monotonic()
         used = (cpu - self._cpu) / max(wall - self._wall, 1e-3) / self._cores
         self._cpu, self._wall = cpu, wall
         p95 = percentile_95(self._durations)
         self._durations.clear()
-        return weighted_score(cpu=used, p95=p95, in_flight=self.in_flight)
+        return weighted_score(cpu=used, p95=p95, in_flight=in_flight)
 
 
 def weighted_score(*, cpu: float, p95: float, in_flight: int) -> float:
@@ -65,27 +65,3 @@ def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> float:
         return min(int(quota) / int(period), 1.0)
     except (OSError, ValueError):
         return 1.0
-
-
-class Cadence:
-    """The interval and the failure threshold that all monitors share.
-
-    score: the load, from 0 (idle) to 1 (full).
-    all_passing: whether every check passes. Otherwise the interval stays short.
-    """
-
-    def __init__(self, options: Options) -> None:
-        self.options = options
-        self.score = 0.0
-        self.all_passing = False
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two attempts of a passing check."""
-        idle, full = self.options.interval, max(self.options.interval, self.options.max_interval)
-        return idle + (full - idle) * self.score if self.all_passing else idle
-
-    @property
-    def failure_threshold(self) -> int:
-        """Consecutive failures that make a check fail. Load adds one from 0.5 on, two at 1."""
-        return self.options.failure_threshold + int(2 * self.score)

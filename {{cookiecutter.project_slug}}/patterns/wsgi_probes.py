@@ -14,10 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from .answer import Answer, Probe
-from .probes import METHODS, PATHS, RESPONSES, answers_of
-from .registry import Registry
-from .traffic import RECHECK_STATUS_CODES
+from .health import Answer, Probe, Registry, probes
 
 StartResponse = Callable[..., Any]
 WSGIApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -33,25 +30,24 @@ class WSGIProbes:
     """
 
     def __init__(
-        self, app: WSGIApp, registry: Registry, *, paths: Mapping[str, Probe] = PATHS
+        self, app: WSGIApp, registry: Registry, *, paths: Mapping[str, Probe] = probes.PATHS
     ) -> None:
         self.app = app
         self.registry = registry
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0  # whose thread it is: threads do not survive a fork
-        answers = answers_of(registry)
-        self._answers = {path: answers[probe] for path, probe in paths.items()}
+        self._paths = paths
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer a probe; pass everything else to the application."""
         loop = self._start_once()
-        get_answer = self._answers.get(environ.get("PATH_INFO", ""))
-        if get_answer is not None and environ["REQUEST_METHOD"] in METHODS:
-            return _respond(get_answer(), environ, start_response)
+        probe = self._paths.get(environ.get("PATH_INFO", ""))
+        if probe is not None and environ["REQUEST_METHOD"] in probes.METHODS:
+            return _respond(self.registry.answer(probe), environ, start_response)
 
         def watch(status: str, *arguments: Any) -> Any:
-            if int(status[:3]) in RECHECK_STATUS_CODES:
+            if int(status[:3]) in probes.RECHECK_STATUS_CODES:
                 loop.call_soon_threadsafe(self.registry.recheck)
             return start_response(status, *arguments)
 
@@ -79,7 +75,7 @@ class WSGIProbes:
 def _respond(
     answer: Answer, environ: Mapping[str, Any], start_response: StartResponse
 ) -> Iterable[bytes]:
-    start, body = RESPONSES[answer]
+    start, body = probes.RESPONSES[answer]
     headers = [(name.decode(), value.decode()) for name, value in start["headers"]]
     start_response(f"{answer.code} {HTTPStatus(answer.code).phrase}", headers)
     return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body["body"]]

@@ -1,14 +1,15 @@
-"""Record each request once, for the load score, the checks, and whatever else observes requests."""
+"""Records each request once, for the load score, the checks, and the observers of requests."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
 
-from .asgi import ASGIApp, Message, Receive, Scope, Send
-from .registry import Registry
+from ..health import Registry
+from ..health.asgi import ASGIApp, Message, Receive, Scope, Send
+from .load import Load
 
-RECHECK_STATUS_CODES = frozenset({500, 503, 504})  # after which every check runs again
+LOAD_PERIOD = 5.0  # seconds between two readings of the load score
 CLIENT_CLOSED_REQUEST = 499  # of a request without a response, as nginx records it
 
 
@@ -37,22 +38,30 @@ RequestObserver = Callable[[RequestRecord], None]
 
 
 class Traffic:
-    """Measure requests for the load score, and recheck everything after an error response.
+    """Measures requests for the load score, and rechecks everything if one waits for too long.
 
-    Checks run often at low load. At high load they run rarely, and two things bring the next
-    attempt forward: an error response, and a request that waits for longer than an attempt may
-    take. A request that the service itself rejected says nothing about what it depends on.
+    Checks run often at low load, and rarely at high load. Then two things bring the next attempt
+    forward: an error response, which `Probes` sees, and a request that waits for longer than an
+    attempt may take. A request that the service itself rejected is no sample of its latency.
 
     observers: called with each request's record, in the request's own context.
+    load: measures the load; None measures this process.
     """
 
     def __init__(
-        self, app: ASGIApp, registry: Registry, observers: Iterable[RequestObserver] = ()
+        self,
+        app: ASGIApp,
+        registry: Registry,
+        observers: Iterable[RequestObserver] = (),
+        load: Load | None = None,
     ) -> None:
         self.app = app
         self.registry = registry
         self.observers = tuple(observers)
+        self.load = load or Load()
         self.waiting: dict[RequestRecord, None] = {}  # no response has started; oldest first
+        self._next_reading = registry.clock() + LOAD_PERIOD
+        registry.on_heartbeat(self._read_load)
         registry.on_heartbeat(self._recheck_if_requests_wait)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +80,7 @@ class Traffic:
                 if message["type"] == "http.response.body" and not message.get("more_body", False):
                     self._note_end(record)
 
-        self.registry.load.in_flight += 1
+        self.registry.in_flight += 1
         self.waiting[record] = None
         try:
             await self.app(scope, receive, watch)
@@ -79,6 +88,12 @@ class Traffic:
             if not record.ended:  # the response is incomplete, or there is none
                 self.waiting.pop(record, None)
                 self._note_end(record)
+
+    def _read_load(self) -> None:
+        now = self.registry.clock()
+        if now >= self._next_reading:
+            self._next_reading = now + LOAD_PERIOD
+            self.registry.cadence.score = self.load.score(self.registry.in_flight)
 
     def _recheck_if_requests_wait(self) -> None:
         """Recheck everything if a request has waited for longer than an attempt may take.
@@ -96,16 +111,13 @@ class Traffic:
         record.status = status
         record.first_byte = self.registry.clock()
         self.waiting.pop(record, None)
-        if status in RECHECK_STATUS_CODES:
-            if record.rejected:
-                return
-            self.registry.recheck()
-        self.registry.load.observe(record.first_byte - record.started)
+        if not record.rejected:
+            self.load.observe(record.first_byte - record.started)
 
     def _note_end(self, record: RequestRecord) -> None:
         record.ended = True
         record.duration = self.registry.clock() - record.started
-        self.registry.load.in_flight -= 1
+        self.registry.in_flight -= 1
         for observe in self.observers:
             observe(record)
 

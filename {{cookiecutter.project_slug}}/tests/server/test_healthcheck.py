@@ -1,4 +1,4 @@
-"""The command of `health` succeeds only for status 200 to 299."""
+"""The command `healthcheck` succeeds only for status 200 to 299."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-PACKAGE = "reference_service.health"
+MODULE = "reference_service.healthcheck"
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def listening(response: bytes | None) -> Iterator[tuple[int, list[bytes]]]:
 def run_command(port: int, *arguments: str) -> tuple[int, str]:
     """Return the exit status and the output of the command."""
     completed = subprocess.run(
-        [sys.executable, "-m", PACKAGE, *arguments],
+        [sys.executable, "-m", MODULE, *arguments],
         env={**os.environ, "SERVICE_PORT": str(port)},
         capture_output=True,
         text=True,
@@ -104,4 +104,4 @@ def test_invalid_arguments_print_usage_and_send_no_request(arguments: list[str])
     with listening(b"HTTP/1.1 200 OK\r\n\r\n") as (port, requests):
         status, output = run_command(port, *arguments)
     assert (status, requests) == (1, [])
-    assert output == f"usage: python -m {PACKAGE} [startup|ready|live]"
+    assert output == "usage: healthcheck [startup|ready|live]"

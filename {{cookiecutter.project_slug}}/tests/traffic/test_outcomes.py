@@ -5,15 +5,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from reference_service.health import (
-    Answer,
-    Probe,
-    RequestOutcomes,
-    RequestRecord,
-)
+from reference_service.health import Answer, Probe
+from reference_service.traffic import RequestOutcomes, RequestRecord
 
-from .clock import now, run
-from .fakes import running
+from ..health.clock import now, run
+from ..health.fakes import running
 
 
 def record(status: int, *, rejected: str = "") -> RequestRecord:

@@ -5,25 +5,21 @@ import json
 
 import pytest
 
-from reference_service.health import (
-    Check,
-    CheckFailed,
-    CheckResult,
-    ManagementApp,
-    Registry,
-    Status,
-)
+from reference_service.health import Check, CheckFailed, CheckResult, Registry, Status
 from reference_service.health.asgi import Message
+from reference_service.management import ManagementApp
 
-from .clock import run
-from .fakes import Dependency, running
+from ..health.clock import run
+from ..health.fakes import Dependency, running
 
 
 class ReadOnly(CheckFailed):
     pass
 
 
-async def get(registry: Registry, url: str, method: str = "GET") -> tuple[int, str, str]:
+async def get(
+    registry: Registry, url: str, method: str = "GET", *, root_path: str = ""
+) -> tuple[int, str, str]:
     """Return status code, media type and body."""
     path, _, query = url.partition("?")
     sent: list[Message] = []
@@ -37,6 +33,7 @@ async def get(registry: Registry, url: str, method: str = "GET") -> tuple[int, s
     scope = {
         "type": "http",
         "method": method,
+        "root_path": root_path,
         "path": path,
         "query_string": query.encode(),
         "headers": [],
@@ -187,6 +184,14 @@ def test_unknown_path_or_method_gets_a_problem_with_a_hint(
     response = request(url, method=method)
     assert response[:2] == (code, "application/problem+json")
     assert json.loads(response[2])["detail"]
+
+
+@pytest.mark.parametrize("root_path", ["/api", "/api/"])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/api/health/live", 200), ("/health/live", 200), ("/apihealth/live", 404)]
+)
+async def test_paths_are_below_the_root_path(path: str, status: int, root_path: str) -> None:
+    assert (await get(Registry(), path, root_path=root_path))[0] == status
 
 
 def test_history_has_the_latest_60_attempts() -> None:

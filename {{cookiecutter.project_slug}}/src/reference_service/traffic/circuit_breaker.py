@@ -12,10 +12,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, TypeVar
 
-from .check import Status
-from .monitor import Monitor
-from .registry import Registry
-from .tasks import ignore_exception
+from ..health import Monitor, Registry, Status
+from ..health.tasks import ignore_exception
 
 P = ParamSpec("P")
 T = TypeVar("T")

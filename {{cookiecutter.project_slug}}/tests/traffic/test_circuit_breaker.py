@@ -6,19 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from reference_service.health import (
-    Check,
-    CheckFailed,
-    CircuitBreaker,
-    CircuitOpenError,
-    Options,
-    Registry,
-    Status,
-    WorkAbandonedError,
-)
+from reference_service.health import Check, CheckFailed, Options, Registry, Status
+from reference_service.traffic import CircuitBreaker, CircuitOpenError, WorkAbandonedError
 
-from . import clock
-from .fakes import Dependency, running
+from ..health import clock
+from ..health.fakes import Dependency, running
 
 RETRY = Options().timeout + 1.0
 """Seconds until a failing check has certainly made another attempt."""

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
-from .answer import Answer, Probe
-from .asgi import ASGIApp, Receive, Scope, Send, route_path
+from ..health import Answer, Probe, Registry
+from ..health.asgi import ASGIApp, Receive, Scope, Send, route_path
 from .page import PAGE, PAGE_HEADERS, prefers_html
-from .registry import Registry
 from .report import check_report, full_report, verbose_lines
 
 JSON = b"application/health+json"
