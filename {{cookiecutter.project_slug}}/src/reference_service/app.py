@@ -24,7 +24,7 @@ from .items.postgres import PostgresItems, items_check  # feature: postgres
 from .items.stock import WITHOUT_GRPC, stock_router  # feature: grpc
 from .management import ManagementApp
 from .middleware import REJECTED, concurrency_limit, middleware
-from .operations import OperationsApp, Switches
+from .operations import Switches, operations_mounts
 from .redaction import RedactedResponses
 from .resilience import EarlyRejection
 from .settings import (
@@ -87,14 +87,13 @@ def create_service(settings: Settings) -> Service:
 
     # Add checks of your own here: [..., Check("name", run)].
     outcomes = RequestOutcomes()
-    own_checks = [outcomes.check()]
+    switches = Switches(settings.service.operations_token)
+    own_checks = [outcomes.check(), *switches.checks()]
     own_checks.append(items_check(postgres))  # feature: postgres
-    token = settings.service.operations_token
-    switches = Switches() if token else None
-    own_checks += switches.checks() if switches else []
     checks = configure_checks([*dependencies.checks(), *own_checks])
     registry = Registry(checks, settings.health.options(), attempt_context=suppress_tracing)
     dependencies.connect_checks(registry)
+    switches.on_change = registry.recheck
 
     counters = Counters(dependencies.metrics())
     monitoring = Instrumentation()
@@ -129,11 +128,7 @@ def create_service(settings: Settings) -> Service:
     paths = {f"{prefix}{path}": probe for prefix in prefixes for path, probe in PATHS.items()}
     trace = monitoring.trace
     probes = Probes(app, registry, trace=trace, paths=paths)
-    mounts = dict(monitoring.mounts)
-    if switches and token:
-        switches.on_change = registry.recheck
-        operations = OperationsApp(switches, token)
-        mounts |= dict.fromkeys(operations.paths, operations)
+    mounts = {**monitoring.mounts, **operations_mounts(switches)}
     management = ManagementApp(registry, about=info.as_json(), mounts=mounts)
     slow_clients = counters.add("slow_client_disconnects_total", "Disconnected slow clients.")
     reject = record_rejections(observers)

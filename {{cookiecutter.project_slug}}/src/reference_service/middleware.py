@@ -40,7 +40,7 @@ def middleware(  # noqa: PLR0913, PLR0917 - all that the layers need
     limit: AdaptiveLimit,
     observers: Iterable[RequestObserver],
     counters: Counters,
-    switches: Switches | None,
+    switches: Switches,
 ) -> list[Middleware]:
     """Return the layers between the probes and the routes, outermost first."""
     origins = _split(settings.cors_origins)
@@ -58,7 +58,7 @@ def middleware(  # noqa: PLR0913, PLR0917 - all that the layers need
     timeouts = count("http_request_timeouts_total", "Requests answered 504.")
     rejects = count(*REJECTED, reason="body_memory")
     read_only = []
-    if switches:
+    if switches.token:
         on_reject = count(*REJECTED, reason="read_only")
         read_only = [Middleware(ReadOnlyMode, switch=switches.read_only, on_reject=on_reject)]
     return [

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from ..resilience.problem import MEDIA_TYPE, problem_body
 from .stacks import profile, task_stacks
@@ -22,6 +23,14 @@ MAX_PROFILE_SECONDS = 60
 log = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def operations_mounts(switches: Switches) -> dict[str, ASGIApp]:
+    """Return what the management port serves for operators, by path: nothing without a token."""
+    if switches.token is None:
+        return {}
+    app = OperationsApp(switches, switches.token)
+    return dict.fromkeys(app.paths, app)
 
 
 class OperationsApp(Starlette):

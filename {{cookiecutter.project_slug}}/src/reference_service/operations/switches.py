@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 
+from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..health import Check, CheckResult, PermanentFailure, Status
@@ -47,9 +48,12 @@ class Switches:
 
     maintenance: `ready` answers 503, and requests are still answered.
     read-only: requests that can change something are answered 503, and `ready` warns.
+
+    token: what operators must know. Without it, nothing can be switched, and there are no checks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, token: SecretStr | None) -> None:
+        self.token = token
         reasons = "an operator takes the service out of rotation", "reads go on"
         self.maintenance = Switch("maintenance", Status.FAIL, reasons[0])
         self.read_only = Switch("read-only", Status.WARN, reasons[1])
@@ -58,7 +62,7 @@ class Switches:
 
     def checks(self) -> Iterable[Check]:
         """Return one check for each switch."""
-        return [switch.check() for switch in self.by_name.values()]
+        return [switch.check() for switch in self.by_name.values()] if self.token else ()
 
     def set(self, name: str, reason: str | None) -> None:
         """Turn a switch on, or off without a reason, and log it. Raises KeyError for others."""
