@@ -37,7 +37,7 @@ FEATURES: dict[str, list[str]] = {
         "src/reference_service/dependencies/postgres",
         "tests/**/test_*migration*.py",
         "tests/**/test_*postgres*.py",
-        "tests/dependencies/postgres_server.py",
+        "tests/dependencies/postgres_*.py",
         "tests/dependencies/small_disk.py",
         "tests/dependencies/tcp_proxy.py",
     ],

@@ -1,6 +1,7 @@
 """Each unusual answer is rejected with its sentence, or appears in the service unchanged."""
 
 import ast
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -106,15 +107,41 @@ def test_all_errors_are_reported_at_once(
     assert reported == ["author", "package_name", "project_slug", "redis"]
 
 
-def test_existing_folder_with_files_is_rejected_and_unchanged(tmp_path: Path) -> None:
+OVERWRITE = ["--overwrite-if-exists"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ([], 'truthful-service" directory already exists'),
+        (OVERWRITE, 'The folder "truthful-service" is not empty: generate into a new one'),
+        ([*OVERWRITE, "--skip-if-file-exists"], 'The folder "truthful-service" is not empty'),
+    ],
+)
+def test_existing_folder_with_files_is_rejected_and_unchanged(
+    tmp_path: Path, options: list[str], sentence: str
+) -> None:
     mine = tmp_path / "out" / "truthful-service"
     mine.mkdir(parents=True)
     (mine / "uv.lock").write_text("mine")
     before = fingerprint(mine)
-    ended = cookiecutter_command(tmp_path, "--no-input", "--overwrite-if-exists")
+    ended = cookiecutter_command(tmp_path, "--no-input", *options)
     assert ended.returncode == 1
-    assert 'The folder "truthful-service" is not empty: generate into a new one' in ended.stderr
+    assert sentence in ended.stdout + ended.stderr
     assert fingerprint(mine) == before
+
+
+def test_replay_generates_the_same_service_again(tmp_path: Path) -> None:
+    answers = ["project_name=Orders $1", "kafka=true", "redis=no", "slo_tier=edge"]
+    assert cookiecutter_command(tmp_path, "--no-input", *answers).returncode == 0
+    made = tmp_path / "out" / "orders-1"
+    first = fingerprint(made)
+    (recorded,) = (tmp_path / "replay").glob("*.json")
+    for option in ("--replay", f"--replay-file={recorded}"):
+        shutil.rmtree(made)
+        ended = cookiecutter_command(tmp_path, option)
+        assert ended.returncode == 0, ended.stderr
+        assert fingerprint(made) == first
 
 
 @pytest.mark.parametrize(

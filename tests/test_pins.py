@@ -1,5 +1,6 @@
 """`make pins` writes exact versions, and every package is pinned and reserved as a name."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from tools.generate import ROOT
 SCANNER = pins.SCANNER.parent
 EACH = pytest.mark.parametrize(
     "folder", [ROOT, SCANNER, TEMPLATE], ids=["template", "scanner", "service"]
+)
+(IMAGE_PYTHON,) = re.findall(
+    r"^ARG PYTHON=(.+)$", (TEMPLATE / "Dockerfile").read_text(), re.MULTILINE
 )
 
 
@@ -52,6 +56,23 @@ def test_every_pinned_package_is_reserved_as_a_name() -> None:
     names = {Requirement(pin).name for found in lists(TEMPLATE).values() for pin in found}
     assert names == set(pre_gen_project.DISTRIBUTIONS.split())
     assert {name.replace("-", "_") for name in names} <= set(pre_gen_project.MODULES.split())
+
+
+@pytest.mark.parametrize("python", ["3.11", IMAGE_PYTHON])
+@pytest.mark.parametrize(
+    "platform",
+    ["x86_64-manylinux_2_28", "aarch64-manylinux_2_28", "aarch64-apple-darwin"],
+)
+def test_every_package_has_a_wheel(tmp_path: Path, platform: str, python: str) -> None:
+    """Nothing is compiled on Linux with glibc or on macOS, whatever features are chosen."""
+    project = (TEMPLATE / "pyproject.toml").read_text("utf-8")
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text("\n".join(lists(TEMPLATE)["constraint-dependencies"]), "utf-8")
+    where = [f"--python-platform={platform}", f"--python-version={python}"]
+    options = [*where, "--no-header", "--no-annotate", "--quiet", "--only-binary=:all:"]
+    required = pins.direct_requirements(project)
+    printed = pins.uv("compile", "-", "-c", str(constraints), *options, requirements=required)
+    assert len(pins.parse(printed)) > len(required)
 
 
 def test_marker_is_kept_only_if_a_package_has_several_versions() -> None:

@@ -54,7 +54,8 @@ def is_ignored(path: Path, patterns: list[str]) -> bool:
 class Build:
     """An image built from folders: `root` has its files, `settings` its other instructions.
 
-    It uses the Python that runs the tests. Mounts of caches and secrets are ignored.
+    It uses the Python that runs the tests. Mounts of caches and secrets are ignored,
+    but a file of certificates is passed as if it were the secret `ca`.
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class Build:
     def _run(self, rest: str) -> None:
         command = re.sub(r"--mount=\S+\s*", "", rest)
         variables = {**self._environment, **self._values, **self.variables, "PATH": self.path}
+        variables |= {k: v for k, v in self._environment.items() if k == "SSL_CERT_FILE"}
         self.folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(["sh", "-c", command], cwd=self.folder, env=variables, check=True)
         self.commands.append(command)

@@ -1,8 +1,15 @@
 """Static tests of the Dockerfile."""
 
 import json
+import os
 import re
+import shutil
+import ssl
 import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,6 +22,47 @@ from .dockerfile import context, instructions
 
 DOCKERFILE = TEMPLATE / "Dockerfile"
 INSTRUCTIONS = instructions(DOCKERFILE)
+UV = os.environ.get("UV") or shutil.which("uv") or ROOT / ".build/.uv/bin/uv"
+
+
+class PrivateIndex:
+    """An empty package index, whose certificate an authority of its own has signed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = folder / "ca.pem"
+        self.requests: list[str] = []
+        openssl = "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"
+        own = "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority"
+        leaf = "-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=index"
+        signed = "-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1"
+        for arguments in (own, (*leaf, *signed, "-addext", "basicConstraints=critical,CA:FALSE")):
+            subprocess.run([*openssl, *arguments], cwd=folder, capture_output=True, check=True)
+        requests = self.requests
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                requests.append(self.path)
+                self.send_error(404)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"https://127.0.0.1:{self.server.server_port}/simple"
+
+
+@pytest.fixture
+def private_index(tmp_path: Path) -> Iterator[PrivateIndex]:
+    index = PrivateIndex(tmp_path)
+    thread = threading.Thread(target=index.server.serve_forever)
+    thread.start()
+    yield index
+    index.server.shutdown()
+    index.server.server_close()
+    thread.join()
 
 
 def test_hadolint_reports_nothing_without_exceptions() -> None:
@@ -43,6 +91,43 @@ def test_stages_use_the_same_base_image() -> None:
     """Bytecode and the paths of a virtual environment are valid only for the same Python."""
     images = [rest.partition(" ")[0] for word, rest in INSTRUCTIONS if word == "FROM"]
     assert images == ["python:${PYTHON}-slim-trixie"] * 2
+
+
+def test_each_installation_can_use_the_password_and_the_authority_of_an_index() -> None:
+    installations = [rest for word, rest in INSTRUCTIONS if re.search(r"pip install|uv sync", rest)]
+    assert len(installations) == 3
+    for each in installations:
+        assert "--mount=type=secret,id=netrc,target=/root/.netrc" in each
+        assert "--mount=type=secret,id=ca " in each
+    (variables,) = [rest for word, rest in INSTRUCTIONS if word == "ENV" and "CERT" in rest]
+    assert "SSL_CERT_FILE=/run/secrets/ca" in variables  # where Docker puts the secret
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_index_of_an_own_authority_is_used_only_with_its_certificate(
+    private_index: PrivateIndex, tmp_path: Path, tool: str, *, trusted: bool
+) -> None:
+    """Without the secret, the file that the variable names does not exist."""
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PIP_", "UV_")) and "CERT" not in name and "CA_BUNDLE" not in name
+    }
+    certificates = private_index.authority if trusted else tmp_path / "missing"
+    target = ["--target", str(tmp_path / "target"), "--index-url", private_index.url, "idna"]
+    if tool == "uv":
+        command = [UV, "pip", "install", "--no-cache", *target]
+    else:  # the version of the image is newer than that of this Python
+        subprocess.run(
+            [UV, "pip", "install", "-q", "--target", tmp_path / "pip", "pip"], check=True
+        )
+        command = [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--retries=0", *target]
+        variables["PYTHONPATH"] = str(tmp_path / "pip")
+    variables |= {"SSL_CERT_FILE": str(certificates), "PIP_CONFIG_FILE": os.devnull}
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert ended.returncode  # the index is empty
+    assert ("/simple/idna/" in private_index.requests) is trusted, ended.stderr
 
 
 @pytest.mark.parametrize("more", [set(), {"migrations"}], ids=["nothing", "postgres"])

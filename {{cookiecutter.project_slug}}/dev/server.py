@@ -64,10 +64,6 @@ class Server(ABC):
     def is_ready(self) -> bool:
         """Whether the running process responds, and not another program on its port."""
 
-    def explain_failed_setup(self) -> str:
-        """Return a sentence about the cause of a failed `setup` and its fix."""
-        return f"Its messages are above; the log is {self.log}."
-
     @property
     def port(self) -> int:
         """The port, which the first start chooses and later starts keep."""

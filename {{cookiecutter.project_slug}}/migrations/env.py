@@ -7,8 +7,10 @@ import asyncio
 import logging
 
 from alembic import context
+from alembic.script.revision import MultipleHeads, ResolutionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import reference_service.app  # noqa: F401 - imports the tables of every domain into METADATA
@@ -28,52 +30,36 @@ LOCK_TIMEOUT = "3s"  # how long a migration waits for a table; other statements 
 # The lock and the timeouts belong to transactions, because a connection pooler gives a session to
 # other clients between two transactions. The lock has a connection of its own, because migrations
 # end their transactions. The attempt does not wait: a waiting statement would block some of them,
-# for example CREATE INDEX CONCURRENTLY. An idle transaction does not.
+# for example CREATE INDEX CONCURRENTLY. An idle transaction does not, if its last statement was no
+# query: the snapshot of a query is kept until the next statement.
 TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(27422255623596387)")  # "alembic" as a number
 STAY_OPEN = text("SET LOCAL idle_in_transaction_session_timeout = 0")
 SET_LOCK_TIMEOUT = text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
 
+DATABASE_ERRORS = errors.DatabaseUnavailableError, errors.StatementTimeoutError
+
 
 async def migrate() -> None:
-    """Run the command in the database, one process at a time. Raises CommandError."""
-    postgres = Postgres(_read_settings())
+    """Run the command in the database, one process at a time."""
+    postgres = Postgres(read_section(PostgresSettings))
     try:
         async with postgres.engine.connect() as turn, postgres.engine.connect() as connection:
             await _wait_for_turn(turn)
             await connection.run_sync(_run_migrations)
-    except errors.LockTimeoutError as error:
-        message = (
-            f"A migration waited {LOCK_TIMEOUT} for a table in use and was rolled back; try again."
-        )
-        raise CommandError(message) from error
-    except errors.PreparedStatementLostError as error:
-        message = "The URL leads to a connection pooler: set DATABASE_PREPARED_STATEMENTS=false."
-        raise CommandError(message) from error
-    except errors.DatabaseUnavailableError as error:
-        raise CommandError(redact(f"The database cannot be reached: {error}")) from error
     finally:
         await postgres.close()
-
-
-def _read_settings() -> PostgresSettings:
-    try:
-        return read_section(PostgresSettings)
-    except SettingsError as error:
-        raise CommandError(str(error)) from error
 
 
 async def _wait_for_turn(connection: AsyncConnection) -> None:
     """Wait until no other process migrates. The turn ends with the connection's transaction."""
     try:
         async with asyncio.timeout(TURN_TIMEOUT):
-            await connection.execute(STAY_OPEN)
             while not await connection.scalar(TRY_LOCK):
                 await connection.rollback()
                 await asyncio.sleep(POLL_INTERVAL)
-                await connection.execute(STAY_OPEN)
+            await connection.execute(STAY_OPEN)
     except TimeoutError as error:
-        message = f"Another process has been migrating for more than {TURN_TIMEOUT:g} s."
-        raise CommandError(message) from error
+        raise CommandError(f"Another process has been migrating for {TURN_TIMEOUT:g} s.") from error
 
 
 def _run_migrations(connection: Connection) -> None:
@@ -86,6 +72,29 @@ def _run_migrations(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+
+
+def _explain(error: Exception) -> str:
+    """Return one sentence: what is wrong, and what to do."""
+    match error:
+        case CommandError(__cause__=MultipleHeads(heads=heads)):
+            return (
+                f"The migrations have several heads, {' and '.join(heads)}: join them with "
+                "`alembic merge heads`, or upgrade to `heads` if they are meant to stay apart."
+            )
+        case CommandError(__cause__=ResolutionError()):
+            return f"{error}; run the build that has it, or in development `make clean-data`."
+        case CommandError() | SettingsError():
+            return str(error)
+        case errors.PreparedStatementLostError():
+            return "The URL leads to a connection pooler: set DATABASE_PREPARED_STATEMENTS=false."
+        case errors.CannotConnectError():
+            return f"The database cannot be reached: {error}"
+        case errors.LockTimeoutError():
+            cause = f"it waited {LOCK_TIMEOUT} for a table in use; try again."
+        case _:
+            cause = str(errors.root_cause(error)).partition("\n")[0]
+    return f"The migration's transaction was rolled back: {cause}"
 
 
 def print_sql() -> None:
@@ -102,4 +111,7 @@ logging.getLogger("alembic.util.messaging").disabled = True  # it also prints wh
 if context.is_offline_mode():
     print_sql()
 else:
-    asyncio.run(migrate())
+    try:
+        asyncio.run(migrate())
+    except (CommandError, SettingsError, SQLAlchemyError, *DATABASE_ERRORS) as error:
+        raise CommandError(redact(_explain(error))) from error

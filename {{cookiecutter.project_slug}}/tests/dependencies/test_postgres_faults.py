@@ -175,6 +175,20 @@ def test_schema_that_is_behind_is_not_ready_but_one_that_is_ahead_is(
         postgres.sql(f"UPDATE alembic_version SET version_num = '{newest}'")
 
 
+def test_failed_request_brings_the_next_check_of_the_schema_forward(
+    start_service: StartService, postgres: Postgres
+) -> None:
+    service = start_service(DATABASE_URL=postgres.url, HEALTH_CHECK_INTERVAL=60)
+    service.until_ready()
+    newest = postgres.sql("DELETE FROM alembic_version RETURNING version_num")
+    try:
+        assert service.api.get("/faults/raise/ValueError").status_code == 500
+        service.until_error("postgres.schema", "SchemaBehind")
+    finally:
+        postgres.sql(f"INSERT INTO alembic_version VALUES ('{newest}')")
+    service.until_ready()
+
+
 def test_unreadable_version_of_the_schema_warns_with_the_missing_grant(
     fast: Service, postgres: Postgres
 ) -> None:

@@ -1,13 +1,8 @@
 """The migrations, run as people run them, on a real PostgreSQL."""
 
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -16,8 +11,8 @@ from dev.postgres import Postgres
 
 from ..domain import TABLE
 from ..processes import eventually
+from .postgres_migrations import PROJECT, run, run_failing, running
 
-PROJECT = Path(__file__).parents[2]
 REVISIONS = len(list((PROJECT / "migrations" / "versions").glob("*.py")))
 
 
@@ -40,44 +35,6 @@ async def other(database: Postgres) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(database.url)
     yield connection
     await connection.close()
-
-
-def alembic(url: str | None, *command: str) -> dict[str, Any]:
-    """Return the arguments of subprocess.run and Popen that run Alembic."""
-    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    return {
-        "args": [sys.executable, "-m", "alembic", *command],
-        "cwd": PROJECT,
-        "env": environment | ({"DATABASE_URL": url} if url else {}),
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-        "text": True,
-    }
-
-
-@contextmanager
-def running(url: str, *command: str) -> Iterator[subprocess.Popen[str]]:
-    """Run Alembic in the background, at most until the end of the block."""
-    with subprocess.Popen(**alembic(url, *command)) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def run(url: str | None, *command: str) -> str:
-    """Run Alembic, which must succeed, and return its output."""
-    done = subprocess.run(**alembic(url, *command), check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return str(done.stdout + done.stderr)
-
-
-def run_failing(url: str | None, *command: str) -> str:
-    """Run Alembic, which must fail, and return its output without the usual first lines."""
-    done = subprocess.run(**alembic(url, *command), check=False, timeout=120)
-    assert done.returncode != 0
-    lines = (done.stderr + done.stdout).splitlines()
-    return "\n".join(line for line in lines if not line.startswith(("Context impl", "Will assume")))
 
 
 def test_migrations_match_the_tables_and_can_be_downgraded(database: Postgres) -> None:
@@ -125,9 +82,10 @@ async def test_migration_gives_up_soon_on_a_table_in_use(
     async with other.transaction():
         await other.execute(f"SELECT FROM {TABLE}")
         output = run_failing(database.url, "downgrade", "base")
-    assert output.endswith(
-        "A migration waited 3s for a table in use and was rolled back; try again."
+    sentence = (
+        "The migration's transaction was rolled back: it waited 3s for a table in use; try again."
     )
+    assert output.endswith(sentence)
     assert database.sql(f"SELECT to_regclass('{TABLE}')") == TABLE
     assert run(database.url, "upgrade", "head")
 

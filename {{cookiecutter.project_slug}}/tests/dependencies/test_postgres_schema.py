@@ -1,6 +1,8 @@
 """The revisions that the check of the schema reads, in the source tree and in a wheel."""
 
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -10,41 +12,59 @@ from reference_service.dependencies.postgres.schema import (
     PACKAGE,
     find_migrations,
     is_behind,
-    read_revisions,
+    newest,
+    read_history,
 )
 
 PROJECT = Path(__file__).parents[2]
 
-Revisions = dict[str, str | tuple[str, ...] | None]
-"""Each revision with those that it follows."""
 
-
-def write(folder: Path, revisions: Revisions) -> None:
-    for revision, down_revision in revisions.items():
-        text = f'revision: str = "{revision}"\ndown_revision: str | None = {down_revision!r}\n'
-        (folder / f"{revision}_change.py").write_text(text)
+def write(folder: Path, **migrations: str) -> None:
+    """Write a migration for each revision, with what its file assigns."""
+    for revision, lines in migrations.items():
+        text = f'"""Change.\n\nRevises: nothing\n"""\n\nrevision: str = "{revision}"\n{lines}\n'
+        (folder / f"{revision}_change.py").write_text(text, "utf-8")
 
 
 def test_newest_revision_is_the_one_that_no_other_follows(tmp_path: Path) -> None:
-    write(tmp_path, {"a": None, "c": "b", "b": "a"})
-    assert read_revisions(tmp_path) == (frozenset("abc"), frozenset("c"))
+    write(tmp_path, a="down_revision = None", c="down_revision = 'b'", b="down_revision = 'a'")
+    history = read_history(tmp_path)
+    assert history == {"a": set(), "b": {"a"}, "c": {"b"}}
+    assert newest(history) == {"c"}
 
 
-def test_merge_of_two_branches_is_the_newest_revision(tmp_path: Path) -> None:
-    write(tmp_path, {"a": None, "b1": "a", "b2": "a", "c": ("b1", "b2")})
-    assert read_revisions(tmp_path) == (frozenset({"a", "b1", "b2", "c"}), frozenset("c"))
-
-
-def test_merge_with_one_revision_per_line_is_read(tmp_path: Path) -> None:
-    write(tmp_path, {"a": None, "b": "a", "c": "a"})
-    text = 'revision = "d"\ndown_revision: Sequence[str] | None = (\n    "b",\n    "c",\n)\n'
-    (tmp_path / "d_merge.py").write_text(text)
-    assert read_revisions(tmp_path)[1] == frozenset("d")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'down_revision = ("b1", "b2")',
+        'down_revision = "b1", "b2"  # merges',
+        'down_revision: str | Sequence[str] | None = ("b1", "b2")',
+        "down_revision: Union[str, Sequence[str], None] = ['b1', 'b2']",
+        'down_revision: tuple[str, ...] = (\n    "b1",\n    "b2",\n)',
+        'down_revision = (  # of "x" (and more)\n    "b1",\n    "b2",  # the last one :)\n)',
+        'down_revision = (\n    "b1"\n)\ndepends_on = (\n    "b2"\n)',
+        'down_revision = "b1"\ndepends_on: str | None = "b2"',
+        'down_revision = None\ndepends_on = ["b1", "right"]',
+        'down_revision = tuple(f"b{number}" for number in (1, 2))',
+        'if True:\n    down_revision = ("b1", "b2")',
+    ],
+)
+def test_revision_that_follows_two_branches_is_read_however_it_is_written(
+    tmp_path: Path, lines: str
+) -> None:
+    write(tmp_path, a="down_revision: str | None = None", b1="down_revision = 'a'")
+    write(tmp_path, b2="down_revision = 'a'\nbranch_labels = ('right',)")
+    imports = "from __future__ import annotations\n"
+    (tmp_path / "c_merge.py").write_text(f'{imports}revision = "c"\n{lines}\n', "utf-8")
+    history = read_history(tmp_path)
+    assert history["c"] == {"b1", "b2"}
+    assert newest(history) == {"c"}
 
 
 def test_folder_without_migrations_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").touch()
     with pytest.raises(ValueError, match="no newest migration"):
-        read_revisions(tmp_path)
+        read_history(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -53,21 +73,35 @@ def test_folder_without_migrations_is_rejected(tmp_path: Path) -> None:
         ([], True),
         (["a"], True),
         (["b1"], True),
-        (["b1", "a"], True),
-        (["b1", "b2"], False),
-        (["b1", "b2", "future"], False),
+        (["b1", "b2"], True),
+        (["b1", "c"], True),
+        (["c", "d"], False),
+        (["d", "c", "b1"], False),  # a row too many: no migration is missing
+        (["c", "d", "future"], False),
         (["future"], False),
         (["a", "future"], True),
+        (["b2", "future"], True),
+        (["c", "future"], False),
     ],
 )
 def test_database_is_behind_if_a_branch_lacks_a_migration(current: list[str], behind: bool) -> None:
-    known, heads = frozenset({"a", "b1", "b2"}), frozenset({"b1", "b2"})
-    assert is_behind(frozenset(current), known, heads) is behind
+    """`c` merges `b1` and `b2`, and `d` begins another branch, which depends on `b1`."""
+    history = {"a": "", "b1": "a", "b2": "a", "c": ["b1", "b2"], "d": ["b1"]}
+    assert is_behind(current, {name: frozenset(of) for name, of in history.items()}) is behind
+
+
+def test_migrations_are_read_without_alembic() -> None:
+    code = (
+        "import sys; from reference_service.dependencies.postgres import schema;"
+        "schema.read_history(schema.find_migrations());"
+        "sys.exit('alembic' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_migrations_are_found_in_the_source_tree() -> None:
     assert find_migrations() == PROJECT / "migrations" / "versions"
-    assert read_revisions(find_migrations())
+    assert read_history(find_migrations())
 
 
 def test_migrations_are_found_in_a_wheel(tmp_path: Path) -> None:
@@ -78,4 +112,4 @@ def test_migrations_are_found_in_a_wheel(tmp_path: Path) -> None:
         shutil.copytree(PROJECT / source, tmp_path / target)
     in_wheel = find_migrations(tmp_path / PACKAGE.name)
     assert in_wheel.is_relative_to(tmp_path)
-    assert read_revisions(in_wheel) == read_revisions(find_migrations())
+    assert read_history(in_wheel) == read_history(find_migrations())

@@ -63,19 +63,6 @@ def test_a_restart_and_a_crash_keep_the_data(postgres: Postgres) -> None:
     assert postgres.sql("SELECT answer FROM kept; DROP TABLE kept") == "42"
 
 
-def test_a_revision_without_a_migration_is_named_with_the_command_that_helps(
-    postgres: Postgres,
-) -> None:
-    assert "make clean-data" not in postgres.explain_failed_setup()
-    postgres.sql("CREATE TABLE alembic_version AS SELECT 'abcd' AS version_num")
-    try:
-        sentence = postgres.explain_failed_setup()
-    finally:
-        postgres.sql("DROP TABLE alembic_version")
-    assert "has the revision abcd, which migrations/ does not have" in sentence
-    assert "`make clean-data`" in sentence
-
-
 async def test_clients_of_a_paused_server_wait_until_it_resumes(postgres: Postgres) -> None:
     connection = await asyncpg.connect(postgres.url)
     postgres.pause()

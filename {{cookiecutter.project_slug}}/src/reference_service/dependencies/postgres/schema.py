@@ -1,9 +1,11 @@
 """The tables of every domain, and the check that the database has the migrations of this build."""
 
 import re
-import time
-from collections.abc import Iterable, Iterator
+import runpy
+from ast import literal_eval
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import MetaData
@@ -26,9 +28,13 @@ METADATA = MetaData(
 )
 
 PACKAGE = Path(__file__).parents[2]
+NAMES = r"revision|down_revision|depends_on|branch_labels"
+# Migrations are read as text, because importing Alembic would add 0.1 s to each start.
+ASSIGNMENT = re.compile(rf"^({NAMES})\b[^=\n]*=[ \t]*([(\[][^)\]]*[)\]]|.*)", re.MULTILINE)
 QUERY = "SELECT array_agg(version_num ORDER BY version_num) AS revisions FROM alembic_version"
 TIMEOUT = 3.0  # seconds: the check waits for another one that uses the same connection
-MIN_INTERVAL = 4.0  # seconds: a schema changes rarely, and the other check must not wait each time
+
+History = Mapping[str, frozenset[str]]  # each revision, and those that it follows or depends on
 
 
 class SchemaBehind(CheckFailed):
@@ -40,50 +46,50 @@ def schema_check(connection: CheckConnection, migrations: Path) -> Check:
 
     A database that is ahead passes: in a rolling update the schema changes before the code does.
     While a migration locks Alembic's table, the check warns if it has passed before. It also warns
-    if the role may not read the table. A pass counts for `MIN_INTERVAL`, however often failing
-    requests bring attempts forward.
+    if the role may not read the table.
+    Raises ValueError if the folder has no migrations.
     """
-    known, heads = read_revisions(migrations)
-    passed: CheckResult | None = None
-    passed_at = 0.0
+    history = read_history(migrations)
+    needed = ", ".join(sorted(newest(history)))
+    has_passed = False
 
     async def check() -> CheckResult:
-        nonlocal passed, passed_at
-        if passed and time.monotonic() - passed_at < MIN_INTERVAL:
-            return passed
+        nonlocal has_passed
         row = None
         try:
             row = await connection.fetch_row(QUERY)
         except asyncpg.UndefinedTableError:
             pass
         except asyncpg.LockNotAvailableError:
-            if not passed:
+            if not has_passed:
                 raise
             return CheckResult(Status.WARN, "the table alembic_version is locked")
         except asyncpg.InsufficientPrivilegeError:
             role = await connection.fetch_row("SELECT quote_ident(current_user) AS name")
             sentence = "the version is unknown; run: GRANT SELECT ON alembic_version TO"
             return CheckResult(Status.WARN, f"{sentence} {role and role['name']}")
-        current = frozenset((row and row["revisions"]) or ())
-        data = {"current": ", ".join(sorted(current)) or None, "needed": ", ".join(sorted(heads))}
-        if is_behind(current, known, heads):
-            passed = None
+        current = (row and row["revisions"]) or ()
+        data = {"current": ", ".join(current) or None, "needed": needed}
+        has_passed = not is_behind(current, history)
+        if not has_passed:
             raise SchemaBehind("migrations are missing", **data)
-        passed, passed_at = CheckResult(data=data), time.monotonic()
-        return passed
+        return CheckResult(data=data)
 
     return PostgresCheck("postgres.schema", check, timeout=TIMEOUT)
 
 
-def is_behind(current: frozenset[str], known: frozenset[str], heads: frozenset[str]) -> bool:
+def is_behind(current: Collection[str], history: History) -> bool:
     """Tell whether a database lacks migrations.
 
-    current: its revisions: one for each branch. known: the revisions of this build. heads: those of
-        them that no other one follows.
+    current: the rows of Alembic's table. Those that this build does not have are of a newer one.
     """
-    if not current or current & known - heads:
-        return True
-    return current <= known and not heads <= current
+    applied = set(current)
+    while earlier := set().union(*(history.get(each, ()) for each in applied)) - applied:
+        applied |= earlier
+    missing = history.keys() - applied
+    if applied <= history.keys():
+        return bool(missing)
+    return any(history[each] & set(current) for each in missing)
 
 
 def find_migrations(package: Path = PACKAGE) -> Path:
@@ -92,23 +98,37 @@ def find_migrations(package: Path = PACKAGE) -> Path:
     return packaged if packaged.is_dir() else package.parents[1] / "migrations" / "versions"
 
 
-def read_revisions(folder: Path) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the revisions in a folder of Alembic migrations, and those that no other one follows.
-
-    They are read as text, because importing Alembic would add 0.1 s to each start.
-    Raises ValueError if there are none.
-    """
-    texts = [path.read_text() for path in sorted(folder.glob("*.py"))]
-    known = frozenset(_literals("revision", texts))
-    heads = known - frozenset(_literals("down_revision", texts))
-    if not heads:
+def read_history(folder: Path) -> History:
+    """Return the revisions in a folder of Alembic migrations. Raises ValueError if it has none."""
+    read = map(_read_names, sorted(folder.glob("*.py")))
+    migrations = [names for names in read if "revision" in names]
+    labels: dict[str, str] = {}
+    history = {}
+    for each in migrations:
+        labels |= dict.fromkeys(_strings(each, "branch_labels"), each["revision"])
+    for each in migrations:
+        parents = *_strings(each, "down_revision"), *_strings(each, "depends_on")
+        history[each["revision"]] = frozenset(labels.get(parent, parent) for parent in parents)
+    if not newest(history):
         raise ValueError(f"{folder}: no newest migration found")
-    return known, heads
+    return history
 
 
-def _literals(name: str, texts: Iterable[str]) -> Iterator[str]:
-    """Yield the strings that each text assigns to a name: one, or a tuple of them."""
-    assignment = re.compile(rf"^{name}\b[^=\n]*=\s*(\([^)]*\)|.*)", re.MULTILINE)
-    for text in texts:
-        for value in assignment.findall(text):
-            yield from re.findall(r"""["']([^"']+)["']""", value)
+def newest(history: History) -> frozenset[str]:
+    """Return the revisions that no other one follows or depends on: one for each branch."""
+    return frozenset(history).difference(*history.values())
+
+
+def _read_names(path: Path) -> dict[str, Any]:
+    """Return what a migration assigns to `NAMES`. A file with other values is run."""
+    try:
+        text = path.read_text("utf-8")
+        names = {name: literal_eval(value) for name, value in ASSIGNMENT.findall(text)}
+    except (SyntaxError, ValueError):
+        names = {}
+    return names if {"revision", "down_revision"} <= names.keys() else runpy.run_path(str(path))
+
+
+def _strings(names: Mapping[str, Any], name: str) -> Iterable[str]:
+    value = names.get(name) or ()
+    return (value,) if isinstance(value, str) else value
