@@ -13,6 +13,8 @@ from opentelemetry import trace
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .streaming_routes import streaming
+
 CONTEXT = ContextVar("context", default="new")
 LEAKED: list[asyncio.Task[None]] = []
 ECHOED: list[str] = []
@@ -43,6 +45,7 @@ class FailAlternately:
 def add_part_faults(api: FastAPI) -> None:
     """Add the routes and the middleware inside all other layers of the service."""
     api.include_router(part_faults)
+    api.include_router(streaming)
     api.mount("/faults/echo", echo)
     api.user_middleware.append(Middleware(FailAlternately))
 

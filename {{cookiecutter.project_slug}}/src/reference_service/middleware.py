@@ -13,8 +13,11 @@ from .resilience import (
     BodyLimit,
     ConcurrencyLimit,
     ConnectionClose,
+    EventStreams,
+    OpenStreams,
     Recovery,
     Timeout,
+    WebSocketGuard,
 )
 from .settings import SLOW_REQUEST_SECONDS, ServiceSettings
 from .telemetry import Counters, Metric, RequestId
@@ -32,10 +35,11 @@ def concurrency_limit(settings: ServiceSettings, counters: Counters) -> Adaptive
     return limit
 
 
-def middleware(
+def middleware(  # noqa: PLR0913, PLR0917 - what the layers share with the service
     settings: ServiceSettings,
     registry: Registry,
     limit: AdaptiveLimit,
+    streams: OpenStreams,
     observers: Iterable[RequestObserver],
     counters: Counters,
 ) -> list[Middleware]:
@@ -60,6 +64,14 @@ def middleware(
         Middleware(RequestId),
         *([cors] if origins else []),
         Middleware(ConnectionClose, unready=registry.unready),
+        Middleware(
+            WebSocketGuard,
+            limit=limit,
+            seconds=settings.request_timeout,
+            on_timeout=timeouts,
+            on_error=errors,
+        ),
+        Middleware(EventStreams, streams=streams),
         Middleware(ConcurrencyLimit, limit=limit),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes, on_reject=rejects),
         Middleware(Recovery, on_error=errors, on_abort=aborts, on_background_error=task_errors),

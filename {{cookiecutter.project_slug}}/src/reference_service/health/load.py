@@ -21,6 +21,7 @@ class Load:
 
     def __init__(self, cores: float | None = None) -> None:
         self.in_flight = 0
+        self.websockets = 0  # that are open; they cause load only by what they do
         self._durations: deque[float] = deque(maxlen=4096)
         self._cores = cores or available_cores()
         self._cpu, self._wall = time.process_time(), time.monotonic()
