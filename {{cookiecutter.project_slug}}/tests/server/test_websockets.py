@@ -1,5 +1,6 @@
 """WebSockets and event streams on a real server, with failing handlers, limits and a shutdown."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -20,7 +21,9 @@ LINGER_RESET = struct.pack("ii", 1, 0)
 
 
 def open_websocket(service: Service, path: str, **options: Any) -> ClientConnection:
-    return connect(f"ws://127.0.0.1:{service.port}{path}", proxy=None, open_timeout=20, **options)
+    url = f"ws://127.0.0.1:{service.port}{path}"
+    websocket: ClientConnection = connect(url, proxy=None, open_timeout=20, **options)
+    return websocket
 
 
 def rejection(service: Service, path: str) -> tuple[int, dict[str, Any], str]:
@@ -34,12 +37,11 @@ def rejection(service: Service, path: str) -> tuple[int, dict[str, Any], str]:
 
 def close_code(websocket: ClientConnection) -> int:
     """Return the code with which the service closes the connection."""
-    try:
+    with contextlib.suppress(ConnectionClosed):
         while True:
             websocket.recv(timeout=20)
-    except ConnectionClosed as closed:
-        assert closed.rcvd is not None, "the connection was cut without a close frame"
-        return closed.rcvd.code
+    assert websocket.close_code is not None
+    return websocket.close_code
 
 
 def logged(service: Service, message: str, **fields: object) -> dict[str, Any]:
