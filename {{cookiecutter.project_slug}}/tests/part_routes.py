@@ -56,6 +56,11 @@ async def alternate(*, active: bool) -> bool:
     return active
 
 
+@part_faults.get("/url")
+async def url(request: Request) -> str:
+    return str(request.url_for("url"))
+
+
 @part_faults.get("/raise-in-thread")
 def raise_in_thread() -> None:
     raise SystemExit(7)

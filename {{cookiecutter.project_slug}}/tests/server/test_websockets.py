@@ -6,6 +6,7 @@ import signal
 import socket
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -234,3 +235,13 @@ def test_event_stream_is_measured_until_its_first_byte(service: Service) -> None
     wait_until(lambda: 0 < metric(service, series) < 1)
     line = logged(service, "request", route="/faults/events", level="info")
     assert line["duration_ms"] > 2000
+
+
+def test_handshake_is_an_ordinary_request_if_no_library_is_installed(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    for library in ("websockets", "wsproto"):
+        (tmp_path / f"{library}.py").write_text("raise ImportError")
+    service = start_service(PYTHONPATH=tmp_path)
+    assert rejection(service, ECHO)[0] == 404
+    assert logged(service, "request", path=ECHO, status=404, method="GET")
