@@ -245,3 +245,19 @@ def test_handshake_is_an_ordinary_request_if_no_library_is_installed(
     service = start_service(PYTHONPATH=tmp_path)
     assert rejection(service, ECHO)[0] == 404
     assert logged(service, "request", path=ECHO, status=404, method="GET")
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 3", "Transfer-Encoding: chunked"])
+def test_handshake_with_a_body_is_an_ordinary_request(service: Service, framing: str) -> None:
+    body = "abc" if "3" in framing else "3\r\nabc\r\n0\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+        client.sendall(
+            f"GET /faults/echo/x HTTP/1.1\r\nHost: here\r\n{framing}\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+            f"Connection: close, Upgrade\r\n\r\n{body}".encode()
+        )
+        answer = b""
+        while part := client.recv(65536):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b'"abc"]' in answer

@@ -11,8 +11,8 @@ from ..resilience.problem import MEDIA_TYPE, problem_body
 
 log = logging.getLogger(__name__)
 
-LINGER_TIMEOUT = 5.0  # maximum seconds in which the rest of a rejected request is discarded
-LINGER_BYTES = 256 * 1024 * 1024  # maximum bytes of it that are discarded
+LINGER_TIMEOUT = 2.0  # maximum seconds in which the rest of a rejected request is discarded
+LINGER_BYTES = 64 * 1024 * 1024  # maximum bytes of it that are discarded
 
 
 class Rejection:

@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from .malformed_request import ClosingTransport, Rejection, log_rejection
 
 HOST_CHARACTERS = bytes(range(0x21, 0x7F)).translate(None, b'"#/<>?@\\^`{|}')  # RFC 3986
+NO_HANDSHAKE = {b"content-length", b"transfer-encoding"}
 NO_TRAILERS = {b"connection", b"content-length", b"host", b"transfer-encoding", b"upgrade"}
 
 
@@ -78,7 +79,13 @@ class StrictProtocol(HttpToolsProtocol):
                 return
 
     def _should_upgrade(self) -> bool:
-        return self.parser.get_method() == b"GET" and super()._should_upgrade()  # RFC 6455, 4.1
+        """Return whether this is the handshake of a WebSocket (RFC 6455, section 4.1).
+
+        The server's library for WebSockets never answers a handshake with a body.
+        """
+        names = {name for name, _ in self.headers}
+        is_handshake = b"sec-websocket-key" in names and NO_HANDSHAKE.isdisjoint(names)
+        return self.parser.get_method() == b"GET" and is_handshake and super()._should_upgrade()
 
     def _without_upgrade(self) -> bytes:
         version = self.parser.get_http_version().encode()
