@@ -140,6 +140,7 @@ FEATURES: dict[str, list[str]] = {
         "tests/test_standalone.py",
         "tests/observability",
         "tests/part_routes.py",
+        "tests/streaming_routes.py",
         "tests/patterns",
         "tests/tools.py",
         "tests/resilience",

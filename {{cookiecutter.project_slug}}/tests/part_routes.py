@@ -13,6 +13,8 @@ from opentelemetry import trace
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .streaming_routes import streaming
+
 CONTEXT = ContextVar("context", default="new")
 LEAKED: list[asyncio.Task[None]] = []
 ECHOED: list[str] = []
@@ -43,6 +45,7 @@ class FailAlternately:
 def add_part_faults(api: FastAPI) -> None:
     """Add the routes and the middleware inside all other layers of the service."""
     api.include_router(part_faults)
+    api.include_router(streaming)
     api.mount("/faults/echo", echo)
     api.user_middleware.append(Middleware(FailAlternately))
 
@@ -51,6 +54,11 @@ def add_part_faults(api: FastAPI) -> None:
 async def alternate(*, active: bool) -> bool:
     FailAlternately.active = active
     return active
+
+
+@part_faults.get("/url")
+async def url(request: Request) -> str:
+    return str(request.url_for("url"))
 
 
 @part_faults.get("/raise-in-thread")

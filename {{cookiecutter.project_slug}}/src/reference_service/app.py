@@ -26,7 +26,7 @@ from .management import ManagementApp
 from .middleware import REJECTED, concurrency_limit, middleware
 from .operations import Switches, operations_mounts
 from .redaction import RedactedResponses
-from .resilience import EarlyRejection
+from .resilience import EarlyRejection, OpenStreams
 from .settings import (
     Settings,
     configure_checks,
@@ -55,6 +55,7 @@ class Service(NamedTuple):
     management: ASGIApp  # for the management port
     early_rejection: EarlyRejection  # for the server, which asks it before it parses a request
     on_slow_client: Callable[[], None]  # counts a client that was disconnected because it was slow
+    end_streams: Callable[[], None]  # for the server, which waits for no event stream on shutdown
 
 
 def create_app(settings: Settings | None = None) -> Probes:
@@ -102,9 +103,11 @@ def create_service(settings: Settings) -> Service:
     access_log = AccessLog(
         slow_request_seconds=settings.service.slow_request_seconds,
         json_lines=settings.service.json_lines,
+        version=info.version,
+        user_agent=settings.service.log_user_agent,
     )
     observers: list[RequestObserver] = [access_log, outcomes, *monitoring.observers]
-    limit = concurrency_limit(settings.service, counters)
+    limit, streams = concurrency_limit(settings.service, counters), OpenStreams()
     app = FastAPI(
         title=TITLE,
         summary=distribution["Summary"],
@@ -113,7 +116,9 @@ def create_service(settings: Settings) -> Service:
         generate_unique_id_function=lambda route: route.name,
         root_path=settings.service.root_path,
         lifespan=_lifespan(dependencies, counters, monitoring, access_log),
-        middleware=middleware(settings.service, registry, limit, observers, counters, switches),
+        middleware=middleware(
+            settings.service, registry, limit, streams, observers, counters, switches
+        ),
         redirect_slashes=False,  # a redirect would go to whatever host the client sent
         telemetry=monitoring.fastapi,
     )
@@ -133,7 +138,8 @@ def create_service(settings: Settings) -> Service:
     slow_clients = counters.add("slow_client_disconnects_total", "Disconnected slow clients.")
     reject = record_rejections(observers)
     early = EarlyRejection(limit, unless=registry.unready, exempt=paths, on_reject=reject)
-    return Service(probes, app, RedactedResponses(management), early, slow_clients)
+    private = RedactedResponses(management)
+    return Service(probes, app, private, early, slow_clients, streams.end)
 
 
 def _lifespan(

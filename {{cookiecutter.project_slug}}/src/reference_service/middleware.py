@@ -14,8 +14,11 @@ from .resilience import (
     BodyLimit,
     ConcurrencyLimit,
     ConnectionClose,
+    EventStreams,
+    OpenStreams,
     Recovery,
     Timeout,
+    WebSocketGuard,
 )
 from .settings import SLOW_REQUEST_SECONDS, ServiceSettings
 from .telemetry import Counters, Metric, RequestId
@@ -38,6 +41,7 @@ def middleware(  # noqa: PLR0913, PLR0917 - all that the layers need
     settings: ServiceSettings,
     registry: Registry,
     limit: AdaptiveLimit,
+    streams: OpenStreams,
     observers: Iterable[RequestObserver],
     counters: Counters,
     switches: Switches,
@@ -68,6 +72,14 @@ def middleware(  # noqa: PLR0913, PLR0917 - all that the layers need
         *([cors] if origins else []),
         Middleware(ConnectionClose, unready=registry.unready),
         *read_only,
+        Middleware(
+            WebSocketGuard,
+            limit=limit,
+            seconds=settings.request_timeout,
+            on_timeout=timeouts,
+            on_error=errors,
+        ),
+        Middleware(EventStreams, streams=streams),
         Middleware(ConcurrencyLimit, limit=limit),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes, on_reject=rejects),
         Middleware(Recovery, on_error=errors, on_abort=aborts, on_background_error=task_errors),

@@ -46,8 +46,7 @@ class ServiceSettings(BaseSettings):
     environment: Literal["development", "production"] = "development"
     """Where the service runs. Development logs for people and listens on loopback."""
     host: str | None = None
-    """Address of the service port. Default: loopback in development, all addresses in production.
-    """
+    """Address of the service port. Default: loopback in development, else all addresses."""
     port: Port = 8000
     """Port of the API and the probes."""
     management_port: Port = 9000
@@ -56,11 +55,13 @@ class ServiceSettings(BaseSettings):
     """Token for the switches on the management port. Without it, there are none."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest level of log messages that are written."""
+    log_user_agent: bool = False
+    """Whether access lines have the `User-Agent` of the client."""
     root_path: Annotated[str, Field(pattern=r"^(/[\w.~-]+)*$")] = ""
     """Path prefix at which clients reach the service through a proxy, for example /shop."""
     trusted_proxies: Annotated[str, AfterValidator(_require_networks)] = ""
-    """Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto headers are
-    used, separated by commas. `*` trusts all."""
+    """Proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Request-ID are used: addresses and
+    networks, separated by commas. `*` trusts all."""
     cors_origins: str = ""
     """Origins whose browser scripts may call the API, separated by commas."""
     cors_headers: str = "authorization,baggage,content-type,traceparent,tracestate,x-request-id"
@@ -82,8 +83,7 @@ class ServiceSettings(BaseSettings):
     # Less than `request_timeout`: a client that stalls is disconnected, and not answered 504 as if
     # the service had failed.
     io_timeout: Seconds = 5.0
-    """Maximum seconds without progress of a request body or a response. Slower clients are
-    disconnected."""
+    """Maximum seconds without progress of a body. Slower clients are disconnected."""
     # Longer than the 60 s of most proxies. The proxy must close first: a request that is sent while
     # the service closes is lost.
     keep_alive_timeout: Count = 75

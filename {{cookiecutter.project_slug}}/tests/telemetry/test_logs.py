@@ -68,7 +68,9 @@ async def test_access_line_written_directly_equals_the_formatter_s(
 
 async def test_text_line_has_the_request_id() -> None:
     line = await access_line(ConsoleFormatter())
-    assert " request request_id=me client= method=POST path=/ status=200 " in line
+    assert (
+        " request request_id=me client= method=POST path=/ route=other status=200 bytes=0 " in line
+    )
 
 
 def test_text_line_escapes_control_characters() -> None:

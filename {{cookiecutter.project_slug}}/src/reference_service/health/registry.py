@@ -36,7 +36,7 @@ class Registry:
         self.cadence = Cadence(self.options)
         self.started_up = False  # whether the application's own start-up work is done
         self.draining = False
-        self.in_flight = 0  # concurrent requests, if something counts them
+        self.in_flight = self.websockets = 0  # that are open now, if something counts them
         self.monitors: dict[str, Monitor] = {}
         self._attempt_context = attempt_context
         self._supervisor = Supervisor(self.monitors, clock, self._heartbeat)

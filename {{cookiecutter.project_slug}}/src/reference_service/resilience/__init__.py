@@ -15,7 +15,10 @@ from .body_limit import BodyLimit as BodyLimit
 from .concurrency_limit import ConcurrencyLimit as ConcurrencyLimit
 from .connection_close import ConnectionClose as ConnectionClose
 from .early_rejection import EarlyRejection as EarlyRejection
+from .event_streams import EventStreams as EventStreams
+from .event_streams import OpenStreams as OpenStreams
 from .problem import problem_body as problem_body
 from .problem import send_problem as send_problem
 from .recovery import Recovery as Recovery
 from .timeout import Timeout as Timeout
+from .websocket_guard import WebSocketGuard as WebSocketGuard

@@ -1,7 +1,6 @@
 """Reject requests before they are parsed while too many are in flight."""
 
 import asyncio
-import itertools
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -56,8 +55,6 @@ class EarlyRejection:
         self._exempt = tuple(path.encode() for path in exempt)
         self._on_reject = on_reject
         self._admitted = 0  # in this iteration of the event loop: they are not in flight yet
-        self._prefix = os.urandom(8).hex().encode()
-        self._numbers = itertools.count()
         body = problem_body({"state": {"request_id": "ID"}}, 503, REJECTED).split(b"ID")
         self._body, self._length = body, sum(map(len, body))
 
@@ -79,15 +76,12 @@ class EarlyRejection:
         self.limit.reject()
         self._on_reject(request[1].decode())
         from_client = _REQUEST_ID.search(data, 0, request.end())
-        return self._response(from_client[1] if from_client else self._new_id())
+        return self._response(from_client[1] if from_client else os.urandom(16).hex().encode())
 
     def _response(self, request_id: bytes) -> bytes:
         before, after = self._body
         length = self._length + len(request_id)
         return HEADERS % (request_id, length) + before + request_id + after
-
-    def _new_id(self) -> bytes:
-        return b"%b%016x" % (self._prefix, next(self._numbers))
 
     def _end_iteration(self) -> None:
         self._admitted = 0

@@ -64,7 +64,7 @@ class Recovery:
         except GeneratorExit:  # the event loop discards this request
             raise
         except BaseException as error:
-            cancelled = _is_cancellation(error)
+            cancelled = is_cancellation(error)
             if not (cancelled and exchange.started):
                 await self._handle(error, scope, exchange)
             if cancelled:
@@ -123,7 +123,7 @@ async def _respond(error: BaseException, scope: Scope, receive: Receive, send: S
     await send_problem(scope, send, 500, "The service failed to handle the request.")
 
 
-def _is_cancellation(error: BaseException) -> bool:
+def is_cancellation(error: BaseException) -> bool:
     """Return whether this task is cancelled. A stray `CancelledError` does not count."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

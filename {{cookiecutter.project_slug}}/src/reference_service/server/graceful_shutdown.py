@@ -5,8 +5,9 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 import uvicorn
@@ -27,12 +28,27 @@ class DrainingServer(uvicorn.Server):
     the orchestrator sends new requests elsewhere, and those that still arrive are answered. A
     second signal ends the process at once, without waiting for requests in flight. If the lifespan
     hangs, the process ends `CLOSE_TIMEOUT` after the requests have had their time.
+
+    on_shutdown: called when the server closes its listener.
     """
 
-    def __init__(self, config: uvicorn.Config, registry: Registry, *, delay: float) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        registry: Registry,
+        *,
+        delay: float,
+        on_shutdown: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(config)
         self._registry = registry
         self._delay = delay
+        self._on_shutdown = on_shutdown
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the listener, and end what does not end by itself. uvicorn calls this."""
+        asyncio.get_running_loop().call_soon(self._on_shutdown)
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

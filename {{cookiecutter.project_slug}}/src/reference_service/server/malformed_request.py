@@ -1,9 +1,9 @@
-"""Answer an invalid HTTP request, which no application sees."""
+"""Answer an invalid HTTP request, and close a connection whose client may still be sending."""
 
 import logging
 import os
 from asyncio import AbstractEventLoop, Transport
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -12,17 +12,21 @@ from ..resilience.problem import MEDIA_TYPE, problem_body
 log = logging.getLogger(__name__)
 
 LINGER_TIMEOUT = 2.0  # maximum seconds in which the rest of a rejected request is discarded
-LINGER_BYTES = 1024 * 1024  # maximum bytes of it that are discarded
+LINGER_BYTES = 64 * 1024 * 1024  # maximum bytes of it that are discarded
 
 
 class Rejection:
-    """The response to a rejected request, whose client may still be sending.
+    """The last response of a connection, whose client may still be sending.
 
     Closing the connection at once would reset it, and the reset can destroy the response. So only
     the writing half is closed, and the rest is discarded (RFC 9112, section 9.6).
+
+    response: the response to a rejected request; empty if the application has sent it.
     """
 
-    def __init__(self, loop: AbstractEventLoop, transport: Transport, response: bytes) -> None:
+    def __init__(
+        self, loop: AbstractEventLoop, transport: Transport, response: bytes = b""
+    ) -> None:
         self._loop = loop
         self._transport = transport
         self._response = response
@@ -41,6 +45,13 @@ class Rejection:
         self._discarded_bytes += len(data)
         if self._discarded_bytes > LINGER_BYTES:
             self._transport.close()
+
+
+class ClosingTransport:
+    """A transport as the responses of one connection use it, with another way to close it."""
+
+    def __init__(self, transport: Transport, close: Callable[[], None]) -> None:
+        self.write, self.is_closing, self.close = transport.write, transport.is_closing, close
 
 
 def log_rejection(

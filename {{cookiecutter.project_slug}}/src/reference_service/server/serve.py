@@ -23,6 +23,7 @@ from ..settings import ServiceSettings
 from .graceful_shutdown import DrainingServer
 from .http_protocol import BoundedProtocol
 from .rejecting_protocol import RejectingProtocol
+from .trusted_proxies import TrustedProxies
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,10 @@ class Servable(Protocol):
     def on_slow_client(self) -> Callable[[], None]:
         """Called for each client that is disconnected because it is slow."""
 
+    @property
+    def end_streams(self) -> Callable[[], None]:
+        """Called when the listener has closed."""
+
 
 def run(service: Servable, settings: ServiceSettings) -> None:
     """Serve until SIGTERM or SIGINT, then drain and return. Call `exit_process` afterwards.
@@ -64,8 +69,11 @@ def run(service: Servable, settings: ServiceSettings) -> None:
     _freeze_gc()
     rejecting = partial(RejectingProtocol, early_rejection=service.early_rejection)
     configure = partial(_config, settings, service.on_slow_client)
-    config = configure(rejecting, service.app, "on")
-    server = DrainingServer(config, service.app.registry, delay=settings.drain_delay)
+    proxies = settings.trusted_proxies
+    app = TrustedProxies(service.app, proxies) if proxies else service.app
+    config = configure(rejecting, app, "on")
+    delay, end_streams = settings.drain_delay, service.end_streams
+    server = DrainingServer(config, service.app.registry, delay=delay, on_shutdown=end_streams)
     management_server = uvicorn.Server(configure(BoundedProtocol, service.management, "off"))
     host, port = settings.management_bind_host, settings.management_port
     with (
@@ -165,8 +173,8 @@ def _config(
         log_config=None,
         log_level="warning",
         access_log=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=settings.trusted_proxies,
+        ws_max_size=settings.max_body_bytes,  # of a message; larger ones close it with 1009
+        proxy_headers=False,  # see `TrustedProxies`
         server_header=False,
     )
 

@@ -1,14 +1,16 @@
 """uvicorn's HTTP protocol that understands each request in one way only, or rejects it."""
 
+from asyncio import Transport
 from collections.abc import Sequence
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .malformed_request import Rejection, log_rejection
+from .malformed_request import ClosingTransport, Rejection, log_rejection
 
 HOST_CHARACTERS = bytes(range(0x21, 0x7F)).translate(None, b'"#/<>?@\\^`{|}')  # RFC 3986
+NO_HANDSHAKE = {b"content-length", b"transfer-encoding"}
 NO_TRAILERS = {b"connection", b"content-length", b"host", b"transfer-encoding", b"upgrade"}
 
 
@@ -31,6 +33,25 @@ class StrictProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._rejection: Rejection | None = None
+        self._closing_transport: ClosingTransport | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Prepare to close the connection."""
+        super().connection_made(transport)
+        self._closing_transport = ClosingTransport(transport, self.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of the connection. Otherwise only the garbage collector would free it."""
+        super().connection_lost(exc)
+        self._closing_transport = None
+
+    def close(self) -> None:
+        """Close the connection; but if a client still sends its body, let it read the response."""
+        cycle = self.cycle
+        if cycle.response_complete and cycle.more_body and not cycle.disconnected:
+            self._rejection = Rejection(self.loop, self.transport)  # see `on_response_complete`
+        else:
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Parse data; reject a request that is malformed or ambiguous."""
@@ -58,7 +79,13 @@ class StrictProtocol(HttpToolsProtocol):
                 return
 
     def _should_upgrade(self) -> bool:
-        return self.parser.get_method() == b"GET" and super()._should_upgrade()  # RFC 6455, 4.1
+        """Return whether this is the handshake of a WebSocket (RFC 6455, section 4.1).
+
+        The server's library for WebSockets never answers a handshake with a body.
+        """
+        names = {name for name, _ in self.headers}
+        is_handshake = b"sec-websocket-key" in names and NO_HANDSHAKE.isdisjoint(names)
+        return self.parser.get_method() == b"GET" and is_handshake and super()._should_upgrade()
 
     def _without_upgrade(self) -> bytes:
         version = self.parser.get_http_version().encode()
@@ -74,6 +101,7 @@ class StrictProtocol(HttpToolsProtocol):
             if version == "1.0":
                 self.expect_100_continue = False  # RFC 9110, section 10.1.1
             super().on_headers_complete()
+            self.cycle.transport = self._closing_transport  # type: ignore[assignment]
             self.headers = []  # for trailers, which must not become headers of the request
         elif self._should_upgrade():
             super().on_headers_complete()

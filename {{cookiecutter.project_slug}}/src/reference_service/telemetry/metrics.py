@@ -17,6 +17,7 @@ from .log_output import log_output
 
 # Bounds in seconds. The objectives are among them, so that alerts are exact.
 DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+WEBSOCKET_BUCKETS = (1, 10, 60, 600, 3600, 21600)
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 STATUS_VALUES = {Status.PASS: 1.0, Status.WARN: 0.5, Status.FAIL: 0.0}
 
@@ -44,6 +45,13 @@ class Metrics(Collector):
             "From a request's headers to the end of its response.",
             ("service_id", "method", "route", "status_code"),
             buckets=DURATION_BUCKETS,
+            registry=store,
+        )
+        self.websockets = Histogram(
+            "websocket_connection_duration_seconds",
+            "From the handshake of a WebSocket to its end.",
+            ("service_id", "route", "close_code"),
+            buckets=WEBSOCKET_BUCKETS,
             registry=store,
         )
         lag = Histogram(
@@ -86,6 +94,7 @@ class Metrics(Collector):
                 "Requests without a complete response.",
                 registry.in_flight,
             ),
+            ("websocket_connections_open", "WebSockets that are open.", registry.websockets),
             ("log_lines_dropped_total", "Lines that stdout did not take.", log_output.dropped),
         ):
             yield _metric(name, description, value)

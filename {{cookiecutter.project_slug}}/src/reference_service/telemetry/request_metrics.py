@@ -5,17 +5,18 @@ from functools import cache, partial
 from fastapi import FastAPI
 from opentelemetry import trace
 
-from ..health.asgi import Scope
 from ..traffic import RequestRecord
 from .metrics import Metrics
+from .route import OTHER, route_of
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-OTHER = "other"  # the label of a route that does not exist, and of a method not in `METHODS`
 FAILURES = ("500", "503", "504")  # status codes that any route can answer
 
 
 class RequestMetrics:
     """Observe duration, method, route and status code, and the trace of a sampled request.
+
+    Of a WebSocket, observe duration, route and close code. It has no trace: it lasts too long.
 
     Whatever clients send, the labels have few values: existing routes and known methods.
     traced: whether requests have spans, which exemplars then name.
@@ -25,13 +26,19 @@ class RequestMetrics:
         self._exemplar = _trace_id if traced else lambda: None
         # A lookup by labels without the cache would double the cost of an observation.
         self._series = cache(partial(metrics.requests.labels, metrics.service_id))
+        self._websockets, self._service_id = metrics.websockets, metrics.service_id
 
     def __call__(self, record: RequestRecord) -> None:
         """Observe one request."""
         scope = record.scope
-        method = scope["method"] if scope["method"] in METHODS else OTHER
+        if record.close_code:
+            labels = self._service_id, route_of(scope), str(record.close_code)
+            self._websockets.labels(*labels).observe(record.duration)
+            return
+        sent = scope.get("method", "GET")  # the handshake of a WebSocket is a GET
+        method = sent if sent in METHODS else OTHER
         series = self._series(method, route_of(scope), str(record.status))
-        series.observe(record.duration, self._exemplar())
+        series.observe(record.latency, self._exemplar())
 
     def initialize_series(self, app: FastAPI) -> None:
         """Start every series that a route can have at 0: `rate()` does not see a first event."""
@@ -42,15 +49,6 @@ class RequestMetrics:
                         self._series(method.upper(), route, status)
         for status in FAILURES:
             self._series("GET", OTHER, status)
-
-
-def route_of(scope: Scope) -> str:
-    """Return the path template of a request's route, for example `/items/{item_id}`.
-
-    `scope["route"].path` lacks the prefix that its router was included with.
-    """
-    context = scope.get("fastapi", {}).get("effective_route_context")
-    return str(getattr(context or scope.get("route"), "path_format", OTHER))
 
 
 def _trace_id() -> dict[str, str] | None:

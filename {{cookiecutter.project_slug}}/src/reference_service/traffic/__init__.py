@@ -9,8 +9,8 @@ for too long. A `CircuitBreaker` lets requests fail at once while a check fails.
 from .circuit_breaker import CircuitBreaker as CircuitBreaker
 from .circuit_breaker import CircuitOpenError as CircuitOpenError
 from .circuit_breaker import WorkAbandonedError as WorkAbandonedError
-from .middleware import RequestObserver as RequestObserver
-from .middleware import RequestRecord as RequestRecord
 from .middleware import Traffic as Traffic
-from .middleware import record_rejections as record_rejections
 from .outcomes import RequestOutcomes as RequestOutcomes
+from .record import RequestObserver as RequestObserver
+from .record import RequestRecord as RequestRecord
+from .record import record_rejections as record_rejections

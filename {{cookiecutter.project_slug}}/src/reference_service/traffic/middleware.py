@@ -1,40 +1,15 @@
 """Records each request once, for the load score, the checks, and the observers of requests."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterable
 from itertools import takewhile
 
 from ..health import Registry
 from ..health.asgi import ASGIApp, Message, Receive, Scope, Send
 from .load import Load
+from .record import SWITCHING_PROTOCOLS, RequestObserver, RequestRecord
+from .websocket import WebSocket
 
 LOAD_PERIOD = 5.0  # seconds between two readings of the load score
-CLIENT_CLOSED_REQUEST = 499  # of a request without a response, as nginx records it
-
-
-@dataclass(slots=True, eq=False)
-class RequestRecord:
-    """One request. Times are seconds of the registry's clock; `duration` is in seconds.
-
-    The response ends with its last byte: background tasks that run after it are not part of it.
-    """
-
-    scope: Scope
-    started: float
-    status: int = CLIENT_CLOSED_REQUEST
-    first_byte: float | None = None  # when the response started
-    duration: float = 0.0  # from the request's headers to the end of the response
-    ended: bool = False
-
-    @property
-    def rejected(self) -> str:
-        """Why the service itself rejected it, for example "concurrency_limit"; else ""."""
-        return str(self.scope.get("state", {}).get("rejected", ""))
-
-
-RequestObserver = Callable[[RequestRecord], None]
-"""Called once for each request, when its response has ended. It must not raise."""
 
 
 class Traffic:
@@ -66,10 +41,13 @@ class Traffic:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Record one request."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         record = RequestRecord(scope, self.registry.clock())
+        if scope["type"] == "websocket":
+            await self._record_websocket(record, receive, send)
+            return
 
         async def watch(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -77,8 +55,10 @@ class Traffic:
                 await send(message)
             else:
                 await send(message)
-                if message["type"] == "http.response.body" and not message.get("more_body", False):
-                    self._note_end(record)
+                if message["type"] == "http.response.body":
+                    record.body_bytes += len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        self._note_end(record)
 
         self.registry.in_flight += 1
         self.waiting[record] = None
@@ -94,6 +74,19 @@ class Traffic:
         if now >= self._next_reading:
             self._next_reading = now + LOAD_PERIOD
             self.registry.cadence.score = self.load.score(self.registry.in_flight)
+
+    async def _record_websocket(self, record: RequestRecord, receive: Receive, send: Send) -> None:
+        """Record a WebSocket when it has ended."""
+        websocket = WebSocket(record, self.registry, receive, send)
+        try:
+            await self.app(record.scope, websocket.receive, websocket.send)
+        finally:
+            self.registry.websockets -= record.status == SWITCHING_PROTOCOLS
+            if record.failed and not record.rejected:
+                self.registry.recheck()
+            record.duration = self.registry.clock() - record.started
+            for observe in self.observers:
+                observe(record)
 
     def _recheck_if_requests_wait(self) -> None:
         """Recheck everything if a request has waited for longer than an attempt may take.
@@ -117,26 +110,8 @@ class Traffic:
     def _note_end(self, record: RequestRecord) -> None:
         record.ended = True
         record.duration = self.registry.clock() - record.started
+        if record.scope["method"] == "HEAD":
+            record.body_bytes = 0  # `HeadRequests` drops it
         self.registry.in_flight -= 1
         for observe in self.observers:
             observe(record)
-
-
-def record_rejections(observers: Iterable[RequestObserver]) -> Callable[[str], None]:
-    """Return what shows the observers a request that the server rejected before it had a scope.
-
-    It takes the method of the request. The route and the path are not known.
-    """
-    observers = tuple(observers)
-
-    @cache
-    def record_of(method: str) -> RequestRecord:
-        state = {"rejected": "concurrency_limit"}
-        scope = {"type": "http", "method": method, "path": "", "state": state}
-        return RequestRecord(scope, 0.0, status=503, ended=True)
-
-    def record(method: str) -> None:
-        for observe in observers:
-            observe(record_of(method))
-
-    return record

@@ -5,12 +5,11 @@ from collections import deque
 from collections.abc import Callable
 
 from ..health import Check, CheckFailed, CheckResult, Status
-from .middleware import RequestRecord
+from .record import RequestRecord
 
 WINDOW = 10  # seconds of traffic that the check looks at
 MIN_REQUESTS = 20  # fewer in the window say nothing
 MAX_FAILED_SHARE = 0.5
-SERVER_ERROR = 500
 
 
 class RequestsFailing(CheckFailed):
@@ -20,8 +19,9 @@ class RequestsFailing(CheckFailed):
 class RequestOutcomes:
     """Counts the requests of the last `WINDOW` seconds. It is a `RequestObserver` of `Traffic`.
 
-    A failure is a status of 500 or more. Requests that the service rejected count too, because of
-    a limit or because a check fails: this check reports what clients get.
+    A failure is a status of 500 or more, or a WebSocket that an error closed. Requests that the
+    service rejected count too, because of a limit or because a check fails: this check reports what
+    clients get.
 
     clock: returns monotonic seconds.
     """
@@ -35,7 +35,7 @@ class RequestOutcomes:
         second = int(self._clock())
         if not self._seconds or self._seconds[-1][0] != second:
             self._seconds.append((second, [0, 0]))
-        self._seconds[-1][1][record.status >= SERVER_ERROR] += 1
+        self._seconds[-1][1][record.failed] += 1
 
     def check(self) -> Check:
         """Return the check that fewer than half of the latest requests failed.
