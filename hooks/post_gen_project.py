@@ -78,8 +78,10 @@ FEATURES: dict[str, list[str]] = {
         ".github/requirements",
         ".github/workflows/chart.yml",
         "deploy/chart",
+        "deploy/prometheus/rules/kubernetes.yaml",
         "docs/decisions/*canary*.md",
         "docs/kubernetes.md",
+        "tests/observability/test_kubernetes_alerts.py",
     ],
     "observability": [
         "deploy/alertmanager",

@@ -59,7 +59,7 @@ def test_no_alert_fires_after_first_breach() -> None:
 def test_runbook_has_exactly_one_section_per_alert() -> None:
     sections = re.findall(r"^## (\w+)", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
     assert sorted(sections) == sorted(ALERTS)
-    links = re.findall(r"^ +runbook: docs/runbook\.md#(\w+)$", TEXT, re.MULTILINE)
+    links = re.findall(r"^ +runbook_url: https://\S+/runbook\.md#(\w+)$", TEXT, re.MULTILINE)
     assert links == [alert.lower() for alert in ALERTS]
 
 
