@@ -21,6 +21,8 @@ OPEN_OBJECTS: set[Path] = {
     ("config",),
     ("global",),
     ("ingress", "annotations"),
+    ("monitoring", "alertLabels"),
+    ("monitoring", "alerts"),
     ("monitoring", "dashboardLabels"),
     ("monitoring", "labels"),
     ("networkPolicy", "dependencies"),
