@@ -22,8 +22,8 @@ FEATURES: dict[str, list[str]] = {
     "postgres": [
         "deploy/chart/templates/migration.yaml",
         "deploy/compose/postgres.yaml",
-        "deploy/grafana/postgres.json",
-        "deploy/prometheus/rules/postgres.yaml",
+        "deploy/**/postgres.json",
+        "deploy/**/rules/postgres.yaml",
         "dev/drill/postgres.py",
         "dev/postgres.py",
         "dev/standby.py",
@@ -60,7 +60,7 @@ FEATURES: dict[str, list[str]] = {
     ],
     "kafka": [
         "deploy/compose/kafka.yaml",
-        "deploy/prometheus/rules/kafka.yaml",
+        "deploy/**/rules/kafka.yaml",
         "dev/drill/kafka.py",
         "dev/kafka*.py",
         "docs/decisions/*item-events*.md",
@@ -81,8 +81,10 @@ FEATURES: dict[str, list[str]] = {
         ".github/requirements",
         ".github/workflows/chart.yml",
         "deploy/chart",
+        "deploy/**/rules/kubernetes.yaml",
         "docs/decisions/*canary*.md",
         "docs/kubernetes.md",
+        "tests/observability/test_kubernetes_alerts.py",
     ],
     "observability": [
         "deploy/alertmanager",
@@ -157,6 +159,7 @@ FEATURES: dict[str, list[str]] = {
         "dev/copy",
         "docs/decisions/*access-lines*.md",
         "docs/decisions/*ambiguous*.md",
+        "docs/decisions/*canary*.md",
         "docs/decisions/*collect-metrics*.md",
         "docs/decisions/*circuits*.md",
         "docs/decisions/*concurrency-limit*.md",
@@ -185,10 +188,10 @@ TAG = re.compile(r"[ \t]*(?:# feature: ([a-z_, +]+)|<!-- feature: ([a-z_, +]+) -
 # JSON has no comments. There, `"$comment": "feature: …"` tags the object that contains it.
 COMMENT = "$comment"
 
-# Symbolic links in the template folder.
+# Symbolic links to folders in the template folder. A project has copies: some tools drop links.
 LINKS = {
-    "deploy/chart/dashboards": "../grafana",
-    "deploy/chart/rules": "../prometheus/rules",
+    "deploy/chart/dashboards": "deploy/grafana",
+    "deploy/chart/rules": "deploy/prometheus/rules",
 }
 
 # Files that building and running create in the template folder. A clone has none of them.
@@ -251,12 +254,12 @@ def remove(paths: list[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def restore_links(root: Path) -> None:
-    """Restore symbolic links. cookiecutter copies their targets; a zip archive has text files."""
+def copy_links(root: Path) -> None:
+    """Replace each link by a copy of its folder. A zip archive or Windows has a text file there."""
     for name, target in LINKS.items():
         if (root / name).exists():
             remove([root / name])
-            (root / name).symlink_to(target)
+            shutil.copytree(root / target, root / name)
 
 
 def declined_paths(root: Path, chosen: set[str]) -> list[Path]:
@@ -357,7 +360,7 @@ def main(answers: dict[str, Any], root: Path) -> None:
     """Turn the copy in `root` into the project that the answers describe."""
     chosen = {answers["slo_tier"], *(feature for feature in FEATURES if answers[feature])}
     remove([path for pattern in BUILD_ARTIFACTS for path in root.rglob(pattern)])
-    restore_links(root)
+    copy_links(root)
     remove(declined_paths(root, chosen))
     for path in all_files(root):
         content = path.read_bytes()

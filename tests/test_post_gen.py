@@ -98,25 +98,21 @@ def test_comment_tags_its_json_object(run_hook: Run) -> None:
         run_hook({"tagged.json": '{"a": {"$comment": "feature: postgers"}}'})
 
 
-def test_copied_link_becomes_a_link_and_is_deleted_with_its_feature(
-    run_hook: Run, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "linked",
+    [{"chart/rules/a.yaml": "a\n"}, {"chart/rules": "../rules"}],
+    ids=["copied by cookiecutter", "text file of a zip archive"],
+)
+def test_link_becomes_a_copy_and_is_deleted_with_its_feature(
+    run_hook: Run, monkeypatch: pytest.MonkeyPatch, linked: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(post_gen_project, "LINKS", {"chart/rules": "../rules", "none": "x"})
-    copied = {"rules/a.yaml": "a\n", "chart/rules/a.yaml": "a\n"}  # as cookiecutter leaves it
-    root = run_hook(copied)
-    assert (root / "chart/rules").readlink() == Path("../rules")
+    monkeypatch.setattr(post_gen_project, "LINKS", {"chart/rules": "rules", "none": "rules"})
+    root = run_hook({"rules/a.yaml": "a\n", **linked})
+    assert not (root / "chart/rules").is_symlink()
     assert (root / "chart/rules/a.yaml").read_text() == "a\n"
-    assert not (root / "none").is_symlink()
+    assert not (root / "none").exists()
     monkeypatch.setattr(post_gen_project, "FEATURES", {"redis": ["chart/rules"]})
     assert list(fingerprint(run_hook({}))) == ["rules", "rules/a.yaml"]
-
-
-def test_link_that_became_a_text_file_becomes_a_link(
-    run_hook: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(post_gen_project, "LINKS", {"chart/rules": "../rules"})
-    root = run_hook({"rules/a.yaml": "a\n", "chart/rules": "../rules"})  # as from a zip archive
-    assert (root / "chart/rules/a.yaml").read_text() == "a\n"
 
 
 def test_line_endings_of_windows_become_those_of_unix(run_hook: Run) -> None:

@@ -21,15 +21,72 @@ PEERS = [
     {"namespaceSelector": {"matchLabels": {"team": "web"}}, "podSelector": {}},
     {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.9.0.0/16"]}},
 ]
+CONTAINER = {
+    "image": "registry.example.com/proxy:1",
+    "securityContext": {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    },
+    "resources": {
+        "requests": {"cpu": "10m", "memory": "16Mi"},
+        "limits": {"cpu": "100m", "memory": "64Mi"},
+    },
+}
+REQUESTS_METRIC = {
+    "type": "Pods",
+    "pods": {
+        "metric": {"name": "http_requests_in_flight"},
+        "target": {"type": "AverageValue", "averageValue": "50"},
+    },
+}
 MONITORED = {"monitoring": {"serviceMonitor": True}}
 
 # Each option of the chart, with a value other than its default.
 OPTIONS: dict[str, Values] = {
     "autoscaling": {"autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 6}},
+    "autoscaling-more": {
+        "autoscaling": {
+            "enabled": True,
+            "metrics": [REQUESTS_METRIC],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 600}},
+        }
+    },
     "budget-off": {"podDisruptionBudget": {"enabled": False}},
     "budget-share": {"podDisruptionBudget": {"maxUnavailable": "25%"}},
+    "common": {
+        "commonLabels": {"cost-center": "shop"},
+        "commonAnnotations": {"example.com/owner": "shop"},
+    },
     "config": {"config": {"SERVICE_REQUEST_TIMEOUT": "5", "HEALTH_CHECK_TIMEOUT": "0.25"}},
     "drain": {"drain": {"preStop": 0, "delay": 12, "timeout": 45}},
+    "environment": {
+        "env": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "vault", "key": "t"}}}],
+        "envFrom": [{"secretRef": {"name": "shared"}}, {"configMapRef": {"name": "flags"}}],
+    },
+    "extra-objects": {
+        "extraObjects": [
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {
+                    "name": "{{ .Release.Name }}-extra",
+                    "namespace": "{{ .Release.Namespace }}",
+                    "labels": {"a": "b"},
+                },
+                "data": {"note": "{{ .Chart.Name }}"},
+            }
+        ]
+    },
+    "gateway": {
+        "httpRoute": {
+            "enabled": True,
+            "parentRefs": [{"name": "public", "namespace": "gateways"}],
+            "hosts": ["orders.example.com"],
+            "paths": ["/items", "/orders"],
+            "annotations": {"example.com/a": "b"},
+        }
+    },
     "image": {
         "image": {
             "repository": "registry.example.com/shop/orders",
@@ -53,7 +110,12 @@ OPTIONS: dict[str, Values] = {
             "clients": PEERS,
             "monitoring": PEERS,
             "nodes": ["10.1.0.0/16", "fd00::/8"],
-            "dependencies": {"ledger": {"ports": [8443, 9443], "to": PEERS}},
+            "ambient": True,
+            "dnsPorts": [53, 5353],
+            "dependencies": {
+                "ledger": {"ports": [8443, 9443], "to": PEERS},
+                "statsd": {"ports": [8125], "protocol": "UDP"},
+            },
         }
     },
     "pods": {
@@ -71,12 +133,33 @@ OPTIONS: dict[str, Values] = {
         "livenessProbe": {"periodSeconds": 20},
     },
     "replicas": {"replicaCount": 5},
+    "containers": {
+        "initContainers": [CONTAINER | {"name": "prepare"}],
+        "sidecars": [CONTAINER | {"name": "proxy"}],
+    },
+    "volumes": {
+        "volumes": [{"name": "ca", "secret": {"secretName": "database-ca"}}],
+        "volumeMounts": [{"name": "ca", "mountPath": "/etc/ca", "readOnly": True}],
+        "tmpSizeLimit": "1Gi",
+    },
+    "security": {
+        "podSecurityContext": {"supplementalGroups": [3000], "fsGroupChangePolicy": "Always"},
+        "securityContext": {"runAsUser": 10002},
+    },
+    "update": {
+        "updateStrategy": {"maxSurge": "50%", "maxUnavailable": 1},
+        "minReadySeconds": 10,
+    },
     "resources": {"resources": {"limits": {"cpu": 2, "memory": "1Gi", "ephemeral-storage": "1Gi"}}},
     "secret": {"secret": {"name": "shop-orders", "keys": ["DATABASE_URL", "API_TOKEN"]}},
-    "files": {"secret": {"files": {"/etc/tls/db": "orders-db-tls", "/etc/tls/ca": "company-ca"}}},
     "no-secret": {"secret": {"keys": []}},
     "service": {
-        "service": {"port": 8080, "managementPort": 9090, "annotations": {"example.com/a": "b"}}
+        "service": {
+            "port": 8080,
+            "managementPort": 9090,
+            "ipFamilyPolicy": "PreferDualStack",
+            "annotations": {"example.com/a": "b"},
+        }
     },
     "service-account": {
         "serviceAccount": {"name": "robot", "annotations": {"example.com/role": "orders"}}
@@ -84,13 +167,74 @@ OPTIONS: dict[str, Values] = {
     "no-service-account": {"serviceAccount": {"create": False}},
     "migration-off": {"migration": {"enabled": False}},
     "migration": {"migration": {"deadline": 60, "retries": 0}},
+    "migration-own": {
+        "migration": {
+            "secret": {"name": "orders-owner", "keys": ["DATABASE_URL"]},
+            "serviceAccount": {"create": True, "annotations": {"example.com/role": "owner"}},
+            "annotations": {"argocd.argoproj.io/hook": "Sync"},
+            "podLabels": {"sidecar.istio.io/inject": "false"},
+            "podAnnotations": {"example.com/note": "true"},
+        }
+    },
     "service-monitor": {
         "monitoring": {"serviceMonitor": True, "labels": {"release": "prometheus"}}
+    },
+    "rules-own": {
+        "monitoring": {
+            "rules": True,
+            "runbookUrl": "https://wiki.example/orders",
+            "alertLabels": {"team": "shop"},
+        }
     },
     "rules": {"monitoring": {"rules": True, "labels": {"release": "prometheus"}}},
     "dashboards": {"monitoring": {"dashboards": True}},
     "rollout": {"rollout": {"enabled": True}, **MONITORED},
     "rollout-move": {"rollout": {"enabled": True, "deploymentReplicas": 2}, **MONITORED},
+}
+# Values for a platform: docs/kubernetes.md explains them.
+PLATFORMS: dict[str, Values] = {
+    "openshift": {
+        "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None},
+        "networkPolicy": {
+            "dns": [
+                {
+                    "namespaceSelector": {
+                        "matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}
+                    }
+                }
+            ],
+            "dnsPorts": [5353],
+        },
+    },
+    "istio-sidecar": {
+        "podLabels": {"sidecar.istio.io/inject": "true"},
+        "migration": {"podLabels": {"sidecar.istio.io/inject": "false"}},
+    },
+    "istio-ambient": {
+        "podLabels": {"istio.io/dataplane-mode": "ambient"},
+        "migration": {"podLabels": {"istio.io/dataplane-mode": "none"}},
+        "networkPolicy": {"ambient": True},
+    },
+    "argo-cd": {
+        "migration": {
+            "annotations": {"argocd.argoproj.io/hook": "Sync", "argocd.argoproj.io/sync-wave": "-1"}
+        },
+        "extraObjects": [
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {
+                    "name": "before-the-migration",
+                    "annotations": {"argocd.argoproj.io/sync-wave": "-2"},
+                },
+                "data": {"note": "In its place, an ExternalSecret for the Secret."},
+            }
+        ],
+    },
+    "flux": {
+        "autoscaling": {"enabled": True, "minReplicas": 3},
+        "monitoring": {"rules": True, "dashboards": True, "serviceMonitor": True},
+    },
 }
 # Options that remove what other options add.
 OFF = {"budget-off", "network-off", "no-secret", "no-service-account", "migration-off"}

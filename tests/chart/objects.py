@@ -44,7 +44,7 @@ def definitions(version: str) -> "Registry[Any]":
 def validator(version: str, api: str, kind: str) -> Draft202012Validator:
     """Return the validator of a kind. Raises FileNotFoundError if the kind has no schema."""
     group, _, name = api.rpartition("/")
-    if group in {"argoproj.io", "monitoring.coreos.com"}:
+    if group in {"argoproj.io", "gateway.networking.k8s.io", "monitoring.coreos.com"}:
         file: Traversable = CUSTOM / f"{kind.lower()}.json"
     else:
         prefix = f"{group.split('.')[0]}-" if group else ""

@@ -54,8 +54,12 @@ OWN = "shop"
 RELEASE = {"app.kubernetes.io/name": "orders", "app.kubernetes.io/instance": "orders"}
 
 
-def policy(chart: Chart, values: Values | None = None) -> Object:
-    (found,) = [each for each in chart.objects(values) if each["kind"] == "NetworkPolicy"]
+def policy(chart: Chart, values: Values | None = None, name: str = "orders") -> Object:
+    (found,) = [
+        each
+        for each in chart.objects(values)
+        if each["kind"] == "NetworkPolicy" and each["metadata"]["name"] == name
+    ]
     spec: Object = found["spec"]
     return spec
 
@@ -87,12 +91,23 @@ def test_policy_denies_all_other_traffic(chart: Chart) -> None:
 
 @pytest.mark.parametrize(
     ("component", "selected"),
-    [("service", True), ("migration", True), ("test", False), ("", False)],
+    [("service", True), ("migration", False), ("test", False), ("", False)],
 )
 def test_policy_selects_pods_of_release(chart: Chart, component: str, *, selected: bool) -> None:
     labels = {**RELEASE, "app.kubernetes.io/component": component}
     assert matches(policy(chart)["podSelector"], labels) is selected
     assert not matches(policy(chart)["podSelector"], {**labels, "app.kubernetes.io/instance": "x"})
+
+
+def test_migration_has_policy_of_its_own_with_the_same_connections(charts: Charts) -> None:
+    moved: Values = {"networkPolicy": {"dependencies": {"postgres": {"ports": [6432]}}}}
+    spec = policy(charts("defaults"), moved, "orders-migrate")
+    assert matches(spec["podSelector"], {**RELEASE, "app.kubernetes.io/component": "migration"})
+    assert not matches(spec["podSelector"], {**RELEASE, "app.kubernetes.io/component": "service"})
+    assert spec["egress"] == policy(charts("defaults"), moved)["egress"]
+    assert allows(spec, "egress", 6432, INTERNET)
+    assert not allows(spec, "egress", 5432, INTERNET)
+    assert not allows(spec, "ingress", "http", WEB)
 
 
 def test_clients_reach_api_and_only_monitoring_reaches_management_port(chart: Chart) -> None:
@@ -139,6 +154,18 @@ def test_configured_peers_replace_defaults(chart: Chart) -> None:
     assert allows(spec, "ingress", "http", Peer(address="10.1.2.3")), "a node, for its probes"
     assert not allows(spec, "egress", 8443, stranger)
     assert not allows(spec, "egress", 8443, team), "its namespace lacks the label"
+
+
+def test_mesh_dns_ports_and_protocols_are_configurable(chart: Chart) -> None:
+    spec = policy(chart, options(chart)["network"])
+    for port in ("http", 15008):
+        assert allows(spec, "ingress", port, Peer(address="169.254.7.127")), "probes in the mesh"
+        assert not allows(spec, "ingress", port, INTERNET)
+    assert allows(spec, "egress", 15008, Peer(address="10.0.0.1"))
+    for port in (53, 5353):
+        assert allows(spec, "egress", port, DNS, "UDP")
+    assert allows(spec, "egress", 8125, INTERNET, "UDP")
+    assert not allows(spec, "egress", 8125, INTERNET, "TCP")
 
 
 def test_empty_clients_allow_only_helm_test(chart: Chart) -> None:

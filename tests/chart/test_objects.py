@@ -61,6 +61,7 @@ EVERYTHING = (
     ("v1", "Pod"),
     ("monitoring.coreos.com/v1", "ServiceMonitor"),
     ("monitoring.coreos.com/v1", "PrometheusRule"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
     ("argoproj.io/v1alpha1", "Rollout"),
     ("argoproj.io/v1alpha1", "AnalysisTemplate"),
 )
@@ -79,6 +80,8 @@ MISSPELLED: list[tuple[str, list[str | int], dict[str, Any]]] = [
     ("Service", ["spec", "ports", 0], {"targetport": 1}),
     ("NetworkPolicy", ["spec"], {"policyType": ["Ingress"]}),
     ("PodDisruptionBudget", ["spec"], {"maxUnavailble": 1}),
+    ("HTTPRoute", ["spec"], {"hostname": "a"}),
+    ("HTTPRoute", ["spec", "rules", 0], {"backendRef": []}),
     ("ServiceMonitor", ["spec"], {"endpoint": []}),
     ("ServiceMonitor", ["spec", "endpoints", 0], {"intervall": "15s"}),
     ("PrometheusRule", ["spec", "groups", 0], {"rule": []}),

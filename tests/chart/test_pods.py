@@ -1,11 +1,13 @@
 """The pods of the chart: probes, graceful shutdown, security and names."""
 
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .cases import options
+from .cases import PLATFORMS, merge, options
 from .conftest import Charts
 from .helm import Chart, Object, Values
 
@@ -76,7 +78,7 @@ def test_grace_period_covers_shutdown(chart: Chart, drain: dict[str, int], secon
     [
         ("startupProbe", "/health/startup", 2, 30),
         ("livenessProbe", "/health/live", 10, 3),
-        ("readinessProbe", "/health/ready", 5, 1),
+        ("readinessProbe", "/health/ready", 2, 2),
     ],
 )
 def test_probes_have_path_and_timing(
@@ -86,7 +88,7 @@ def test_probes_have_path_and_timing(
     assert container[kubernetes] == {
         "httpGet": {"path": path, "port": "http"},
         "periodSeconds": period,
-        "timeoutSeconds": 1,
+        "timeoutSeconds": 2 if kubernetes == "readinessProbe" else 1,
         "failureThreshold": failures,
     }
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
@@ -98,11 +100,14 @@ def test_pods_are_restricted_and_have_no_token(chart: Chart) -> None:
         for owner, pod in pods(chart.objects(values)).items():
             spec: dict[str, Any] = pod["spec"]
             assert spec["securityContext"].items() >= SECURE_POD.items(), (name, owner)
+            own = {"runAsUser"} if name in {"security", "together"} else set()
             assert spec["automountServiceAccountToken"] is False
             assert not NODE & spec.keys()
             assert all(volume.keys() <= VOLUMES for volume in spec.get("volumes", []))
             for container in [*spec["containers"], *spec.get("initContainers", [])]:
-                assert container["securityContext"] == SECURE_CONTAINER, (name, owner)
+                security = container["securityContext"]
+                assert security.items() >= SECURE_CONTAINER.items(), (name, owner)
+                assert security.keys() - SECURE_CONTAINER.keys() <= own, (name, owner)
                 assert container["resources"].keys() == {"requests", "limits"}
                 assert not any("hostPort" in port for port in container.get("ports", []))
 
@@ -130,7 +135,7 @@ def test_service_and_budget_select_only_serving_pods(chart: Chart) -> None:
 def test_service_ports_match_pod_ports(chart: Chart) -> None:
     for values in options(chart).values():
         objects = chart.objects(values)
-        (container,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+        container, *_ = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
         ports = one(objects, "Service")["spec"]["ports"]
         named = {port["name"] for port in container["ports"]}
         assert {port["targetPort"] for port in ports} == named
@@ -185,15 +190,140 @@ def test_rollout_runs_pods_of_deployment(charts: Charts) -> None:
     assert used == analyses == {"orders-error-rate-check", "orders-latency-check"}
 
 
-@pytest.mark.parametrize(("option", "kind"), [("default", "Deployment"), ("rollout", "Rollout")])
-def test_autoscaler_alone_sets_number_of_pods(charts: Charts, option: str, kind: str) -> None:
+SCALED = pytest.mark.parametrize(
+    ("option", "kind"), [("default", "Deployment"), ("rollout", "Rollout")]
+)
+
+
+@SCALED
+def test_autoscaler_scales_workload_and_never_below_its_number_of_pods(
+    charts: Charts, option: str, kind: str
+) -> None:
+    """If `replicas` were missing, Kubernetes would set it to 1."""
     chart = charts("everything")
-    values = {**options(chart)[option], **options(chart)["autoscaling"]}
+    values = merge(options(chart)[option], {"autoscaling": {"enabled": True}, "replicaCount": 20})
     objects = chart.objects(values)
-    target = one(objects, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
+    autoscaler = one(objects, "HorizontalPodAutoscaler")["spec"]
     scaled = one(objects, kind)
+    target = autoscaler["scaleTargetRef"]
     assert (target["kind"], target["name"]) == (kind, scaled["metadata"]["name"])
-    assert "replicas" not in scaled["spec"]
+    assert scaled["spec"]["replicas"] == 20
+    assert autoscaler["maxReplicas"] >= 20
+
+
+@SCALED
+@pytest.mark.parametrize(("live", "expected"), [(37, 37), (1, 3)])
+def test_number_of_pods_in_cluster_is_kept_with_autoscaler(
+    charts: Charts, tmp_path: Path, option: str, kind: str, live: int, expected: int
+) -> None:
+    """Helm reads the number with `lookup`. There is no cluster here, so its result is inserted."""
+    folder = shutil.copytree(charts("everything").folder, tmp_path / "chart")
+    helpers = folder / "templates" / "_helpers.tpl"
+    text = helpers.read_text("utf-8")
+    found = re.sub(r"lookup .*?\) -\}\}", f'dict "spec" (dict "replicas" {live}) -}}}}', text)
+    assert found != text
+    helpers.write_text(found, "utf-8")
+    chart = Chart(folder)
+    values = merge(options(chart)[option], {"autoscaling": {"enabled": True, "minReplicas": 3}})
+    assert one(chart.objects(values), kind)["spec"]["replicas"] == expected
+
+
+def hooks(objects: list[Object]) -> list[str]:
+    """Return the kinds of the hooks before an installation, in the order of their creation."""
+    weighed = [
+        (int(annotations.get("helm.sh/hook-weight", "0")), thing["kind"])
+        for thing in objects
+        if "pre-install"
+        in (annotations := thing["metadata"].get("annotations", {})).get("helm.sh/hook", "")
+    ]
+    return [kind for _, kind in sorted(weighed)]
+
+
+def test_policy_and_account_of_migration_exist_before_it(charts: Charts) -> None:
+    """In a namespace that denies all traffic, the release's own policy would come too late."""
+    chart = charts("defaults")
+    assert hooks(chart.objects()) == ["NetworkPolicy", "Job"]
+    objects = chart.objects(options(chart)["migration-own"])
+    assert hooks(objects) == ["NetworkPolicy", "ServiceAccount", "Job"]
+    spec = one(objects, "Job")["spec"]["template"]["spec"]
+    assert spec["serviceAccountName"] == "orders-migrate"
+    (container,) = spec["containers"]
+    secrets = {
+        each["name"]: each["valueFrom"]["secretKeyRef"]["name"]
+        for each in container["env"]
+        if "valueFrom" in each
+    }
+    assert secrets == {"DATABASE_URL": "orders-owner"}
+
+
+def test_migration_of_repeated_upgrade_does_not_replace_running_one(charts: Charts) -> None:
+    """Helm deletes a hook of the same name before it creates it. The revision is in the name."""
+    objects = charts("defaults").objects()
+    job = one(objects, "Job")
+    assert re.fullmatch(r"orders-migrate-\d+", job["metadata"]["name"])
+    template = (charts("defaults").folder / "templates" / "migration.yaml").read_text("utf-8")
+    assert "$.Release.Revision" in template
+    assert job["spec"]["ttlSecondsAfterFinished"] > 3600
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+def test_containers_get_environment_and_volumes(charts: Charts, kind: str) -> None:
+    chart = charts("defaults")
+    objects = chart.objects(merge(options(chart)["environment"], options(chart)["volumes"]))
+    spec = one(objects, kind)["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert options(chart)["environment"]["env"][0] in container["env"]
+    assert [each for each in container["envFrom"] if "secretRef" in each]
+    assert [volume["name"] for volume in spec["volumes"]] == ["tmp", "ca"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts == {"tmp": "/tmp", "ca": "/etc/ca"}
+
+
+def test_null_leaves_user_and_groups_to_platform(charts: Charts) -> None:
+    objects = charts("defaults").objects(PLATFORMS["openshift"])
+    for owner, pod in pods(objects).items():
+        assert pod["spec"]["securityContext"] == {
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }, owner
+
+
+def test_every_object_and_pod_has_common_labels_and_annotations(charts: Charts) -> None:
+    chart = charts("everything")
+    objects = chart.objects(options(chart)["together"])
+    metadata = [
+        each["metadata"] for each in objects if not each["metadata"]["name"].endswith("extra")
+    ]
+    metadata += [pod["metadata"] for pod in pods(objects).values()]
+    for each in metadata:
+        assert each["labels"]["cost-center"] == "shop", each
+        assert each["annotations"]["example.com/owner"] == "shop", each
+
+
+def test_templates_in_extra_objects_are_rendered(charts: Charts) -> None:
+    chart = charts("defaults")
+    (extra,) = [
+        thing
+        for thing in chart.objects(options(chart)["extra-objects"])
+        if thing["metadata"]["name"] == "orders-extra"
+    ]
+    assert extra["metadata"]["namespace"] == "shop"
+    assert extra["data"] == {"note": "orders"}
+
+
+@pytest.mark.parametrize("option", ["ingress", "gateway"])
+def test_only_api_is_published(charts: Charts, option: str) -> None:
+    chart = charts("defaults")
+    text = "".join(chart.texts(options(chart)[option]).values())
+    (kind,) = {"Ingress", "HTTPRoute"} & set(re.findall(r"^kind: (\w+)$", text, re.MULTILINE))
+    spec = str(one(chart.objects(options(chart)[option]), kind)["spec"])
+    assert "/items" in spec
+    assert not re.search(r"'/'|/health|/docs|/openapi|9000|management", spec)
+
+
+def test_usual_number_of_pods_is_replaced_in_few_steps(charts: Charts) -> None:
+    update = one(charts("defaults").objects({"replicaCount": 200}), "Deployment")["spec"]
+    assert update["strategy"]["rollingUpdate"] == {"maxSurge": "25%", "maxUnavailable": 0}
 
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from cookiecutter.main import cookiecutter
 from pipeline.repository import TOOLS, commit, run
+from project import fingerprint
 
+from hooks.post_gen_project import LINKS
 from tools.generate import settings
 
 from .template import DELETED, Template, git, replace
@@ -18,9 +20,6 @@ ANSWERS: dict[str, object] = {
     "description": 'Reference Service, "back\\slash", ends like a tag # feature: kafka',
     "author": "Reference Author & 'Söhne' %(x)s",
 }
-
-# The links in the chart: Helm reads only files below the chart.
-LINKS = {"dashboards": "../grafana", "rules": "../prometheus/rules"}
 
 # Files that no template contains. The first is committed, git ignores the others.
 OWN_FILES = ("uv.lock", ".env", ".venv/bin/python", ".data/postgres/base")
@@ -101,10 +100,13 @@ def difference(service: Path, expected: Path) -> str:
     return ended.stdout
 
 
-def links(service: Path) -> dict[str, str]:
-    """Return the links in a service's chart with their targets."""
-    chart = service / "deploy" / "chart"
-    return {path.name: str(path.readlink()) for path in chart.glob("*") if path.is_symlink()}
+def has_equal_copies(service: Path) -> bool:
+    """Return whether the chart has copies of the rules and the dashboards, and no links."""
+    return all(
+        not (service / name).is_symlink()
+        and fingerprint(service / name) == fingerprint(service / target)
+        for name, target in LINKS.items()
+    )
 
 
 def status(service: Path) -> list[str]:

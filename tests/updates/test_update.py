@@ -9,12 +9,11 @@ import pytest
 
 from .team import (
     ANSWERS,
-    LINKS,
     copied,
     cruft,
     difference,
     generate,
-    links,
+    has_equal_copies,
     own_files,
     save,
     status,
@@ -51,10 +50,10 @@ def test_updated_service_equals_new_service_with_the_same_changes(
     assert difference(updated.folder, expected) == ""
 
 
-def test_update_keeps_links_environment_lock_file_and_data(
+def test_update_keeps_copies_environment_lock_file_and_data(
     updated: Updated,
 ) -> None:
-    assert links(updated.folder) == LINKS
+    assert has_equal_copies(updated.folder)
     assert own_files(updated.folder) == updated.own_files_before
 
 

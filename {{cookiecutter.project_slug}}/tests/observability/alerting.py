@@ -14,6 +14,9 @@ INSTANCE_A = f'{SERVICE_LABEL},instance="a:9000"'
 INSTANCE_B = f'{SERVICE_LABEL},instance="b:9000"'
 MINUTE, HOUR, DAY = 60, 3600, 86400
 COUNTER_SUFFIXES = ("_bucket", "_count", "_total")
+# A fault happens here. The neighbors are healthy, except another service, which has rules of its own.
+TENANT = {"cluster": "a", "namespace": "production"}
+NEIGHBORS = ({"cluster": "a", "namespace": "staging"}, {"cluster": "b", "namespace": "production"})
 Series = dict[str, tuple[float | None, float | None]]
 """Two values per series: healthy and faulty. A counter's value is its increase per scrape. None:
 the series is absent."""
@@ -52,6 +55,7 @@ class Scenario:
     series: dict[str, str]
     interval: int
     scrape: int
+    tenant: dict[str, str] = field(default_factory=dict)
     expected: list[dict[str, object]] = field(default_factory=list)
 
     def expect(self, expression: str, at: int, *labels: str) -> None:
@@ -66,7 +70,7 @@ class Scenario:
 
     def expect_alert(self, alert: str, at: int, state: str, labels: dict[str, str]) -> None:
         """Expect the alert to be `pending` or `firing`; an empty state means inactive."""
-        sample = {"alertname": alert, "alertstate": state, "service_id": SERVICE}
+        sample = {"alertname": alert, "alertstate": state, "service_id": SERVICE} | self.tenant
         text = ", ".join(f'{key}="{value}"' for key, value in (sample | labels).items())
         samples = [f"ALERTS{{{text}}}"] if state else []
         self.expect(f'ALERTS{{alertname="{alert}"}}', at, *samples)
@@ -81,7 +85,10 @@ class Scenario:
         document = {
             "rule_files": sorted(map(str, rules.glob("*.yaml"))),
             "evaluation_interval": f"{self.interval}s",
-            "group_eval_order": ["objectives", "objectives-long-windows"],
+            "group_eval_order": [
+                *("objectives", "objectives-long-windows"),
+                *("readiness", "readiness-long-windows"),
+            ],
             "tests": [test],
         }
         path = folder / "test.yaml"
@@ -105,14 +112,31 @@ def scenario(case: Case, *faults: tuple[int, int], healthy_after: int = 0) -> Sc
     end = max(until for _, until in faults) + healthy_after
     times = range(0, end + 1, case.scrape)
     is_faulty = [any(begin < time <= until for begin, until in faults) for time in times]
+    healthy = [False] * len(times)
     series = {}
-    for name, (healthy, faulty) in case.series.items():
-        values = [faulty if each else healthy for each in is_faulty]
-        if name.partition("{")[0].endswith(COUNTER_SUFFIXES):
-            total = 0.0
-            values = [total := total + (step or 0) for step in values]
-        series[name] = " ".join("stale" if value is None else f"{value:g}" for value in values)
-    return Scenario(series, case.interval, case.scrape)
+    for name in case.series:
+        series[_of(name, TENANT)] = _values(case, name, is_faulty)
+        for neighbor in NEIGHBORS:
+            series[_of(name, neighbor)] = _values(case, name, healthy)
+        other = _of(name, TENANT).replace(SERVICE, "another-service")
+        series[other] = _values(case, name, is_faulty)
+    return Scenario(series, case.interval, case.scrape, TENANT)
+
+
+def _of(series: str, tenant: dict[str, str]) -> str:
+    """Return the name of a series with the labels of a tenant."""
+    labels = "".join(f'{name}="{value}",' for name, value in tenant.items())
+    return series.replace("{", "{" + labels)
+
+
+def _values(case: Case, name: str, is_faulty: list[bool]) -> str:
+    """Return the values of a series in the format of promtool."""
+    healthy, faulty = case.series[name]
+    values = [faulty if each else healthy for each in is_faulty]
+    if name.partition("{")[0].endswith(COUNTER_SUFFIXES):
+        total = 0.0
+        values = [total := total + (step or 0) for step in values]
+    return " ".join("stale" if value is None else f"{value:g}" for value in values)
 
 
 def assert_fires_and_resolves(case: Case, folder: Path) -> None:

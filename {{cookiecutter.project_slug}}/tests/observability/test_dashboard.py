@@ -19,7 +19,7 @@ from .watch import Watch, watching
 
 SERVICE_DASHBOARD = RULES.parents[1] / "grafana" / "service.json"
 DASHBOARDS = sorted(SERVICE_DASHBOARD.parent.glob("*.json"))
-VARIABLES = {"$__rate_interval": "1m", "$service_id": SERVICE}
+VARIABLES = {"$__rate_interval": "1m", "$service_id": SERVICE, "$cluster": ".*", "$namespace": ".*"}
 
 
 def panels(path: Path) -> list[dict[str, Any]]:
@@ -86,6 +86,17 @@ def drawn(prometheus: httpx.Client, title: str) -> dict[str, float]:
     return {
         each["metric"]["check"]: float(each["value"][1]) for each in shown(prometheus, expression)
     }
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_every_panel_selects_cluster_namespace_and_service(path: Path) -> None:
+    chosen = 'cluster=~"$cluster",namespace=~"$namespace",service_id="$service_id"'
+    dashboard = json.loads(path.read_text())
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            assert target["expr"].count("$service_id") == target["expr"].count(chosen) > 0
+    names = [variable["name"] for variable in dashboard["templating"]["list"]]
+    assert names == ["datasource", "cluster", "namespace", "service_id"]
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)

@@ -10,6 +10,7 @@ from .alerting import (
     MINUTE,
     SERVICE,
     Case,
+    Scenario,
     Series,
     assert_fires_and_resolves,
     assert_ignores_blip,
@@ -62,7 +63,7 @@ CASES = [
     case("HealthCheckStale", "ticket", CHECK, both_instances("health_check_stale", 0, 1), 15),
     case("ServiceNotReady", "page", HEALTH, BOTH_NOT_READY, 15),
     case("InstanceNotReady", "ticket", HEALTH | INSTANCE, ONE_NOT_READY, 5 * MINUTE),
-    case("ServiceDown", "page", DOWN, both_instances("service_info", 1, None), 15),
+    case("ServiceDown", "page", DOWN, both_instances("service_info", 1, None), MINUTE),
     case(
         "InstanceDown",
         "ticket",
@@ -100,4 +101,38 @@ def test_check_failing_on_one_of_two_instances_does_not_page(tmp_path: Path) -> 
     tested = scenario(one, (600, 1200))
     tested.expect_alert("InstanceNotReady", 1200, "firing", one.labels)
     tested.expect('ALERTS{severity="page"}', 1200)
+    tested.run(tmp_path)
+
+
+UP = f'up{{{JOB},instance="a:9000",namespace="production"}}'
+INFO = f'service_info{{{INSTANCE_A},namespace="production"}}'
+OTHER_INFO = f'service_info{{{INSTANCE_B},namespace="staging"}}'
+
+
+@pytest.mark.parametrize(
+    ("series", "namespace"),
+    [
+        ({UP: "0x80", OTHER_INFO: "1x80"}, "production"),
+        ({UP: "1x40 stale", INFO: "1x40 stale", OTHER_INFO: "1x80"}, "production"),
+        ({"up": "1x80"}, ""),
+    ],
+    ids=["targets down", "targets gone", "never scraped"],
+)
+def test_service_without_metrics_pages(
+    series: dict[str, str], namespace: str, tmp_path: Path
+) -> None:
+    tested = Scenario(series, interval=15, scrape=15)
+    labels = {"severity": "page"} | DOWN | ({"namespace": namespace} if namespace else {})
+    tested.expect_alert("ServiceDown", 15 * MINUTE, "firing", labels)
+    tested.run(tmp_path)
+
+
+@pytest.mark.parametrize("first_scrape", [0, 1, 2, 3])
+def test_start_of_prometheus_does_not_page(first_scrape: int, tmp_path: Path) -> None:
+    """The rules are evaluated before the first scrape, which happens within one interval."""
+    missing = f"_x{first_scrape} " if first_scrape else ""
+    series = {UP: f"{missing}1x40", INFO: f"{missing}1x40"}
+    tested = Scenario(series, interval=15, scrape=15)
+    firing = 'ALERTS{alertname="ServiceDown",alertstate="firing"}'
+    tested.expect(f"count_over_time({firing}[10m])", 10 * MINUTE)
     tested.run(tmp_path)

@@ -1,5 +1,6 @@
 """Alerts on the objectives: failed and slow requests."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -151,4 +152,48 @@ def test_no_requests_no_alert(tmp_path: Path) -> None:
     for at in (5 * MINUTE, 20 * MINUTE):
         tested.expect("ALERTS", at)
         tested.expect('{__name__=~"service:.+"}', at)
+    tested.run(tmp_path)
+
+
+PAGES = 'ALERTS{severity="page",alertstate="firing"}'
+
+
+def test_one_failure_among_twelve_requests_an_hour_does_not_page(tmp_path: Path) -> None:
+    """One request every five minutes; the one after 30 minutes gets a 500."""
+    series = {SUCCEEDED: "0+1x24", FAILED: "0x6 1x18", IN_TIME: "0+1x24"}
+    every_minute = {
+        name: " ".join(value for value in expanded(values) for _ in range(20))
+        for name, values in series.items()
+    }
+    tested = Scenario(every_minute | {INFO: "1x500"}, interval=MINUTE, scrape=15)
+    tested.expect(f"count_over_time({PAGES}[2h])", 2 * HOUR)
+    tested.run(tmp_path)
+
+
+def expanded(values: str) -> list[str]:
+    """Return the single values of promtool's notation."""
+    found = []
+    for part in values.split():
+        start, _, step, count = re.fullmatch(r"(\d+)(\+(\d+))?x(\d+)", part).groups()  # type: ignore[union-attr]
+        found += [str(int(start) + int(step or 0) * each) for each in range(int(count) + 1)]
+    return found
+
+
+def test_outage_of_service_with_few_requests_pages(tmp_path: Path) -> None:
+    """Two requests a minute, and all of them fail."""
+    series = {SUCCEEDED: "0x160", FAILED: "0+0.5x160"}
+    tested = Scenario(series, interval=MINUTE, scrape=15)
+    labels = PAGE | AVAILABILITY
+    tested.expect_alert("AvailabilityBudgetBurnFast", 30 * MINUTE, "firing", labels)
+    tested.run(tmp_path)
+
+
+@pytest.mark.parametrize("bound", [BOUND, "10.0"], ids=["fast 5xx", "slow 5xx"])
+def test_failed_requests_do_not_count_in_latency(bound: str, tmp_path: Path) -> None:
+    """Half of the requests fail, and a tenth of the others are slow."""
+    failed_in_time = IN_TIME.replace('"200"', '"500"').replace(BOUND, bound)
+    series = {SUCCEEDED: "0+10x80", FAILED: "0+10x80", IN_TIME: "0+9x80", failed_in_time: "0+10x80"}
+    tested = Scenario(series, interval=MINUTE, scrape=15)
+    ratio = "service:requests_slow:ratio_rate5m"
+    tested.expect(f"count(abs({ratio} - 0.1) < 0.001)", 15 * MINUTE, "{}")
     tested.run(tmp_path)

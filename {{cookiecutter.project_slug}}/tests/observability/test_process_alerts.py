@@ -8,6 +8,7 @@ from .alerting import (
     INSTANCE_A,
     INSTANCE_B,
     MINUTE,
+    SERVICE,
     Case,
     Scenario,
     assert_fires_and_resolves,
@@ -18,6 +19,8 @@ LAG = "event_loop_lag_seconds"
 REJECTED = "http_requests_rejected_total"
 FAILURES = "background_task_failures_total"
 DROPPED = "log_lines_dropped_total"
+TARGET = f'job="{SERVICE}",instance="a:9000"'
+INFO = f'service_info{{{INSTANCE_A},job="{SERVICE}"}}'
 CASES = [
     Case(
         "EventLoopLagHigh",
@@ -72,6 +75,19 @@ CASES = [
         firing_after=6 * MINUTE,
         resolved_after=5 * MINUTE,
     ),
+    Case(
+        "FileDescriptorsNearLimit",
+        {"severity": "ticket", "symptom": "descriptors", "instance": "a:9000"},
+        {
+            f"process_open_fds{{{TARGET}}}": (100, 900),
+            f"process_max_fds{{{TARGET}}}": (1000, 1000),
+            INFO: (1, 1),
+        },
+        duration=7 * MINUTE,
+        pending_after=MINUTE,
+        firing_after=6 * MINUTE,
+        resolved_after=MINUTE,
+    ),
 ]
 
 
@@ -107,4 +123,15 @@ def test_single_background_task_failure_does_not_alert(tmp_path: Path) -> None:
     tested = Scenario({f"{FAILURES}{{{INSTANCE_A}}}": "0x42 1x80"}, interval=MINUTE, scrape=15)
     firing = 'ALERTS{alertname="BackgroundTaskFailures",alertstate="firing"}'
     tested.expect(f"count_over_time({firing}[30m])", 30 * MINUTE)
+    tested.run(tmp_path)
+
+
+@pytest.mark.parametrize(("starts", "state"), [(2, ""), (3, "firing")])
+def test_second_restart_within_15_minutes_alerts(starts: int, state: str, tmp_path: Path) -> None:
+    """An upgrade starts each process once."""
+    began = " ".join(f"{number}x15" for number in range(1, starts + 1))
+    series = {f"process_start_time_seconds{{{TARGET}}}": began, INFO: "1x80"}
+    tested = Scenario(series, interval=MINUTE, scrape=15)
+    labels = {"severity": "ticket", "symptom": "restarts", "instance": "a:9000"}
+    tested.expect_alert("ProcessRestarting", 12 * MINUTE, state, labels)
     tested.run(tmp_path)

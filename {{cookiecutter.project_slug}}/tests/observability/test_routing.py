@@ -44,8 +44,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         yield api
 
 
-def alert(name: str, severity: str, symptom: str, service: str) -> dict[str, str]:
+def alert(
+    name: str, severity: str, symptom: str, service: str, namespace: str = "production"
+) -> dict[str, str]:
     return {
+        "cluster": "a",
+        "namespace": namespace,
         "alertname": name,
         "severity": severity,
         "symptom": symptom,
@@ -55,7 +59,8 @@ def alert(name: str, severity: str, symptom: str, service: str) -> dict[str, str
 
 def muted(api: httpx.Client, service: str) -> dict[str, bool]:
     """Return whether each alert of a service is muted by another, by alert name."""
-    alerts = api.get("/api/v2/alerts", params={"filter": f'service_id="{service}"'}).json()
+    matchers = [f'service_id="{service}"', 'namespace="production"']
+    alerts = api.get("/api/v2/alerts", params={"filter": matchers}).json()
     return {a["labels"]["alertname"]: bool(a["status"]["inhibitedBy"]) for a in alerts}
 
 
@@ -95,10 +100,13 @@ def test_page_mutes_related_alerts_of_its_own_service(
     alerts: list[tuple[str, str, str]],
     expected_muted: set[str],
 ) -> None:
-    # Another service has pages with the same symptoms. They must not mute alerts of this one.
+    # Another service, and the same service in another namespace, have pages with the same symptoms.
+    # They must not mute alerts of this one.
     posted = [alert(*each, service) for each in alerts]
     elsewhere = [
-        alert("ServiceDown", "page", each, "elsewhere") for each in ("latency", "event-loop")
+        alert("ServiceDown", "page", symptom, *where)
+        for symptom in ("latency", "event-loop")
+        for where in (("elsewhere",), (service, "staging"))
     ]
     body = [{"labels": labels} for labels in [*posted, *elsewhere]]
     assert running.post("/api/v2/alerts", json=body).status_code == 200

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from ..tools import tool
-from .alerting import RULES
+from .alerting import RULES, SERVICE
 
 ROOT = RULES.parents[2]
 TEXT = "\n".join(path.read_text() for path in sorted(RULES.glob("*.yaml")))
@@ -42,6 +42,16 @@ def test_every_alert_has_severity_symptom_and_summary() -> None:
         assert re.search(r'^ +summary: "[A-Z{].+\."$', alert, re.MULTILINE), alert
 
 
+def test_every_selector_selects_own_service() -> None:
+    """Other services in the same Prometheus have the same metrics, and rules of their own."""
+    metric = r"\b(?:service:|http_|health_|event_|kube_|up\b|service_info)[\w:]*+(?!\{)"
+    expressions = re.sub(r"^ *(#|- record:|summary:).*|\"[^\"]*\"", "", TEXT, flags=re.MULTILINE)
+    assert re.findall(metric, expressions) == []
+    selectors = re.findall(r"\{(?=\w+!?=)([^}]*)\}", TEXT)
+    own = re.compile(rf'(service_id|job)="{SERVICE}"|pod=~"[^"]*{SERVICE}-')
+    assert [each for each in selectors if not own.search(each)] == []
+
+
 def test_no_alert_fires_after_first_breach() -> None:
     """`for` is at least one evaluation interval, so two evaluations in a row are in breach."""
     seconds = {"s": 1, "m": 60}
@@ -59,7 +69,7 @@ def test_no_alert_fires_after_first_breach() -> None:
 def test_runbook_has_exactly_one_section_per_alert() -> None:
     sections = re.findall(r"^## (\w+)", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
     assert sorted(sections) == sorted(ALERTS)
-    links = re.findall(r"^ +runbook: docs/runbook\.md#(\w+)$", TEXT, re.MULTILINE)
+    links = re.findall(r"^ +runbook_url: https://\S+/runbook\.md#(\w+)$", TEXT, re.MULTILINE)
     assert links == [alert.lower() for alert in ALERTS]
 
 

@@ -13,11 +13,28 @@
 {{- $name -}}
 {{- end }}
 
+{{/* Labels of every object: the chart's own, and commonLabels. */}}
 {{- define "reference-service.labels" -}}
+{{- toYaml (merge (include "reference-service.ownLabels" . | fromYaml) .Values.commonLabels) -}}
+{{- end }}
+
+{{- define "reference-service.ownLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | trimAll "-_." | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ include "reference-service.release" . }}
+{{- end }}
+
+{{/* Metadata of an object. Arguments: root; name; labels and annotations that only this object has. */}}
+{{- define "reference-service.metadata" -}}
+name: {{ .name }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- toYaml (merge dict (.labels | default dict) (include "reference-service.labels" .root | fromYaml)) | nindent 2 }}
+{{- with merge dict (.annotations | default dict) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* Selects all pods of this release. */}}
@@ -48,17 +65,14 @@ app.kubernetes.io/component: service
 {{ .Values.secret.name | default (include "reference-service.fullname" .) }}
 {{- end }}
 
-{{/* Pod Security Standard `restricted`. No token: the service does not call the Kubernetes API. */}}
+{{/* No token: the service does not call the Kubernetes API. */}}
 {{- define "reference-service.podSecurity" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
+{{- with .Values.podSecurityContext }}
 securityContext:
-  runAsNonRoot: true
-  runAsUser: 10001
-  runAsGroup: 10001
-  fsGroup: 10001
-  seccompProfile:
-    type: RuntimeDefault
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
@@ -78,30 +92,6 @@ tolerations:
 {{- end }}
 {{- end }}
 
-{{/* Other Secrets as files. A volume is named after its folder. */}}
-{{- define "reference-service.volumes" -}}
-{{- with .Values.secret.files }}
-volumes:
-  {{- range $folder, $secret := . }}
-  - name: files-{{ $folder | sha256sum | trunc 8 }}
-    secret:
-      secretName: {{ $secret }}
-      defaultMode: 0440
-  {{- end }}
-{{- end }}
-{{- end }}
-
-{{- define "reference-service.volumeMounts" -}}
-{{- with .Values.secret.files }}
-volumeMounts:
-  {{- range $folder, $_ := . }}
-  - name: files-{{ $folder | sha256sum | trunc 8 }}
-    mountPath: {{ $folder }}
-    readOnly: true
-  {{- end }}
-{{- end }}
-{{- end }}
-
 {{/* Exceptions for a scanner (checkov), with reasons, for every object that has a pod. */}}
 {{- define "reference-service.scanned" -}}
 checkov.io/skip1: CKV_K8S_43=The digest is known only after the image is pushed; set it with image.digest.
@@ -111,11 +101,43 @@ checkov.io/skip2: CKV_K8S_15=A version is pushed once, so a node that has it can
 {{- define "reference-service.containerSecurity" -}}
 image: {{ include "reference-service.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- with .Values.securityContext }}
 securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities:
-    drop: [ALL]
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Volumes of a pod, and where its container mounts them: /tmp, and the configured ones. */}}
+{{- define "reference-service.volumes" -}}
+volumes:
+  - name: tmp
+    emptyDir:
+      sizeLimit: {{ .Values.tmpSizeLimit }}
+  {{- with .Values.volumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{- define "reference-service.volumeMounts" -}}
+volumeMounts:
+  - name: tmp
+    mountPath: /tmp
+  {{- with .Values.volumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* Number of pods. An autoscaler changes it, so the number in the cluster is kept. Without a cluster,
+as for `helm template`, or before the first installation, it is replicaCount. Arguments: root, apiVersion,
+kind. */}}
+{{- define "reference-service.replicas" -}}
+{{- $values := .root.Values -}}
+{{- if $values.autoscaling.enabled -}}
+{{- $live := lookup .apiVersion .kind .root.Release.Namespace (include "reference-service.fullname" .root) -}}
+{{- max (dig "spec" "replicas" $values.replicaCount ($live | default dict) | int) (int $values.autoscaling.minReplicas) -}}
+{{- else -}}
+{{- $values.replicaCount -}}
+{{- end -}}
 {{- end }}
 
 {{/* Settings that are not secret, as strings. */}}
@@ -132,6 +154,9 @@ SERVICE_SHUTDOWN_TIMEOUT: {{ .Values.drain.timeout | quote }}
 {{- define "reference-service.env" -}}
 {{- include "reference-service.secretEnv" . }}
 {{- include "reference-service.traceEnv" . }} # feature: observability
+{{- with .Values.env }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* Settings that are secret. */}}
