@@ -92,8 +92,7 @@ def watch(check: Check, inspect: Callable[[bool], Awaitable[Expiries]]) -> Check
     """Return the check with names for TLS failures, and a warning before a certificate expires.
 
     check: its function is asynchronous.
-    inspect: returns when the certificates expire, or raises. Its argument is whether the check has
-        failed.
+    inspect: returns when certificates expire, or raises. Its argument: whether the check failed.
     """
     found: Expiries = {}
     failure: PermanentFailure | None = None
