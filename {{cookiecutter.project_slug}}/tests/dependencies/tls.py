@@ -56,7 +56,8 @@ class Authority:
     def __init__(self, folder: Path, name: str = "authority") -> None:
         self._folder, self._name = folder, name
         self.cert, self._key = str(folder / f"{name}.pem"), str(folder / f"{name}.key")
-        openssl("req", "-x509", *KEY, f"/CN={name}", self.cert, self._key, "-days", "30")
+        options = ("-days", "30", "-addext", "keyUsage=critical,keyCertSign")
+        openssl("req", "-x509", *KEY, f"/CN={name}", self.cert, self._key, *options)
 
     def issue(self, host: str = "localhost", *, days: int = 30) -> Certificate:
         """Issue a certificate for a host. With negative days it has expired."""
@@ -64,7 +65,8 @@ class Authority:
         request, cert, key = f"{path}.csr", f"{path}.pem", f"{path}.key"
         openssl("req", *KEY, f"/CN={host}", request, key)
         names = Path(f"{path}.names")
-        names.write_text(f"subjectAltName=DNS:{host}\n")
+        # Python 3.13 and later require the key of the authority: RFC 5280, section 4.2.1.1.
+        names.write_text(f"subjectAltName=DNS:{host}\nauthorityKeyIdentifier=keyid\n")
         signer = ("-CA", self.cert, "-CAkey", self._key, "-extfile", str(names))
         command = ("x509", "-req", "-in", request, *signer, "-days", str(days), "-out", cert)
         subprocess.run([tool("openssl"), *command], check=True, capture_output=True)

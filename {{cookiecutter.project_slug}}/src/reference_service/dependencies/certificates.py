@@ -41,7 +41,7 @@ class Tls:
     _asked: WeakSet[ssl.SSLObject] = field(default_factory=WeakSet, init=False)
 
     def __post_init__(self) -> None:
-        """Note which servers ask for a certificate. There is no public way: Python 3.11 to 3.14."""
+        """Note which servers ask for a certificate. There is no public way: Python 3.11 to 3.13."""
 
         def on_message(connection: ssl.SSLObject, *message: Any) -> None:
             if message[-2] == CERTIFICATE_REQUEST:
@@ -91,8 +91,8 @@ async def _is_closed(reader: asyncio.StreamReader) -> bool:
 def watch(check: Check, inspect: Callable[[bool], Awaitable[Expiries]]) -> Check:
     """Return the check with names for TLS failures, and a warning before a certificate expires.
 
-    inspect: returns when the certificates expire, or raises. Its argument is whether the check has
-        failed.
+    check: its function is asynchronous.
+    inspect: returns when certificates expire, or raises. Its argument: whether the check failed.
     """
     found: Expiries = {}
     failure: PermanentFailure | None = None
@@ -104,10 +104,9 @@ def watch(check: Check, inspect: Callable[[bool], Awaitable[Expiries]]) -> Check
         try:
             found = await inspect(failed)
         except Exception as error:
-            failure = explain(error)
-            if failure is None:
-                return  # it is done again at the next attempt
-        due = asyncio.get_running_loop().time() + INSPECT_INTERVAL
+            failure = explain(error)  # until it succeeds, each attempt looks again
+        else:
+            due = asyncio.get_running_loop().time() + INSPECT_INTERVAL
 
     async def run() -> CheckResult:
         nonlocal failure, due
@@ -117,10 +116,10 @@ def watch(check: Check, inspect: Callable[[bool], Awaitable[Expiries]]) -> Check
         except (PermanentFailure, TimeoutError):
             raise
         except Exception as error:
-            due = 0.0
             if (named := explain(error)) is None:
                 await look(failed=True)
-                named, failure = failure, None
+                named = failure
+            failure, due = None, 0.0
             raise named or error from None
         if asyncio.get_running_loop().time() >= due:
             await look(failed=False)
@@ -134,9 +133,10 @@ def _add(result: CheckResult, found: Expiries, failure: PermanentFailure | None)
     data = {**result.data, **{name: at.isoformat() for name, at in found.items()}}
     left = min(found.values(), default=datetime.max.replace(tzinfo=UTC)) - datetime.now(UTC)
     if failure:
-        detail = f"open connections work, but no new one can be opened: {type(failure).__name__}"
+        detail = f"open connections work, but new ones fail: {type(failure).__name__}"
     elif left < WARN_BEFORE:
-        detail = f"a certificate expires in {left.days} days" if left.days >= 0 else "it expired"
+        when = f"expires in {left.days} days" if left.days >= 0 else "has expired"
+        detail = f"a certificate {when}"
     else:
         return replace(result, data=data)
     return CheckResult(Status.WARN, result.detail or detail, data)
