@@ -119,7 +119,7 @@ def create_client(group: dev.sentinel.Sentinels) -> Sentinel:
         sentinel_password=None,
         sentinel_strict=False,
     )
-    return Sentinel(settings, "redis://")
+    return Sentinel(settings, SecretStr("redis://"))
 
 
 def check(service: Service) -> dict[str, Any]:

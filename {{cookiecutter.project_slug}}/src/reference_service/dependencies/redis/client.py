@@ -13,6 +13,7 @@ from ...traffic import CircuitBreaker
 from .. import Dependency, FailureCallback
 from ..certificates import Expiries, watch
 from .checks import TRY_AGAIN, server_check
+from .credentials import use_latest_credentials
 from .settings import RedisSettings
 from .tls import inspect
 
@@ -45,6 +46,8 @@ class Redis(Dependency):
         # No retries, because the health engine retries.
         retry = Retry(NoBackoff(), 0)
         self.check_client = Client.from_url(url, protocol=PROTOCOL, max_connections=1, retry=retry)
+        for client in (self.client, self.check_client):
+            use_latest_credentials(client.connection_pool.connection_kwargs, settings.url)
         self.allow_replica = True
         self.find_server: Callable[[], Awaitable[tuple[str, int]]] | None = None
         self.circuit_breaker = CircuitBreaker("redis")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+from pydantic import SecretStr
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as Client
@@ -18,6 +19,7 @@ from .. import Dependency, FailureCallback
 from ..certificates import Expiries, watch
 from ..redis import Redis
 from ..redis.client import POOL_OPTIONS, PROTOCOL, SOCKET_TIMEOUT
+from ..redis.credentials import use_latest_credentials
 from .checks import SentinelGroup
 from .nodes import Node, find_primary, send_command
 from .security import connection_options, create_tls
@@ -32,7 +34,7 @@ def route_through_sentinel(redis: Redis, settings: SentinelSettings) -> "list[Se
     Raises SettingsError if neither REDIS_SENTINELS nor REDIS_URL is set.
     """
     if settings.sentinels:
-        sentinel = Sentinel(settings, redis.settings.url.get_secret_value())
+        sentinel = Sentinel(settings, redis.settings.url)
         sentinel.route_clients(redis.client, redis.check_client)
         redis.allow_replica = False
         redis.find_server = sentinel.find_primary
@@ -56,7 +58,7 @@ class Sentinel(Dependency):
     Raises SettingsError if the settings of TLS cannot be used.
     """
 
-    def __init__(self, settings: SentinelSettings, url: str) -> None:
+    def __init__(self, settings: SentinelSettings, url: SecretStr) -> None:
         self._tls = create_tls(settings)
         node_options = connection_options(settings)
         self._nodes = [
@@ -64,8 +66,10 @@ class Sentinel(Dependency):
             for number, address in enumerate(parse_addresses(settings.sentinels), 1)
         ]
         self._master, self._strict = settings.sentinel_master, settings.sentinel_strict
-        defaults = {"ssl": url.startswith("rediss:"), "protocol": PROTOCOL}
-        self._options: dict[str, Any] = {**defaults, **parse_url(url)}
+        text = url.get_secret_value()
+        defaults = {"ssl": text.startswith("rediss:"), "protocol": PROTOCOL}
+        self._options: dict[str, Any] = {**defaults, **parse_url(text)}
+        use_latest_credentials(self._options, url)
         for name in ("host", "port", "path", "connection_class"):
             self._options.pop(name, None)
         self._pools: list[Any] = []  # redis-py has no types for them
