@@ -12,8 +12,13 @@ import pytest
 
 from dev.postgres import Postgres
 
-from reference_service.dependencies.postgres.check_connection import CheckConnection
-from reference_service.dependencies.postgres.schema import SchemaBehind, schema_check
+from reference_service.dependencies.postgres.check_connection import (
+    CheckConnection,
+)
+from reference_service.dependencies.postgres.schema import (
+    SchemaBehind,
+    schema_check,
+)
 
 from ..conftest import StartService
 from ..domain import PATH, TABLE

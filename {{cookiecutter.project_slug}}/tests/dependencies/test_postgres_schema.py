@@ -92,7 +92,8 @@ def test_database_is_behind_if_a_branch_lacks_a_migration(current: list[str], be
 
 def test_migrations_are_read_without_alembic() -> None:
     code = (
-        "import sys; from reference_service.dependencies.postgres import schema;"
+        "import sys;"
+        "from reference_service.dependencies.postgres import schema;"
         "schema.read_history(schema.find_migrations());"
         "sys.exit('alembic' in sys.modules)"
     )
