@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from project import Generate, files
 
-MAX_PYTHON_LINES = 10_620
-MAX_FILES = 203
+MAX_PYTHON_LINES = 11_080
+MAX_FILES = 208
 CODE = ("dev", "migrations", "patterns", "src", "tests")
 PART_TESTS = {
     "dependencies",

@@ -60,7 +60,7 @@ async def push(websocket: WebSocket) -> None:
 
 @streaming.get("/events")
 async def events() -> StreamingResponse:
-    """Send server-sent events for ever."""
+    """Send server-sent events forever."""
 
     async def body() -> AsyncIterator[str]:
         while True:
