@@ -23,7 +23,7 @@ async def echo(websocket: WebSocket, name: str) -> None:
             case "reject":
                 raise HTTPException(418)
             case "down":
-                raise CircuitOpenError("postgres")
+                raise CircuitOpenError
             case "return":
                 return
             case "context":
@@ -39,7 +39,7 @@ async def forbid(kind: str) -> None:
     if kind == "unauthorized":
         raise HTTPException(401, "Log in first.")
     if kind == "down":
-        raise CircuitOpenError("postgres")
+        raise CircuitOpenError
     if kind == "hang":
         await asyncio.Event().wait()
 
@@ -60,7 +60,7 @@ async def push(websocket: WebSocket) -> None:
 
 @streaming.get("/events")
 async def events() -> StreamingResponse:
-    """Send server-sent events for ever."""
+    """Send server-sent events forever."""
 
     async def body() -> AsyncIterator[str]:
         while True:

@@ -23,7 +23,7 @@ class OpenStreams:
 class EventStreams:
     """End responses of the type `text/event-stream` as complete responses, on `streams.end()`.
 
-    Such a response lasts until its client leaves, so a shutdown would wait for it in vain. Browsers
+    Such a response lasts until its client leaves, and a shutdown would wait for it. Browsers
     connect again when it has ended, and reach another replica. The handler is cancelled.
 
     `scope["state"]["event_stream"]` is true from the start of such a response on.

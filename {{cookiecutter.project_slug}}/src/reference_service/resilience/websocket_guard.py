@@ -31,7 +31,7 @@ class WebSocketGuard:
 
     After it is accepted, an exception closes it with 1011. An error response of the application,
     for example to an exception that it handles, closes it with 1013 if it is 503 or 504, otherwise
-    with 1011. A handler that returns closes it with 1000. A client that has left is no error.
+    with 1011. A handler that returns closes it with 1000. A client that has left is not an error.
 
     A server without the ASGI extension `websocket.http.response` answers 403 to what is rejected.
 
