@@ -6,7 +6,7 @@ from typing import Any
 
 import aiomysql  # type: ignore[import-untyped]
 
-from ..health import Check, CheckFailed, CheckResult, PermanentFailure, Status
+from ..health import Check, CheckFailed, CheckResult, PermanentFailure, Status, tasks
 
 RECONNECT_INTERVAL = 60.0  # seconds: an old connection works with an old password
 REPLACE_AFTER = 30.0  # seconds after which a statement that hangs gets another connection
@@ -59,8 +59,8 @@ def replica_check(connect: Connect, *, max_lag: int = 30, name: str = "mariadb.r
 
     async def ask(cursor: Any) -> CheckResult:
         await cursor.execute("SHOW REPLICA STATUS")
-        status = await cursor.fetchone() or {}
-        row = {key.replace("Slave", "Replica"): value for key, value in status.items()}
+        row = await cursor.fetchone() or {}
+        row = {key.replace("Slave", "Replica"): row[key] for key in row}
         state = row.get("Replica_IO_Running", "No"), row.get("Replica_SQL_Running", "No")
         lag = row.get("Seconds_Behind_Master", row.get("Seconds_Behind_Source"))
         data = {"receiving": state[0], "applying": state[1], "lag": lag}
@@ -82,11 +82,11 @@ class _Session:
 
     async def check(self) -> CheckResult:
         now = asyncio.get_running_loop().time()
-        hung = now > self._started_at + REPLACE_AFTER
-        if self._running is not None and hung:
-            self._running.cancel()  # this closes its connection, unless it has ended
-        if self._running is None or self._running.done() or hung:
+        if not self._running or self._running.done() or now > self._started_at + REPLACE_AFTER:
+            if self._running:
+                self._running.cancel()  # this closes its connection, unless it has ended
             self._running, self._started_at = asyncio.create_task(self._attempt(now)), now
+            tasks.ignore_exception(self._running)  # the attempt may have been abandoned
         return await asyncio.shield(self._running)
 
     async def _attempt(self, now: float) -> CheckResult:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiormq import abc, exceptions
 
-from ..health import Check, CheckFailed, CheckResult, PermanentFailure
+from ..health import Check, CheckFailed, CheckResult, PermanentFailure, tasks
 
 TIMEOUT = 1.0  # seconds for an attempt, after which the check finds out why it waits
 REPLACE_AFTER = 30.0  # seconds after which an attempt that hangs gets another connection
@@ -66,7 +66,7 @@ class _Session:
             self._running = self._connection = None
         if self._running is None or self._running.done():
             self._running, self._started_at = asyncio.create_task(self._attempt()), now
-            self._running.add_done_callback(lambda task: task.cancelled() or task.exception())
+            tasks.ignore_exception(self._running)
         try:
             async with asyncio.timeout(TIMEOUT):
                 return await asyncio.shield(self._running)

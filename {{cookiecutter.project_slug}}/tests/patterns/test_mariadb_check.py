@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -371,3 +372,25 @@ async def test_lag_that_the_user_may_not_read_warns(replica: MariaDB) -> None:
         assert (result.status, result.detail) == (Status.WARN, detail)
     finally:
         replica.sql("GRANT SLAVE MONITOR ON *.* TO shop@'127.0.0.1'")
+
+
+async def test_connection_that_fails_after_its_attempt_was_abandoned_is_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ends, ended = asyncio.Event(), asyncio.Event()
+
+    async def connect() -> Any:
+        await ends.wait()
+        ended.set()
+        raise pymysql.err.OperationalError(2003, "the server is away")
+
+    check = primary_check(connect)
+    with pytest.raises(TimeoutError):
+        await attempt(check, within=0.1)
+    ends.set()
+    async with asyncio.timeout(10):
+        await ended.wait()
+    del check
+    await asyncio.sleep(0)  # the task ends
+    gc.collect()  # asyncio logs when it deletes a task whose exception nobody has asked for
+    assert not caplog.messages
