@@ -42,7 +42,7 @@ class Traffic:
 
     Checks run often at low load, and rarely at high load. Then two things bring the next attempt
     forward: an error response, which `Probes` sees, and a request that waits for longer than an
-    attempt may take. A request that the service itself rejected is no sample of its latency.
+    attempt may take. The latency of a request that the service rejected does not count.
 
     observers: called with each request's record, in the request's own context.
     load: measures the load; None measures this process.
