@@ -14,11 +14,13 @@ PART_TESTS = {
     "dependencies",
     "dev",
     "health",
+    "management",
     "observability",
     "patterns",
     "resilience",
     "server",
     "telemetry",
+    "traffic",
 }
 
 

@@ -33,12 +33,13 @@ def test_patterns_that_make_copy_copied_keep_all_their_guarantees(tmp_path: Path
 
 def test_fail_fast_works_in_a_starlette_application(tmp_path: Path) -> None:
     project = tmp_path / "project"
-    project.mkdir()
-    (project / "main.py").write_text(STARLETTE.lstrip(), "utf-8")
+    (project / "shop").mkdir(parents=True)
+    (project / "shop" / "__init__.py").touch()
+    (project / "shop" / "main.py").write_text(STARLETTE.lstrip(), "utf-8")
     with Dependency("valkey", tmp_path / "server") as valkey:
         variables = {"REDIS_URL": valkey.url}
-        follow(without_package(read_page("fail-fast")), project, variables)
-        with serve(project, "main:app", variables) as server:
+        follow(read_page("fail-fast"), project, variables)
+        with serve(project, "shop.main:app", variables) as server:
             ACCEPTANCE["fail-fast"](server, valkey)
 
 

@@ -34,7 +34,7 @@ class Options:
 class Cadence:
     """The interval and the failure threshold that all monitors share.
 
-    score: the load, from 0 (idle) to 1 (full). Whoever measures it sets it.
+    score: the load, from 0 (idle) to 1 (full). What measures it sets it.
     all_passing: whether every check passes. Otherwise the interval stays short.
     """
 

@@ -17,7 +17,7 @@ class Traffic:
 
     Checks run often at low load, and rarely at high load. Then two things bring the next attempt
     forward: an error response, which `Probes` sees, and a request that waits for longer than an
-    attempt may take. A rejection by the service itself does not count for its latency.
+    attempt may take. The latency of a request that the service rejected does not count.
 
     observers: called with each request's record, in the request's own context.
     load: measures the load; None measures this process.
