@@ -22,6 +22,7 @@ class Answer(Enum):
     WARN = (Status.WARN, 200)
     FAIL = (Status.FAIL, 503)
     TIMEOUT = (Status.FAIL, 504)
+    __hash__ = object.__hash__  # by identity: `Enum`'s is slow, and every probe needs it
 
     def __init__(self, status: Status, code: int) -> None:
         self.status, self.code = status, code

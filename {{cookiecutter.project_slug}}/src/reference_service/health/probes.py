@@ -1,7 +1,7 @@
 """Answers the probes at the outermost ASGI layer, before anything that can be slow or broken."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from http import HTTPStatus
 
 from .answer import Answer, Probe
@@ -70,9 +70,8 @@ class Probes:
         self.trace = trace
         self._has_lifespan = False  # whether the server calls it
         self._logged: dict[str, Answer] = {}
-        self._probes = {path: (probe, RESPONSES) for path, probe in paths.items()}
-        for path, probe in (plain_paths or {}).items():
-            self._probes[path] = probe, PLAIN_RESPONSES
+        plain = {path: (probe, PLAIN_RESPONSES) for path, probe in (plain_paths or {}).items()}
+        self._probes = {path: (probe, RESPONSES) for path, probe in paths.items()} | plain
         self._answers = {
             Probe.STARTUP: registry.startup,
             Probe.READY: registry.ready,
@@ -107,11 +106,11 @@ class Probes:
         await self.app(scope, receive, send)
 
     def _recheck_after_errors(self, scope: Scope, send: Send) -> Send:
-        async def watch(message: Message) -> None:
+        def watch(message: Message) -> Awaitable[None]:
             is_error = message.get("status") in RECHECK_STATUS_CODES
             if is_error and not scope.get("state", {}).get("rejected"):
                 self.registry.recheck()
-            await send(message)
+            return send(message)
 
         return watch
 
