@@ -6,7 +6,13 @@ from collections.abc import Sequence
 import pytest
 
 from reference_service.health import Check, Probes, Registry
-from reference_service.health.asgi import ASGIApp, Message, Receive, Scope, Send
+from reference_service.health.asgi import (
+    ASGIApp,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
 
 from .clock import now, run
 from .fakes import Dependency, running

@@ -5,7 +5,13 @@ import json
 
 import pytest
 
-from reference_service.health import Check, CheckFailed, CheckResult, Registry, Status
+from reference_service.health import (
+    Check,
+    CheckFailed,
+    CheckResult,
+    Registry,
+    Status,
+)
 from reference_service.health.asgi import Message
 from reference_service.management import ManagementApp
 

@@ -6,7 +6,12 @@ from httpx import ASGITransport, AsyncClient
 
 from reference_service.api import add_error_handlers
 from reference_service.health import Check, Probes, Registry
-from reference_service.traffic import CircuitOpenError, RequestRecord, Traffic, WorkAbandonedError
+from reference_service.traffic import (
+    CircuitOpenError,
+    RequestRecord,
+    Traffic,
+    WorkAbandonedError,
+)
 
 from ..health.fakes import Dependency
 

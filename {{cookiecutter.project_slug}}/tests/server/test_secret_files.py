@@ -6,7 +6,11 @@ import pytest
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from reference_service.environment import SettingsError, find_misspelled, read_section
+from reference_service.environment import (
+    SettingsError,
+    find_misspelled,
+    read_section,
+)
 from reference_service.redaction import redact
 
 

@@ -6,8 +6,18 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from reference_service.health import Check, CheckFailed, Options, Registry, Status
-from reference_service.traffic import CircuitBreaker, CircuitOpenError, WorkAbandonedError
+from reference_service.health import (
+    Check,
+    CheckFailed,
+    Options,
+    Registry,
+    Status,
+)
+from reference_service.traffic import (
+    CircuitBreaker,
+    CircuitOpenError,
+    WorkAbandonedError,
+)
 
 from ..health import clock
 from ..health.fakes import Dependency, running

@@ -8,7 +8,11 @@ from starlette.types import Receive, Scope, Send
 
 from reference_service.health import Check
 from reference_service.traffic import Traffic
-from reference_service.traffic.load import Load, available_cores, weighted_score
+from reference_service.traffic.load import (
+    Load,
+    available_cores,
+    weighted_score,
+)
 
 from ..health.clock import run
 from ..health.fakes import Dependency, running

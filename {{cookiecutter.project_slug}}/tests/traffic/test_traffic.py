@@ -6,7 +6,11 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from reference_service.health import Check, Probes, Registry
-from reference_service.traffic import RequestRecord, Traffic, record_rejections
+from reference_service.traffic import (
+    RequestRecord,
+    Traffic,
+    record_rejections,
+)
 from reference_service.traffic.load import Load
 from reference_service.traffic.record import CLIENT_CLOSED_REQUEST
 
