@@ -71,11 +71,9 @@ class ServiceSettings(BaseSettings):
     request_timeout: Seconds = 10.0
     """Maximum seconds to the first byte of a response. Later requests are answered 504."""
     concurrency_limit: Literal["auto"] | Count = "auto"
-    """Maximum requests in flight; further ones are answered 503. `auto` finds the number that still
-    meets the objective."""
+    """Maximum requests in flight; more are answered 503. `auto` finds what meets the objective."""
     max_body_bytes: Count = 1_048_576
-    """Maximum bytes of a request body; larger ones are answered 413. All bodies together can take
-    64 times as many."""
+    """Maximum bytes of a request body: a larger one is answered 413. In total, 64 times as many."""
     max_header_bytes: Count = 65_536
     """Maximum bytes of request headers; larger ones are answered 431."""
     header_timeout: Seconds = 10.0
