@@ -33,6 +33,10 @@ CONTAINER = {
         "limits": {"cpu": "100m", "memory": "64Mi"},
     },
 }
+PROBES = {
+    probe: {"httpGet": {"path": "/", "port": 15021}}
+    for probe in ("livenessProbe", "readinessProbe")
+}
 REQUESTS_METRIC = {
     "type": "Pods",
     "pods": {
@@ -135,7 +139,7 @@ OPTIONS: dict[str, Values] = {
     "replicas": {"replicaCount": 5},
     "containers": {
         "initContainers": [CONTAINER | {"name": "prepare"}],
-        "sidecars": [CONTAINER | {"name": "proxy"}],
+        "sidecars": [CONTAINER | PROBES | {"name": "proxy"}],
     },
     "volumes": {
         "volumes": [{"name": "ca", "secret": {"secretName": "database-ca"}}],

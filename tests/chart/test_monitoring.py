@@ -126,6 +126,21 @@ def test_chart_has_no_symbolic_links(charts: Charts) -> None:
         assert not [path for path in charts(service).folder.rglob("*") if path.is_symlink()]
 
 
+@pytest.mark.parametrize("changed", ["prometheus/rules/health.yaml", "chart/dashboards/new.json"])
+def test_lint_reports_file_that_differs_from_its_copy(
+    charts: Charts, tmp_path: Path, changed: str
+) -> None:
+    service = shutil.copytree(charts("defaults").folder.parents[1], tmp_path / "service")
+    command = ["make", "--no-print-directory", "-C", str(service), "chart-copies"]
+    assert subprocess.run(command, check=False).returncode == 0
+    with (service / "deploy" / changed).open("a") as file:
+        file.write("# changed\n")
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "copy the newer files" in ended.stdout
+    assert Path(changed).name in ended.stdout
+
+
 def test_two_namespaces_have_objectives_of_their_own(charts: Charts, tmp_path: Path) -> None:
     """In both, one of fifty requests fails. Only production has promised that fewer fail."""
     chart = charts("defaults")
