@@ -84,6 +84,7 @@ FEATURES: dict[str, list[str]] = {
         "deploy/**/rules/kubernetes.yaml",
         "docs/decisions/*canary*.md",
         "docs/kubernetes.md",
+        "tests/observability/test_edge_alerts.py",
         "tests/observability/test_kubernetes_alerts.py",
     ],
     "observability": [

@@ -34,8 +34,8 @@ CONTAINER = {
     },
 }
 PROBES = {
-    "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}},
-    "livenessProbe": {"httpGet": {"path": "/live", "port": 8080}},
+    probe: {"httpGet": {"path": "/", "port": 15021}}
+    for probe in ("livenessProbe", "readinessProbe")
 }
 REQUESTS_METRIC = {
     "type": "Pods",

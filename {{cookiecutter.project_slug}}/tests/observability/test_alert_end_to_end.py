@@ -34,7 +34,9 @@ def test_failing_requests_page_with_objective_and_runbook(watch: Watch) -> None:
         "slo_target": "0.999",
         "symptom": "availability",
     }
-    assert page["annotations"]["runbook_url"].endswith("/runbook.md#availabilitybudgetburnfast")
+    url = page["annotations"]["runbook_url"]
+    assert url.startswith(f"https://runbooks.example/{SERVICE}/")
+    assert url.endswith("/runbook.md#availabilitybudgetburnfast")
     assert page["annotations"]["summary"].startswith(f"{SERVICE} fails so many requests")
     [groups] = {tuple(message["groupLabels"].items()) for message in watch.webhook.messages}
     assert groups == (("service_id", SERVICE),)

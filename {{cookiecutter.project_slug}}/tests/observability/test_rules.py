@@ -44,11 +44,14 @@ def test_every_alert_has_severity_symptom_and_summary() -> None:
 
 def test_every_selector_selects_own_service() -> None:
     """Other services in the same Prometheus have the same metrics, and rules of their own."""
-    metric = r"\b(?:service:|http_|health_|event_|kube_|up\b|service_info)[\w:]*+(?!\{)"
+    metric = (
+        r"\b(?:service:|http_|health_|event_|kube_|nginx_|istio_|envoy_cluster_up|haproxy_|up\b)"
+        r"[\w:]*+(?!\{)"
+    )
     expressions = re.sub(r"^ *(#|- record:|summary:).*|\"[^\"]*\"", "", TEXT, flags=re.MULTILINE)
     assert re.findall(metric, expressions) == []
     selectors = re.findall(r"\{(?=\w+!?=)([^}]*)\}", TEXT)
-    own = re.compile(rf'(service_id|job)="{SERVICE}"|pod=~"[^"]*{SERVICE}-')
+    own = re.compile(rf'(service_id|job)="{SERVICE}"|\w=~"[^"]*{SERVICE}')
     assert [each for each in selectors if not own.search(each)] == []
 
 
