@@ -112,8 +112,8 @@ def test_invalid_settings_exit_2_with_one_line_per_error(environment: dict[str, 
         ),
         (
             "SERVICE_CONCURRENCY_LIMIT: Input should be a valid integer, unable to parse string as "
-            "an integer (it is 'many'). Maximum requests in flight; further ones are answered 503. "
-            "`auto` finds the number that still meets the objective."
+            "an integer (it is 'many'). Maximum requests in flight; more are answered 503. "
+            "`auto` finds what meets the objective."
         ),
         (
             "HEALTH_CHECK_TIMEOUT: Input should be greater than 0 (it is '-1'). "
