@@ -40,6 +40,8 @@ def test_answer_is_read_unchanged_from_each_file_that_has_it(tmp_path: Path, ans
         "README.md",
         "compose.yaml",
         "deploy/chart/Chart.yaml",
+        "deploy/chart/dashboards/postgres.json",
+        "deploy/chart/dashboards/service.json",
         "deploy/grafana/postgres.json",
         "deploy/grafana/service.json",
         "pyproject.toml",

@@ -18,7 +18,7 @@ MEASUREMENTS_BY_TOPIC = {
     "no database": 10,
     "one row read": 10,
     "one row written": 10,
-    "layers": 11,
+    "layers": 13,
     "probe flood": 10,
     "overload, busy core": 1,
     "overload, busy core, 2 x": 24,

@@ -162,7 +162,7 @@ def test_image_has_no_development_packages(image: Image) -> None:
 # Prints the modules that are imported at startup and have no bytecode.
 UNCOMPILED = """
 import pathlib, sys
-import orders_api.__main__, orders_api.health.__main__
+import orders_api.__main__, orders_api.healthcheck
 cached = {getattr(module, "__cached__", None) for module in sys.modules.values()}
 print(*(path for path in cached if path and not pathlib.Path(path).exists()))
 """

@@ -35,7 +35,7 @@ def frozen(deployed: DeployedService) -> Results:
 def test_chart_has_the_rolling_strategy_of_these_tests(deployed: DeployedService) -> None:
     assert deployed.deployment["spec"]["strategy"] == {
         "type": "RollingUpdate",
-        "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+        "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0},  # of 2 replicas: one
     }
 
 
