@@ -95,8 +95,10 @@ class OperationsApp(Starlette):
             level = await _text(request, "level")
             if level not in LEVELS:
                 raise HTTPException(422, f"The level is one of {', '.join(LEVELS)}.")
-        logging.getLogger().setLevel(level)
+        root = logging.getLogger()
+        root.setLevel(logging.WARNING)  # so that the change is logged, whatever the levels are
         log.warning("log level changed", extra={"log_level": level})
+        root.setLevel(level)
         return await self._show(request)
 
     async def _show_tasks(self, _: Request) -> Response:
