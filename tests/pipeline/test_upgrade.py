@@ -88,3 +88,16 @@ def test_conflicting_requirements_change_nothing(generate: Generate) -> None:
     assert ended.returncode != 0
     assert "No package was upgraded" in ended.stdout
     assert fingerprint(service) == before
+
+
+def test_lock_file_that_cannot_be_written_changes_nothing(generate: Generate) -> None:
+    service = generate()
+    (service / "uv.lock").write_text("version = 1\n", "utf-8")
+    no_such_version = '[tool.uv]\noverride-dependencies = ["pydantic==0.0.1"]\n'
+    replace(service / "pyproject.toml", r"\[tool\.uv\]\n", no_such_version)
+    replace(service / "pyproject.toml", '"idna==.*"', '"idna==3.7"')
+    before = fingerprint(service)
+    ended = upgrade(service)
+    assert ended.returncode != 0
+    assert "No package was upgraded" in ended.stdout
+    assert fingerprint(service) == before

@@ -15,22 +15,24 @@ from collections.abc import Iterable
 from pathlib import Path
 
 UV = os.environ.get("UV", "uv")
-PYPROJECT = Path("pyproject.toml")
+PYPROJECT, LOCK = Path("pyproject.toml"), Path("uv.lock")
 PLAIN = ("--quiet", "--no-header", "--no-annotate")
 UV_PINS = {
     "Makefile": "UV_VERSION := ",
     "Dockerfile": "uv==",  # feature: docker
 }
 """The files that contain the version of uv itself, with the text in front of it."""
+UNCHANGED = "No package was upgraded: see uv's error above."
 
 
-def newest(requirements: Iterable[str], python: str) -> list[str]:
+def newest(requirements: Iterable[str], python: str, *options: str) -> list[str]:
     """Pin all that the requirements need, for every platform and from this Python version on."""
+    command = [UV, "pip", "compile", "-", "--universal", f"--python-version={python}"]
     with (
         tempfile.TemporaryDirectory() as folder
     ):  # without a pyproject.toml whose pins uv would respect
         done = subprocess.run(
-            [UV, "pip", "compile", "-", "--universal", f"--python-version={python}", *PLAIN],
+            [*command, *PLAIN, *options],
             input="\n".join(requirements),
             stdout=subprocess.PIPE,
             text=True,
@@ -38,7 +40,7 @@ def newest(requirements: Iterable[str], python: str) -> list[str]:
             cwd=folder,
         )
     if done.returncode:
-        sys.exit("No package was upgraded: see uv's error above.")
+        sys.exit(UNCHANGED)
     pins = done.stdout.splitlines()
     versions = Counter(pin.partition("==")[0] for pin in pins)
     # A package's marker matters only if the package has two versions.
@@ -60,10 +62,13 @@ def main() -> None:
     python = data["project"]["requires-python"].removeprefix(">=")
     groups = data["dependency-groups"].values()
     direct = [*data["project"]["dependencies"], *(item for group in groups for item in group)]
-    pins = newest(direct, python)
+    # Ask the package index once: its servers can differ for minutes after a release.
+    pins = newest(direct, python, "--refresh")
     build = newest(data["build-system"]["requires"], python)
     (uv,) = newest(["uv"], python)
 
+    changed = PYPROJECT, LOCK, *map(Path, UV_PINS)
+    before = {file: file.read_bytes() for file in changed if file.exists()}
     upgraded = replace(text, "constraint-dependencies", pins)
     upgraded = replace(upgraded, "build-constraint-dependencies", build)
     PYPROJECT.write_text(upgraded, "utf-8")
@@ -71,11 +76,15 @@ def main() -> None:
         file = Path(name)
         pinned = rf"(?<={re.escape(prefix)})[\d.]+"
         file.write_text(re.sub(pinned, uv.removeprefix("uv=="), file.read_text("utf-8")), "utf-8")
+    LOCK.unlink(missing_ok=True)  # `uv lock --upgrade` would ask the package index again
+    if subprocess.run([UV, "lock", "--quiet"], check=False).returncode:
+        for file, content in before.items():
+            file.write_bytes(content)
+        sys.exit(UNCHANGED)
 
     for pin in [*pins, *build]:
         if f'"{pin}"' not in text:
             print(pin)
-    subprocess.run([UV, "lock", "--upgrade", "--quiet"], check=True)
 
 
 if __name__ == "__main__":
