@@ -8,7 +8,7 @@ from typing import NamedTuple
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from .api import API_DESCRIPTION, add_error_handlers, add_error_responses
+from .api import API_DESCRIPTION, add_docs, add_error_handlers, add_error_responses
 from .dependencies import Dependencies
 from .dependencies.grpc import Grpc  # feature: grpc
 from .dependencies.kafka import Kafka  # feature: kafka
@@ -113,6 +113,7 @@ def create_service(settings: Settings) -> Service:
         summary=distribution["Summary"],
         description=API_DESCRIPTION,
         version=info.version,
+        openapi_url=None,  # see `add_docs`
         generate_unique_id_function=lambda route: route.name,
         root_path=settings.service.root_path,
         lifespan=_lifespan(dependencies, counters, monitoring, access_log),
@@ -124,6 +125,7 @@ def create_service(settings: Settings) -> Service:
     )
     app.include_router(items_router(items))
     app.include_router(stock_router(grpc))  # feature: grpc
+    add_docs(app)
     add_error_responses(app)
     rejects = counters.add(*REJECTED, reason="circuit_open")
     errors = dependencies.unavailable_errors(), dependencies.timeout_errors()
@@ -132,7 +134,7 @@ def create_service(settings: Settings) -> Service:
     prefixes = {"", settings.service.root_path}  # a proxy may pass its prefix on, or not
     paths = {f"{prefix}{path}": probe for prefix in prefixes for path, probe in PATHS.items()}
     trace = monitoring.trace
-    probes = Probes(app, registry, trace=trace, paths=paths)
+    probes = Probes(app, registry, trace=trace, paths=paths, recheck_status_codes=())
     mounts = {**monitoring.mounts, **operations_mounts(switches)}
     management = ManagementApp(registry, about=info.as_json(), mounts=mounts)
     slow_clients = counters.add("slow_client_disconnects_total", "Disconnected slow clients.")

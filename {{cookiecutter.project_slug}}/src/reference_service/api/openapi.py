@@ -1,4 +1,4 @@
-"""Describe the error responses that every route can give."""
+"""Serve the OpenAPI description, with the error responses that every route can give."""
 
 from typing import Any
 
@@ -48,6 +48,16 @@ API_DESCRIPTION = (
     f"Every error response has the type `{MEDIA_TYPE}` (RFC 9457). Its `request_id` is the "
     "`X-Request-ID` of the response, and stands in each line that the request logged."
 )
+
+
+def add_docs(app: FastAPI) -> None:
+    """Add `/openapi.json` and its pages, behind the routes that the application has.
+
+    FastAPI adds them first. But a request is compared with one route after another, and these four
+    take a twentieth of the CPU time of a simple request.
+    """
+    app.openapi_url = "/openapi.json"
+    app.setup()
 
 
 def add_error_responses(app: FastAPI) -> None:

@@ -45,7 +45,8 @@ class Probes:
     """Serves `GET`, `HEAD` and `OPTIONS` of the probes, below the root path if there is one.
 
     Other requests go to `app`. An error response makes every check run again, unless the service
-    itself rejected the request: `scope["state"]["rejected"]` says so.
+    itself rejected the request: `scope["state"]["rejected"]` says so. (Empty `recheck_status_codes`
+    leave this to another layer.)
 
     The registry starts with the lifespan of `app`, and stops before `app` closes what the checks
     use. Without a lifespan, because the server has none or `app` is mounted in another application,
@@ -56,7 +57,7 @@ class Probes:
     plain_paths: more of them, answered with `ok` or `fail` as plain text.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         app: ASGIApp,
         registry: Registry,
@@ -64,10 +65,10 @@ class Probes:
         trace: Trace | None = None,
         paths: Mapping[str, Probe] = PATHS,
         plain_paths: Mapping[str, Probe] | None = None,
+        recheck_status_codes: Collection[int] = RECHECK_STATUS_CODES,
     ) -> None:
-        self.app = app
-        self.registry = registry
-        self.trace = trace
+        self.app, self.registry, self.trace = app, registry, trace
+        self.recheck_status_codes = recheck_status_codes
         self._has_lifespan = False  # whether the server calls it
         self._logged: dict[str, Answer] = {}
         plain = {path: (probe, PLAIN_RESPONSES) for path, probe in (plain_paths or {}).items()}
@@ -86,8 +87,7 @@ class Probes:
         if not self._has_lifespan and not self.registry.is_running():
             await self._start_without_lifespan()
         if scope["type"] == "http":
-            path = scope["path"]
-            found = self._probes.get(path)
+            found = self._probes.get(path := scope["path"])
             if found is None and scope.get("root_path"):
                 path = route_path(scope)
                 found = self._probes.get(path)
@@ -102,12 +102,13 @@ class Probes:
                 await send(start)
                 await send(body)
                 return
-            send = self._recheck_after_errors(scope, send)
+            if self.recheck_status_codes:
+                send = self._recheck_after_errors(scope, send)
         await self.app(scope, receive, send)
 
     def _recheck_after_errors(self, scope: Scope, send: Send) -> Send:
         def watch(message: Message) -> Awaitable[None]:
-            is_error = message.get("status") in RECHECK_STATUS_CODES
+            is_error = message.get("status") in self.recheck_status_codes
             if is_error and not scope.get("state", {}).get("rejected"):
                 self.registry.recheck()
             return send(message)
@@ -116,8 +117,7 @@ class Probes:
 
     def _log_change(self, path: str, answer: Answer) -> None:
         """Log the new answer of a probe. One line per probe request would hide everything else."""
-        is_failing = path in self._logged and answer.code != HTTPStatus.OK
-        # A first answer of 503 is normal: the process is starting.
+        is_failing = path in self._logged and answer.code != HTTPStatus.OK  # not the first answer
         level = logging.WARNING if is_failing else logging.INFO
         log.log(level, "probe status changed", extra={"path": path, "status": answer.code})
         self._logged[path] = answer

@@ -70,15 +70,19 @@ class AdaptiveLimit:
     def observe(self, route: object, arrived: float, now: float) -> None:
         """Record that a request is answered now."""
         seconds, self._last_answer = now - arrived, now
+        fastest = self._fastest.get(route)
         if arrived >= self._queue_gone_at:
-            fastest = self._fastest[route] = min(seconds, self._fastest.get(route, seconds))
-        else:
-            fastest = self._fastest.get(route) or self._fastest_before.get(route, seconds)
-        queue = self._objective / (2 if self.value >= self._start else 3)
-        tolerated = max(queue, fastest + min(fastest, self._objective))
+            if fastest is None or seconds < fastest:
+                fastest = self._fastest[route] = seconds
+        elif fastest is None:
+            fastest = self._fastest_before.get(route, seconds)
+        objective = self._objective
+        tolerated = objective / (2 if self.value >= self._start else 3)
+        if 2 * fastest > tolerated:  # the route takes long without a queue
+            tolerated = max(tolerated, fastest + min(fastest, objective))
         self._tolerated += tolerated
         self._late += seconds > tolerated
-        self._unqueued += max(self._objective / 10, fastest)
+        self._unqueued += max(objective / 10, fastest)
         self._answers += 1
         window = now - self._started
         if window >= WINDOW and self._answers >= MIN_ANSWERS and self._queue_gone_at < math.inf:

@@ -1,7 +1,7 @@
 """End server-sent events when the service shuts down."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,7 +40,7 @@ class EventStreams:
             return
         streams, is_open = self.streams, False
 
-        async def watch(message: Message) -> None:
+        def watch(message: Message) -> Awaitable[None]:
             nonlocal is_open
             if message["type"] == "http.response.start" and _is_event_stream(message["headers"]):
                 is_open = True
@@ -51,7 +51,7 @@ class EventStreams:
             elif is_open and not message.get("more_body", False):
                 is_open = False
                 streams.tasks.discard(task)
-            await send(message)
+            return send(message)
 
         try:
             await self.app(scope, receive, watch)

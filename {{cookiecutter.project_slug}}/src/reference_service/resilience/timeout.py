@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 
 import anyio.to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -65,7 +64,9 @@ class Timeout:
                 raise
             _log_error_after_timeout(error, scope)
         finally:
-            request.end()
+            deadlines.remove(request)
+            if request.retry is not None:
+                request.retry.cancel()
         if request.answer is not None:
             await _finish(request.answer, task)
 
@@ -82,7 +83,6 @@ class Timeout:
         return self._deadlines[seconds]
 
 
-@dataclass(slots=True, eq=False)
 class _Request:
     """One request until it ends. answer: sends the response after its time has expired.
 
@@ -90,16 +90,22 @@ class _Request:
     costs the garbage collector more than all the rest of this layer.
     """
 
-    scope: Scope
-    server_receive: Receive
-    server_send: Send
-    task: asyncio.Task[object]
-    deadlines: "_Deadlines"
-    on_timeout: Callable[[], None]
-    body_complete: bool = False
-    body_awaited: bool = False  # whether the application waits for a part of it now
+    body_complete = started = False
+    body_awaited = False  # whether the application waits for a part of it now
     retry: asyncio.TimerHandle | None = None
     answer: asyncio.Task[None] | None = None
+
+    def __init__(  # noqa: PLR0913, PLR0917
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        task: asyncio.Task[object],
+        deadlines: "_Deadlines",
+        on_timeout: Callable[[], None],
+    ) -> None:
+        self.scope, self.server_receive, self.server_send = scope, receive, send
+        self.task, self.deadlines, self.on_timeout = task, deadlines, on_timeout
 
     async def receive(self) -> Message:
         """Receive a part of the body, and note that the application waits for it."""
@@ -111,11 +117,14 @@ class _Request:
         self.body_complete = not message.get("more_body", False)
         return message
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Send a part of the response, unless the time has expired."""
-        if self.answer is None:
+        if self.answer is not None:
+            return asyncio.sleep(0)
+        if not self.started:
+            self.started = True
             self.deadlines.remove(self)
-            await self.server_send(message)
+        return self.server_send(message)
 
     def expire(self) -> None:
         """Answer the client, and cancel the application's work."""
@@ -123,12 +132,6 @@ class _Request:
         respond = self._answer_late_body if self.body_awaited else self._answer_timeout
         self.answer = self.deadlines.loop.create_task(respond(self.deadlines.seconds))
         self._cancel()
-
-    def end(self) -> None:
-        """Let nothing happen to the request any more."""
-        self.deadlines.remove(self)
-        if self.retry is not None:
-            self.retry.cancel()
 
     def _cancel(self) -> None:
         if _waits_for_thread(self.task):

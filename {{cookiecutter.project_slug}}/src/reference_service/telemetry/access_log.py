@@ -42,7 +42,7 @@ class AccessLog:
     ) -> None:
         self._slow_request_seconds = slow_request_seconds
         self._log = self._add_line if json_lines else self._log_record
-        self._version, self._user_agent = version, user_agent
+        self._always, self._user_agent = {"version": version}, user_agent
         self._pending: list[tuple[Any, ...]] = []  # for `_json_line`
         self._rejected: Counter[str] = Counter()
 
@@ -102,13 +102,12 @@ class AccessLog:
 
     def _more(self, scope: Scope) -> dict[str, str]:
         """Return the version of the service, and what only some lines have."""
-        more = {"version": self._version}
+        source = scope.get("state", {}).get("request_id_source")
+        more = {"request_id_source": source} if source else {}
         if self._user_agent:
             agents = [value for name, value in scope["headers"] if name == b"user-agent"]
             more["user_agent"] = b", ".join(agents).decode("latin-1")
-        if source := scope.get("state", {}).get("request_id_source"):
-            more["request_id_source"] = source
-        return more
+        return self._always | more if more else self._always
 
     def _log_rejections(self) -> None:
         rejected, self._rejected = self._rejected, Counter()
@@ -119,7 +118,8 @@ class AccessLog:
 
 def _client(scope: Scope) -> str:
     """Return the address of the client, or of a proxy that is not trusted."""
-    return str(scope["client"][0]) if scope.get("client") else ""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _json_line(pending: tuple[Any, ...]) -> str:

@@ -94,7 +94,10 @@ def _extras(record: logging.LogRecord) -> dict[str, object]:
 
 def span_ids() -> dict[str, str]:
     """Return the ids of the current trace and span, as hexadecimal digits."""
-    span = trace.get_current_span().get_span_context()
+    current = trace.get_current_span()
+    if current is trace.INVALID_SPAN:  # as for every request without tracing
+        return {}
+    span = current.get_span_context()
     if not span.is_valid:
         return {}
     return {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -39,10 +40,10 @@ class RequestId:
         state["request_id"] = request_id
         REQUEST_ID.set(request_id)
 
-        async def send_with_id(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] in _RESPONSE_STARTS:
                 message = {**message, "headers": [*message.get("headers", ()), header]}
-            await send(message)
+            return send(message)
 
         await self.app(scope, receive, send_with_id)
 

@@ -1,10 +1,11 @@
 """Records each request once, for the load score, the checks, and the observers of requests."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from itertools import takewhile
 
 from ..health import Registry
 from ..health.asgi import ASGIApp, Message, Receive, Scope, Send
+from ..health.probes import RECHECK_STATUS_CODES
 from .load import Load
 from .record import SWITCHING_PROTOCOLS, RequestObserver, RequestRecord
 from .websocket import WebSocket
@@ -13,11 +14,11 @@ LOAD_PERIOD = 5.0  # seconds between two readings of the load score
 
 
 class Traffic:
-    """Measures requests for the load score, and rechecks everything if one waits for too long.
+    """Measures requests for the load score, and rechecks everything if one fails or waits too long.
 
     Checks run often at low load, and rarely at high load. Then two things bring the next attempt
-    forward: an error response, which `Probes` sees, and a request that waits for longer than an
-    attempt may take. The latency of a request that the service rejected does not count.
+    forward: an error response, and a request that waits for longer than an attempt may take. What
+    the service itself rejected does not count.
 
     observers: called with each request's record, in the request's own context.
     load: measures the load; None measures this process.
@@ -49,16 +50,18 @@ class Traffic:
             await self._record_websocket(record, receive, send)
             return
 
-        async def watch(message: Message) -> None:
+        async def send_body(message: Message) -> None:
+            await send(message)
+            record.body_bytes += len(message.get("body", b""))
+            if not message.get("more_body", False):
+                self._note_end(record)
+
+        def watch(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.body":
+                return send_body(message)
             if message["type"] == "http.response.start":
                 self._note_start(record, message["status"])
-                await send(message)
-            else:
-                await send(message)
-                if message["type"] == "http.response.body":
-                    record.body_bytes += len(message.get("body", b""))
-                    if not message.get("more_body", False):
-                        self._note_end(record)
+            return send(message)
 
         self.registry.in_flight += 1
         self.waiting[record] = None
@@ -106,6 +109,8 @@ class Traffic:
         self.waiting.pop(record, None)
         if not record.rejected:
             self.load.observe(record.first_byte - record.started)
+            if status in RECHECK_STATUS_CODES:
+                self.registry.recheck()
 
     def _note_end(self, record: RequestRecord) -> None:
         record.ended = True
