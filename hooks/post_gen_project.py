@@ -181,6 +181,7 @@ SHARED: dict[str, list[str]] = {
         "src/reference_service/dependencies/certificates.py",
         "src/reference_service/dependencies/tls.py",
     ],
+    "docker, kubernetes": [".github/workflows/release.yml"],
     "sentinel, kafka, grpc": ["src/reference_service/dependencies/tls_files.py"],
 }
 TIERS = ("core", "edge")
