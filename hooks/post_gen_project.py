@@ -101,6 +101,7 @@ FEATURES: dict[str, list[str]] = {
         "deploy/compose/observability.yaml",
         "deploy/compose/prometheus.yaml",
         "deploy/grafana",
+        "deploy/openslo.yaml",
         "deploy/otel-collector.yaml",
         "deploy/prometheus",
         "docs/decisions/*canary*.md",
