@@ -92,6 +92,7 @@ FEATURES: dict[str, list[str]] = {
         "deploy/chart/dashboards",
         "deploy/chart/rules",
         "deploy/chart/templates/_traces.tpl",
+        "deploy/chart/templates/alertmanagerconfig.yaml",
         "deploy/chart/templates/analysis.yaml",
         "deploy/chart/templates/dashboards.yaml",
         "deploy/chart/templates/rollout.yaml",

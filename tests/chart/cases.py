@@ -183,6 +183,21 @@ OPTIONS: dict[str, Values] = {
     "service-monitor": {
         "monitoring": {"serviceMonitor": True, "labels": {"release": "prometheus"}}
     },
+    "alertmanager-config": {
+        "monitoring": {
+            "alertmanagerConfig": True,
+            "receivers": [
+                {
+                    "name": "pager",
+                    "pagerdutyConfigs": [{"routingKey": {"name": "pager", "key": "key"}}],
+                },
+                {
+                    "name": "ticket",
+                    "webhookConfigs": [{"urlSecret": {"name": "tickets", "key": "url"}}],
+                },
+            ],
+        }
+    },
     "rules-own": {
         "monitoring": {
             "rules": True,

@@ -39,6 +39,7 @@ OPEN_OBJECTS: set[Path] = {
     ("monitoring", "alerts"),
     ("monitoring", "dashboardLabels"),
     ("monitoring", "labels"),
+    ("monitoring", "receivers", "*"),
     ("networkPolicy", "dependencies"),
     ("nodeSelector",),
     ("podAnnotations",),

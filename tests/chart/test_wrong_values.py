@@ -33,6 +33,10 @@ INVALID: list[tuple[str, tuple[str, ...]]] = [
     ("drain: {delay: 5s}", ("at '/drain/delay': got string, want integer",)),
     ("migration: {deadline: 10m}", ("at '/migration/deadline': got string, want integer",)),
     ("rollout: {steps: {setWeight: 20}}", ("at '/rollout/steps': got object, want array",)),
+    (
+        "monitoring: {alertmanagerConfig: true, receivers: [{name: pager}]}",
+        ("monitoring.alertmanagerConfig", "a receiver with the name ticket", "receivers"),
+    ),
     # misspelled name, at each level
     ("replicas: 3", ("at ''", "additional properties 'replicas' not allowed")),
     ("image: {name: orders}", ("at '/image'", "'name' not allowed")),
