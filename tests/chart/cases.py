@@ -154,6 +154,7 @@ OPTIONS: dict[str, Values] = {
         "updateStrategy": {"maxSurge": "50%", "maxUnavailable": 1},
         "minReadySeconds": 10,
     },
+    "database-connections": {"maxDatabaseConnections": 2000},
     "resources": {"resources": {"limits": {"cpu": 2, "memory": "1Gi", "ephemeral-storage": "1Gi"}}},
     "secret": {"secret": {"name": "shop-orders", "keys": ["DATABASE_URL", "API_TOKEN"]}},
     "no-secret": {"secret": {"keys": []}},

@@ -160,6 +160,7 @@ VALID = [
     "podSecurityContext: {runAsUser: , runAsGroup: , fsGroup: }",
     "securityContext: {readOnlyRootFilesystem: false, capabilities: {add: [SYS_PTRACE]}}",
     "updateStrategy: {maxSurge: 0, maxUnavailable: 25%}",
+    "maxDatabaseConnections: 52",
     "ingress: {enabled: true, hosts: [orders], paths: [/]}",
     "{service: {ipFamilies: [IPv6, IPv4]}, config: {SERVICE_HOST: '::'}}",
     "env: [{name: A, valueFrom: {secretKeyRef: {name: b, key: c}}}, {name: B, value: $(A)}]",
