@@ -20,6 +20,7 @@ from typing import Any
 # needs. Single lines are tagged in their files.
 FEATURES: dict[str, list[str]] = {
     "postgres": [
+        "deploy/chart/templates/connections.yaml",
         "deploy/chart/templates/migration.yaml",
         "deploy/compose/postgres.yaml",
         "deploy/**/postgres.json",

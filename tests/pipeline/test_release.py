@@ -92,7 +92,9 @@ def test_image_is_named_by_its_digest_after_the_push() -> None:
         assert (attested["subject-name"], attested["subject-digest"]) == (name, digest)
     for job in ("sign", "deploy"):
         (signature,) = [
-            step for step in JOBS[job]["steps"] if step.get("run", "").startswith("cosign")
+            step
+            for step in JOBS[job]["steps"]
+            if "$IMAGE" in step.get("run", "") and "cosign" in step["run"]
         ]
         assert signature["env"]["IMAGE"] == f"{name}@{digest}"
     (deployed,) = [

@@ -1,7 +1,7 @@
 """The commands of the release workflow: what they publish, and when they fail.
 
 GitHub, a registry and a cluster are not available here. Scripts that print what the real programs
-print stand in for Docker and Helm.
+print stand in for Cosign, Docker and Helm.
 """
 
 import os
@@ -19,15 +19,15 @@ PRINT_ARGUMENTS = 'echo "$@"'
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 
-def command(pattern: str, index: int = 0) -> str:
-    return commands(TEMPLATE, "release.yml", pattern)[index]
+def command(pattern: str) -> str:
+    return commands(TEMPLATE, "release.yml", pattern)[0]
 
 
 def run(script: str, folder: Path, **variables: str) -> Run:
-    """Run a step in a folder. `docker` and `helm` are shell scripts that replace the programs."""
+    """Run a step in a folder. `cosign`, `docker` and `helm` are shell scripts in their place."""
     binaries = folder / "bin"
     binaries.mkdir(exist_ok=True)
-    for name in {"docker", "helm"} & variables.keys():
+    for name in {"cosign", "docker", "helm"} & variables.keys():
         (binaries / name).write_text(f"#!/bin/sh\n{variables.pop(name)}\n")
         (binaries / name).chmod(0o755)
     variables = {
@@ -110,14 +110,15 @@ def test_deploy_stops_if_the_chart_has_another_digest(
     assert (ended.returncode == 0) == passes
 
 
-def test_token_of_registry_is_no_argument(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tool", ["cosign", "docker", "helm"])
+def test_token_of_registry_is_no_argument(tmp_path: Path, tool: str) -> None:
     """Other processes of the runner can read arguments."""
-    script = 'printf "%s " "$@"; cat'
-    ended = run(
-        command("^docker login"), tmp_path, GITHUB_ACTOR="ada", GH_TOKEN="t0k3n", docker=script
-    )
-    assert ended.stdout == "login ghcr.io --username ada --password-stdin t0k3n\n"
-    assert "t0k3n" not in command("^docker login")
+    for step in commands(TEMPLATE, "release.yml", f"^{tool}.* login"):
+        assert "--password-stdin" in step
+        variables = {"GITHUB_ACTOR": "ada", "GH_TOKEN": "t0k3n", tool: f"{PRINT_ARGUMENTS}; cat"}
+        arguments, token = run(step, tmp_path, **variables).stdout.splitlines()
+        assert arguments.endswith("login ghcr.io --username ada --password-stdin")
+        assert token == "t0k3n"
 
 
 def test_deploy_accepts_only_signatures_of_this_workflow_and_tag() -> None:

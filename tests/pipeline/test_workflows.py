@@ -30,8 +30,8 @@ TESTED_COMMANDS = {
     r"(curl|test \"\$\(docker inspect) .*": "test_image_smoke.py",
     r"pip install --quiet --requirement \S+": "test_named_files_exist",
     r"(helm (lint|template)|kubernetes-validate|checkov) .*": "test_chart_commands.py",
-    r"(docker login|helm (package|pull|upgrade)|cosign|install|sed) .*": "test_release_commands.py",
-    r"(printf |digest=).*": "test_release_commands.py",
+    r"(cosign|docker login|install|sed) .*": "test_release_commands.py",
+    r"(printf|digest=|helm (package|pull|registry|upgrade)).*": "test_release_commands.py",
     r"(git|gh|test) .*": "test_pull_request.py",
 }
 
