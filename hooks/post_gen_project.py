@@ -20,6 +20,7 @@ from typing import Any
 # needs. Single lines are tagged in their files.
 FEATURES: dict[str, list[str]] = {
     "postgres": [
+        "deploy/chart/templates/connections.yaml",
         "deploy/chart/templates/migration.yaml",
         "deploy/compose/postgres.yaml",
         "deploy/**/postgres.json",
@@ -92,6 +93,7 @@ FEATURES: dict[str, list[str]] = {
         "deploy/chart/dashboards",
         "deploy/chart/rules",
         "deploy/chart/templates/_traces.tpl",
+        "deploy/chart/templates/alertmanagerconfig.yaml",
         "deploy/chart/templates/analysis.yaml",
         "deploy/chart/templates/dashboards.yaml",
         "deploy/chart/templates/rollout.yaml",
@@ -101,6 +103,7 @@ FEATURES: dict[str, list[str]] = {
         "deploy/compose/observability.yaml",
         "deploy/compose/prometheus.yaml",
         "deploy/grafana",
+        "deploy/openslo.yaml",
         "deploy/otel-collector.yaml",
         "deploy/prometheus",
         "docs/decisions/*canary*.md",
@@ -181,6 +184,7 @@ SHARED: dict[str, list[str]] = {
         "src/reference_service/dependencies/certificates.py",
         "src/reference_service/dependencies/tls.py",
     ],
+    "docker, kubernetes": [".github/workflows/release.yml"],
     "sentinel, kafka, grpc": ["src/reference_service/dependencies/tls_files.py"],
 }
 TIERS = ("core", "edge")

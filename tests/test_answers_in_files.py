@@ -44,6 +44,7 @@ def test_answer_is_read_unchanged_from_each_file_that_has_it(tmp_path: Path, ans
         "deploy/chart/dashboards/service.json",
         "deploy/grafana/postgres.json",
         "deploy/grafana/service.json",
+        "deploy/openslo.yaml",
         "pyproject.toml",
         "src/orders/app.py",
     }
@@ -68,6 +69,9 @@ def test_answer_is_read_unchanged_from_each_file_that_has_it(tmp_path: Path, ans
         if name.endswith(".json")
     ]
     assert sorted(each["title"] for each in dashboards) == [answer, f"{answer}: PostgreSQL"]
+
+    catalog = yaml.safe_load_all((made / "deploy" / "openslo.yaml").read_text("utf-8"))
+    assert next(catalog)["spec"]["description"] == answer
 
     project = tomllib.loads((made / "pyproject.toml").read_text("utf-8"))["project"]
     assert (project["description"], project["authors"]) == (answer, [{"name": answer}])

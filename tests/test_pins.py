@@ -18,7 +18,7 @@ EACH = pytest.mark.parametrize(
     "folder", [ROOT, SCANNER, TEMPLATE], ids=["template", "scanner", "service"]
 )
 (IMAGE_PYTHON,) = re.findall(
-    r"^ARG PYTHON=(.+)$", (TEMPLATE / "Dockerfile").read_text(), re.MULTILINE
+    r"^FROM python:([\d.]+)-", (TEMPLATE / "Dockerfile").read_text(), re.MULTILINE
 )
 
 

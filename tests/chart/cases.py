@@ -3,6 +3,9 @@
 import copy
 from collections.abc import Mapping
 
+import yaml
+from docs.markdown import PARSER
+
 from hooks.post_gen_project import FEATURES
 
 from .helm import Chart, Values
@@ -154,6 +157,7 @@ OPTIONS: dict[str, Values] = {
         "updateStrategy": {"maxSurge": "50%", "maxUnavailable": 1},
         "minReadySeconds": 10,
     },
+    "database-connections": {"maxDatabaseConnections": 2000},
     "resources": {"resources": {"limits": {"cpu": 2, "memory": "1Gi", "ephemeral-storage": "1Gi"}}},
     "secret": {"secret": {"name": "shop-orders", "keys": ["DATABASE_URL", "API_TOKEN"]}},
     "no-secret": {"secret": {"keys": []}},
@@ -183,6 +187,21 @@ OPTIONS: dict[str, Values] = {
     "service-monitor": {
         "monitoring": {"serviceMonitor": True, "labels": {"release": "prometheus"}}
     },
+    "alertmanager-config": {
+        "monitoring": {
+            "alertmanagerConfig": True,
+            "receivers": [
+                {
+                    "name": "pager",
+                    "pagerdutyConfigs": [{"routingKey": {"name": "pager", "key": "key"}}],
+                },
+                {
+                    "name": "ticket",
+                    "webhookConfigs": [{"urlSecret": {"name": "tickets", "key": "url"}}],
+                },
+            ],
+        }
+    },
     "rules-own": {
         "monitoring": {
             "rules": True,
@@ -195,53 +214,25 @@ OPTIONS: dict[str, Values] = {
     "rollout": {"rollout": {"enabled": True}, **MONITORED},
     "rollout-move": {"rollout": {"enabled": True, "deploymentReplicas": 2}, **MONITORED},
 }
-# Values for a platform: docs/kubernetes.md explains them.
-PLATFORMS: dict[str, Values] = {
-    "openshift": {
-        "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None},
-        "networkPolicy": {
-            "dns": [
-                {
-                    "namespaceSelector": {
-                        "matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}
-                    }
-                }
-            ],
-            "dnsPorts": [5353],
-        },
-    },
-    "istio-sidecar": {
-        "podLabels": {"sidecar.istio.io/inject": "true"},
-        "migration": {"podLabels": {"sidecar.istio.io/inject": "false"}},
-    },
-    "istio-ambient": {
-        "podLabels": {"istio.io/dataplane-mode": "ambient"},
-        "migration": {"podLabels": {"istio.io/dataplane-mode": "none"}},
-        "networkPolicy": {"ambient": True},
-    },
-    "argo-cd": {
-        "migration": {
-            "annotations": {"argocd.argoproj.io/hook": "Sync", "argocd.argoproj.io/sync-wave": "-1"}
-        },
-        "extraObjects": [
-            {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {
-                    "name": "before-the-migration",
-                    "annotations": {"argocd.argoproj.io/sync-wave": "-2"},
-                },
-                "data": {"note": "In its place, an ExternalSecret for the Secret."},
-            }
-        ],
-    },
-    "flux": {
-        "autoscaling": {"enabled": True, "minReplicas": 3},
-        "monitoring": {"rules": True, "dashboards": True, "serviceMonitor": True},
-    },
+# Platforms, each with the section of docs/kubernetes.md that has its values.
+PLATFORMS = {
+    "openshift": "OpenShift",
+    "istio-sidecar": "Istio with sidecars",
+    "istio-ambient": "Istio in ambient mode",
+    "argo-cd": "Argo CD",
+    "flux": "Flux",
 }
 # Options that remove what other options add.
 OFF = {"budget-off", "network-off", "no-secret", "no-service-account", "migration-off"}
+
+
+def platform_values(chart: Chart, platform: str) -> Values:
+    """Return the values that docs/kubernetes.md of a service shows for a platform."""
+    page = (chart.folder.parents[1] / "docs" / "kubernetes.md").read_text("utf-8")
+    section = page.split(f"\n### {PLATFORMS[platform]}\n")[1].split("\n#")[0]
+    (code,) = [token.content for token in PARSER.parse(section) if token.type == "code_block"]
+    values: Values = yaml.safe_load(code)
+    return values
 
 
 def options(chart: Chart) -> dict[str, Values]:

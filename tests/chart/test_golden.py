@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .cases import PLATFORMS, options
+from .cases import PLATFORMS, options, platform_values
 from .conftest import Charts
 from .helm import Chart, Values
 
@@ -39,7 +39,7 @@ def test_rendered_objects_match_golden_files(charts: Charts, service: str, optio
 def test_objects_that_differ_on_platform_match_golden_files(charts: Charts, platform: str) -> None:
     chart = charts("defaults")
     usual = manifests(chart, {}).items()
-    found = manifests(chart, PLATFORMS[platform]).items()
+    found = manifests(chart, platform_values(chart, platform)).items()
     compare(dict(found - usual), f"platform-{platform}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .cases import PLATFORMS, merge, options
+from .cases import merge, options, platform_values
 from .conftest import Charts
 from .helm import Chart, Object, Values
 
@@ -280,7 +280,8 @@ def test_containers_get_environment_and_volumes(charts: Charts, kind: str) -> No
 
 
 def test_null_leaves_user_and_groups_to_platform(charts: Charts) -> None:
-    objects = charts("defaults").objects(PLATFORMS["openshift"])
+    chart = charts("defaults")
+    objects = chart.objects(platform_values(chart, "openshift"))
     for owner, pod in pods(objects).items():
         assert pod["spec"]["securityContext"] == {
             "runAsNonRoot": True,

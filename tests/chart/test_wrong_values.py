@@ -1,5 +1,6 @@
 """Invalid values: Helm's error message has their path and how to fix them."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -33,6 +34,23 @@ INVALID: list[tuple[str, tuple[str, ...]]] = [
     ("drain: {delay: 5s}", ("at '/drain/delay': got string, want integer",)),
     ("migration: {deadline: 10m}", ("at '/migration/deadline': got string, want integer",)),
     ("rollout: {steps: {setWeight: 20}}", ("at '/rollout/steps': got object, want array",)),
+    (
+        "monitoring: {alertmanagerConfig: true, receivers: [{name: pager}]}",
+        ("monitoring.alertmanagerConfig", "a receiver with the name ticket", "receivers"),
+    ),
+    # more pods than the database has connections for: 2 and 1 with 17 each, and 1
+    (
+        "maxDatabaseConnections: 51",
+        ("maxDatabaseConnections is 51", "2 pods and 1 more", "17", "52 in all", "replicaCount"),
+    ),
+    (
+        "{maxDatabaseConnections: 100, autoscaling: {enabled: true, maxReplicas: 20}}",
+        ("20 pods and 5 more", "426 in all", "autoscaling.maxReplicas"),
+    ),
+    (
+        "{maxDatabaseConnections: 100, config: {DATABASE_POOL_SIZE: '40'}}",
+        ("2 pods and 1 more", "42 connections each", "127 in all"),
+    ),
     # misspelled name, at each level
     ("replicas: 3", ("at ''", "additional properties 'replicas' not allowed")),
     ("image: {name: orders}", ("at '/image'", "'name' not allowed")),
@@ -197,3 +215,13 @@ def paths(values: Values, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ..
         yield (*above, key)
         if isinstance(value, dict):
             yield from paths(value, (*above, key))
+
+
+def test_connections_of_pod_equal_the_defaults_of_its_pool(charts: Charts) -> None:
+    """The pool, and two connections for the checks."""
+    chart = charts("everything")
+    (settings,) = chart.folder.parents[1].glob("src/*/dependencies/postgres/settings.py")
+    defaults = re.findall(r"(?:pool_size|max_overflow): .* = (\d+)", settings.read_text("utf-8"))
+    assert len(defaults) == 2
+    error = chart.error({"maxDatabaseConnections": 1})
+    assert f"up to {sum(map(int, defaults)) + 2} connections each" in error

@@ -90,7 +90,14 @@ def test_container_runs_without_privileges_and_without_shell() -> None:
 def test_stages_use_the_same_base_image() -> None:
     """Bytecode and the paths of a virtual environment are valid only for the same Python."""
     images = [rest.partition(" ")[0] for word, rest in INSTRUCTIONS if word == "FROM"]
-    assert images == ["python:${PYTHON}-slim-trixie"] * 2
+    assert images[1:] == ["base", "base"]
+
+
+def test_base_image_is_pinned_where_dependabot_finds_it() -> None:
+    """Dependabot reads FROM, but no variable in it, and moves the tag and the digest together."""
+    image, *stage = dict(reversed(INSTRUCTIONS))["FROM"].split()
+    assert re.fullmatch(r"python:3\.\d+-slim-trixie@sha256:[0-9a-f]{64}", image)
+    assert stage == ["AS", "base"]
 
 
 def test_each_installation_can_use_the_password_and_the_authority_of_an_index() -> None:

@@ -13,7 +13,7 @@ SERVICE_LABEL = f'service_id="{SERVICE}"'
 INSTANCE_A = f'{SERVICE_LABEL},instance="a:9000"'
 INSTANCE_B = f'{SERVICE_LABEL},instance="b:9000"'
 MINUTE, HOUR, DAY = 60, 3600, 86400
-COUNTER_SUFFIXES = ("_bucket", "_count", "_total")
+COUNTER_SUFFIXES = ("_bucket", "_count", "_total", "_start_time_seconds")
 # A fault happens at the tenant. Its neighbors are healthy. Another service, with own rules, is not.
 TENANT = {"cluster": "a", "namespace": "production"}
 NEIGHBORS = ({"cluster": "a", "namespace": "staging"}, {"cluster": "b", "namespace": "production"})

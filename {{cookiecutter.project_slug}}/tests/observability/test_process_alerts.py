@@ -88,6 +88,16 @@ CASES = [
         firing_after=6 * MINUTE,
         resolved_after=MINUTE,
     ),
+    # The process is started again before each scrape.
+    Case(
+        "ProcessRestarting",
+        {"severity": "ticket", "symptom": "restarts", "instance": "a:9000"},
+        {f"process_start_time_seconds{{{TARGET}}}": (0, 1), INFO: (1, 1)},
+        duration=5 * MINUTE,
+        pending_after=MINUTE,
+        firing_after=2 * MINUTE,
+        resolved_after=15 * MINUTE,
+    ),
 ]
 
 
