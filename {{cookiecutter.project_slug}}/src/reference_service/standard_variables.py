@@ -26,6 +26,7 @@ VARIABLES = (  # their names after OTEL_, the values that can be used, and the s
     (r"TRACES_EXPORTER", "otlp|none", "otlp or none"),  # feature: observability
     (r"TRACES_SAMPLER", SAMPLERS, "a sampler that is installed"),
     (r"TRACES_SAMPLER_ARG", r"0?\.\d+|[01](\.0*)?", "a ratio from 0 to 1"),
+    (r"TRACES_FORCED_PER_SECOND", NUMBER, "a number"),  # feature: observability
 )
 PROPAGATORS = "OTEL_PROPAGATORS"
 QUEUE, BATCH = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"

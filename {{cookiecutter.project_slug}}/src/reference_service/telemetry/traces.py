@@ -42,8 +42,8 @@ class Tracing:
         self._providers: list[TracerProvider] = []
         logging.getLogger(OTLPSpanExporter.__module__).addFilter(_rate_limit())
 
-    def provider(self, sampler: Sampler | None = None) -> TracerProvider:
-        """Return a new provider. Without a sampler, the environment decides what is traced."""
+    def provider(self, sampler: Sampler) -> TracerProvider:
+        """Return a new provider. sampler: decides what is traced."""
         provider = TracerProvider(sampler=sampler, resource=self._resource, shutdown_on_exit=False)
         exporter = RedactingExporter(self._settings.url, timeout=self._settings.timeout)
         provider.add_span_processor(BatchSpanProcessor(exporter))
