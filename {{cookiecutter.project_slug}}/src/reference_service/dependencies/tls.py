@@ -1,5 +1,7 @@
-"""TLS: names for what makes a handshake fail."""
+"""TLS: names for what makes a handshake fail, and whether files have been renewed."""
 
+import contextlib
+import os
 import re
 import ssl
 
@@ -77,3 +79,13 @@ def explain(error: BaseException | None) -> PermanentFailure | None:
     failure = kind(detail)
     failure.args = (f"{detail}: {error}",)  # for the log: it can name the host
     return failure
+
+
+def file_versions(*paths: str | None) -> list[object]:
+    """Return what changes when one of the files is replaced. None and missing files are ignored."""
+    found: list[object] = []
+    for path in filter(None, paths):
+        with contextlib.suppress(OSError):
+            status = os.stat(path)  # noqa: PTH116 - follows links, as platforms renew files
+            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return found

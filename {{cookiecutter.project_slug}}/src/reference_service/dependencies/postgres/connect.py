@@ -12,7 +12,7 @@ import asyncpg  # type: ignore[import-untyped]
 
 from ...redaction import hide
 from ..certificates import INSPECT_TIMEOUT, Expiries, certificates
-from ..tls import REQUIRED, ClientCertificateRequired
+from ..tls import REQUIRED, ClientCertificateRequired, file_versions
 from .errors import CONNECT_ERRORS
 from .settings import PostgresSettings
 from .url import Address, parse_url
@@ -34,6 +34,7 @@ class Connector:
         self._settings = settings
         self._text = settings.url.get_secret_value()
         self._url = parse_url(self._text)
+        self._versions = self._file_versions()
         self._addresses = list(self._url.addresses)
         self._certificate: bytes | None = None  # of the server of the latest connection
         hide(os.environ.get("PGPASSWORD", ""))  # asyncpg uses it if the URL has no password
@@ -61,17 +62,21 @@ class Connector:
                 return connection
 
     def _update_url(self) -> None:
-        """Use the URL that the settings have now: if it is in a file, the file can change."""
-        text = self._settings.url.get_secret_value()
-        if text == self._text:
+        """Use the URL that the settings have now: it and its certificates are in files."""
+        text, versions = self._settings.url.get_secret_value(), self._file_versions()
+        if (text, versions) == (self._text, self._versions):
             return
-        self._text = text
+        self._text, self._versions = text, versions
         try:
             url = parse_url(text)
         except ValueError as error:
             log.warning("the new DATABASE_URL cannot be used; the previous one is: %s", error)
         else:
             self._url, self._addresses = url, list(url.addresses)
+            self._versions = self._file_versions()
+
+    def _file_versions(self) -> object:
+        return file_versions(self._url.cert_file, self._url.key_file)
 
     @property
     def encrypted(self) -> bool:
@@ -96,6 +101,7 @@ class Connector:
 
     async def _connect_to(self, address: Address, seconds: float) -> asyncpg.Connection:
         options: dict[str, Any] = {"timeout": min(seconds, self._url.connect_timeout or inf)}
+        options["server_settings"] = {"application_name": self._url.application_name}
         if address is not None:
             options["host"], options["port"] = address
         if len(self._addresses) > 1 and not self._url.names_session:

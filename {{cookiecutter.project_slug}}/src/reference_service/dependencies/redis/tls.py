@@ -1,10 +1,27 @@
 """TLS to Redis, with the parameters that redis-py knows behind `?` in the URL."""
 
 import ssl
+from typing import Any
 
 from redis.asyncio import Connection, ConnectionPool, SSLConnection
 
 from ..certificates import Expiries, Tls
+from ..tls import file_versions
+
+
+class RenewedConnection(SSLConnection):
+    """Reads its certificates again when it connects again, if their files have changed."""
+
+    _versions: object = None
+
+    async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        """Connect if it is not connected."""
+        if not self.is_connected:
+            files = self.ssl_context
+            versions = file_versions(files.ca_certs, files.certfile, files.keyfile)
+            if versions != self._versions:
+                self._versions, files.context = versions, None
+        await super().connect_check_health(*args, **kwargs)
 
 
 def require_context(connection: Connection) -> None:
