@@ -120,6 +120,18 @@ INVALID: list[tuple[str, tuple[str, ...]]] = [
         "autoscaling: {minReplicas: 11}",
         ("autoscaling.minReplicas is 11", "autoscaling.maxReplicas"),
     ),
+    (
+        "{replicaCount: 5, database: {maxConnections: 118}}",
+        ("5 pods, and 2 more", "up to 119 connections, 17 each", "or use a pooler"),
+    ),
+    (
+        "{autoscaling: {enabled: true, maxReplicas: 20}, database: {maxConnections: 100}}",
+        ("20 pods, and 5 more", "up to 425 connections", "autoscaling.maxReplicas"),
+    ),
+    (
+        "{config: {DATABASE_POOL_SIZE: '5'}, database: {maxConnections: 20}}",
+        ("2 pods, and 1 more", "up to 21 connections, 7 each"),
+    ),
     ("httpRoute: {enabled: true}", ("httpRoute.parentRefs is empty", "add a gateway")),
     ("updateStrategy: {maxSurge: 0}", ("updateStrategy.maxSurge", "no pod could be replaced")),
     ("service: {ipFamilies: [IPv6]}", ("service.ipFamilies", "SERVICE_HOST")),
@@ -159,6 +171,13 @@ def test_error_names_path_and_fix(charts: Charts, text: str, fragments: tuple[st
     error = charts("everything").error(helm().values_from_yaml(text))
     missing = [fragment for fragment in fragments if fragment not in error]
     assert missing == [], error or "Helm accepts it"
+
+
+def test_pods_with_few_enough_connections_are_accepted(charts: Charts) -> None:
+    """Without a limit, any number is."""
+    chart = charts("defaults")
+    assert chart.objects({"replicaCount": 5, "database": {"maxConnections": 119}})
+    assert chart.objects({"replicaCount": 500})
 
 
 def test_all_errors_are_reported_at_once(charts: Charts) -> None:
