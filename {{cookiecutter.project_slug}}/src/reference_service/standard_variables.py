@@ -13,7 +13,7 @@ PAIRS = r"[^=,]+=[^,]*(,[^=,]+=[^,]*)*,?"
 SAMPLERS = r"(?i:(parentbased_)?(always_on|always_off|traceidratio))"
 VARIABLES = (  # their names after OTEL_, the values that can be used, and the same in words
     (r"(SPAN_|EVENT_|LINK_)?ATTRIBUTE_(COUNT|VALUE_LENGTH)_LIMIT", NUMBER, "a number"),
-    (r"SPAN_(EVENT|LINK)_COUNT_LIMIT", NUMBER, "a number"),
+    (r"(SPAN_(EVENT|LINK)_COUNT_LIMIT|TRACES_FORCED_PER_SECOND)", NUMBER, "a number"),
     (r"BSP_(SCHEDULE_DELAY|EXPORT_TIMEOUT)", POSITIVE, "milliseconds"),
     (r"BSP_MAX_(QUEUE|EXPORT_BATCH)_SIZE", POSITIVE, "a positive number"),
     (r"EXPORTER_[A-Z]+_(TRACES_)?TIMEOUT", POSITIVE, "milliseconds"),
@@ -26,7 +26,6 @@ VARIABLES = (  # their names after OTEL_, the values that can be used, and the s
     (r"TRACES_EXPORTER", "otlp|none", "otlp or none"),  # feature: observability
     (r"TRACES_SAMPLER", SAMPLERS, "a sampler that is installed"),
     (r"TRACES_SAMPLER_ARG", r"0?\.\d+|[01](\.0*)?", "a ratio from 0 to 1"),
-    (r"TRACES_FORCED_PER_SECOND", NUMBER, "a number"),  # feature: observability
 )
 PROPAGATORS = "OTEL_PROPAGATORS"
 QUEUE, BATCH = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"

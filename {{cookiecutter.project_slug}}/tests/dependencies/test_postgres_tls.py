@@ -206,18 +206,3 @@ async def test_renewed_certificates_are_used_for_the_next_connection(
             files.renew(other)
             await until_result(check, certificates=2)
             assert await client.read(text("SELECT 1"))
-
-
-async def test_renewed_client_certificate_is_used_if_the_system_is_trusted(
-    tmp_path: Path, postgres: Server, authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = Authority(tmp_path, "renewed")
-    files = ClientFiles.create(tmp_path, other)
-    monkeypatch.setenv("SSL_CERT_FILE", authority.cert)  # which OpenSSL takes for the system's
-    parameters = f"sslmode=verify-full&sslrootcert=system&sslcert={files.cert}&sslkey={files.key}"
-    async with serve(tmp_path, postgres, authority.issue(), authority.cert) as url:
-        connector = Connector(PostgresSettings(url=f"{url}?{parameters}"))  # type: ignore[arg-type]
-        with pytest.raises((OSError, asyncpg.PostgresError)):
-            await connector.connect(5)
-        files.renew(authority)
-        await (await connector.connect(5)).close()

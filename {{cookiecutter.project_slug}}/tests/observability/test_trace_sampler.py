@@ -9,11 +9,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision
 
 from reference_service.environment import read_section
-from reference_service.telemetry.trace_sampler import (
+from reference_service.telemetry.trace_settings import TraceSettings
+from reference_service.telemetry.traces import (
     RateLimitedSampler,
     request_sampler,
 )
-from reference_service.telemetry.trace_settings import TraceSettings
 
 from ..conftest import StartService
 from ..domain import PATH
@@ -112,7 +112,8 @@ def test_each_second_has_the_same_limit() -> None:
 def test_standard_variables_set_ratio(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], ratio: float
 ) -> None:
-    assert read_settings(monkeypatch, **variables).ratio == ratio
+    sampler = request_sampler(read_settings(monkeypatch, **variables), on_drop=lambda: None)
+    assert f"TraceIdRatioBased{{{ratio:.4g}}}" in sampler.get_description().replace(".0}", "}")
 
 
 @pytest.mark.parametrize(

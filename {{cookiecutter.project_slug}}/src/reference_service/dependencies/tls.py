@@ -1,9 +1,8 @@
 """TLS: names for what makes a handshake fail, and whether files have been renewed."""
 
-import contextlib
-import os
 import re
 import ssl
+from pathlib import Path
 
 from ..health import PermanentFailure
 
@@ -83,9 +82,4 @@ def explain(error: BaseException | None) -> PermanentFailure | None:
 
 def file_versions(*paths: str | None) -> list[object]:
     """Return what changes when one of the files is replaced. None and missing files are ignored."""
-    found: list[object] = []
-    for path in filter(None, paths):
-        with contextlib.suppress(OSError):
-            status = os.stat(path)  # noqa: PTH116 - follows links, as platforms renew files
-            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
-    return found
+    return [Path(path).stat().st_mtime_ns for path in paths if path and Path(path).exists()]

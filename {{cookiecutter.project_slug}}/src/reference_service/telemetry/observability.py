@@ -8,9 +8,8 @@ from .health_traces import TRACER, HealthTraces, HealthTraceSampler
 from .instrumentation import Instrumentation, ServiceInfo
 from .metrics import Metrics
 from .request_metrics import RequestMetrics
-from .trace_sampler import request_sampler
 from .trace_settings import TraceSettings
-from .traces import Tracing, trace_clients
+from .traces import Tracing, request_sampler, trace_clients
 
 
 def instrument(
@@ -21,9 +20,7 @@ def instrument(
     Counters that are added later are served too.
     """
     metrics = Metrics(info, registry, counters)
-    on_drop = counters.add(
-        "forced_traces_dropped_total", "Traces that a caller forced, beyond the limit."
-    )
+    on_drop = counters.add("forced_traces_dropped_total", "Forced traces beyond the limit.")
     requests = RequestMetrics(metrics, traced=bool(settings.url))
     instrumentation = Instrumentation(
         observers=(requests,),

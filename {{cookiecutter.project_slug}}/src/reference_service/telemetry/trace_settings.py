@@ -43,8 +43,7 @@ class TraceSettings(BaseSettings):
     traces_sampler_arg: float | None = None
     """Ratio of a ratio sampler. Default: 0.01, or 1 if OTEL_TRACES_SAMPLER is set."""
     traces_forced_per_second: int = 10
-    """Maximum traces per second that callers force with a sampled traceparent. No standard variable
-    of OpenTelemetry. If the sampler traces every request, there is no limit."""
+    """Maximum traces per second that callers force, unless every request is traced anyway."""
     semconv_stability_opt_in: str = ""
     """Legacy attribute names to add, for example http/dup,database/dup."""
 
@@ -55,19 +54,6 @@ class TraceSettings(BaseSettings):
             return ""
         base = self.exporter_otlp_endpoint.rstrip("/")
         return self.exporter_otlp_traces_endpoint or (base and f"{base}/v1/traces")
-
-    @property
-    def ratio(self) -> float:
-        """The ratio of the traces that start here and are sampled."""
-        default = 1.0 if "traces_sampler" in self.model_fields_set else 0.01
-        argument = default if self.traces_sampler_arg is None else self.traces_sampler_arg
-        kind = self.traces_sampler.lower().removeprefix("parentbased_")
-        return {"always_on": 1.0, "always_off": 0.0}.get(kind, argument)
-
-    @property
-    def parent_based(self) -> bool:
-        """Whether the sampling decision of a caller has an effect."""
-        return self.traces_sampler.lower().startswith("parentbased_")
 
     @property
     def timeout(self) -> float:

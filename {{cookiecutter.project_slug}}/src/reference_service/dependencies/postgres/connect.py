@@ -12,7 +12,7 @@ import asyncpg  # type: ignore[import-untyped]
 
 from ...redaction import hide
 from ..certificates import INSPECT_TIMEOUT, Expiries, certificates
-from ..tls import REQUIRED, ClientCertificateRequired, file_versions
+from ..tls import REQUIRED, ClientCertificateRequired
 from .errors import CONNECT_ERRORS
 from .settings import PostgresSettings
 from .url import Address, parse_url
@@ -34,7 +34,6 @@ class Connector:
         self._settings = settings
         self._text = settings.url.get_secret_value()
         self._url = parse_url(self._text)
-        self._versions = self._file_versions()
         self._addresses = list(self._url.addresses)
         self._certificate: bytes | None = None  # of the server of the latest connection
         hide(os.environ.get("PGPASSWORD", ""))  # asyncpg uses it if the URL has no password
@@ -62,21 +61,17 @@ class Connector:
                 return connection
 
     def _update_url(self) -> None:
-        """Use the URL that the settings have now: it and its certificates are in files."""
-        text, versions = self._settings.url.get_secret_value(), self._file_versions()
-        if (text, versions) == (self._text, self._versions):
+        """Use the URL that the settings have now: if it is in a file, the file can change."""
+        text = self._settings.url.get_secret_value()
+        if text == self._text:
             return
-        self._text, self._versions = text, versions
+        self._text = text
         try:
             url = parse_url(text)
         except ValueError as error:
             log.warning("the new DATABASE_URL cannot be used; the previous one is: %s", error)
         else:
             self._url, self._addresses = url, list(url.addresses)
-            self._versions = self._file_versions()
-
-    def _file_versions(self) -> object:
-        return file_versions(self._url.cert_file, self._url.key_file)
 
     @property
     def encrypted(self) -> bool:

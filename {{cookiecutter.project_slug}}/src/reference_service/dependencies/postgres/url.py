@@ -62,14 +62,13 @@ class DatabaseUrl:
 
     dsn: str  # for asyncpg
     addresses: tuple[Address, ...]
-    application_name: str
+    application_name: str  # by default the service and its host, which is the pod
     names_session: bool  # the URL has `target_session_attrs`
     connect_timeout: int  # maximum seconds for each host; 0: as the settings say
     socket_options: Mapping[str, int]
     ssl: ssl.SSLContext | None  # instead of what the URL says
     encrypted: bool  # no connection is opened without TLS
     cert_file: str | None  # the client's certificate, if it has one
-    key_file: str | None
 
 
 def parse_url(text: str) -> DatabaseUrl:
@@ -97,20 +96,14 @@ def parse_url(text: str) -> DatabaseUrl:
     return DatabaseUrl(
         f"postgresql://{netloc}{url.path}" + (f"?{passed}" if passed else ""),
         tuple(_addresses(hosts)),
-        application_name or _application_name(),
+        application_name or f"{__name__.partition('.')[0]}@{socket.gethostname()}"[-63:],
         "target_session_attrs" in query,
         connect_timeout,
         {name: value for name, value in options.items() if value and keepalives},
         context,
         context is not None or query.get("sslmode", os.environ.get("PGSSLMODE")) in ENCRYPTED,
         query.get("sslcert"),
-        query.get("sslkey"),
     )
-
-
-def _application_name() -> str:
-    """Return the service and its host, which is the pod. PostgreSQL takes 63 bytes of it."""
-    return f"{__name__.partition('.')[0]}@{socket.gethostname()}"[-63:]
 
 
 def _parse_query(text: str) -> dict[str, str]:

@@ -14,14 +14,12 @@ class RenewedConnection(SSLConnection):
 
     _versions: object = None
 
-    async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
-        """Connect if it is not connected."""
-        if not self.is_connected:
-            files = self.ssl_context
-            versions = file_versions(files.ca_certs, files.certfile, files.keyfile)
-            if versions != self._versions:
-                self._versions, files.context = versions, None
-        await super().connect_check_health(*args, **kwargs)
+    def _connection_arguments(self) -> Any:  # private: tested with redis-py 8
+        files = self.ssl_context
+        versions = file_versions(files.ca_certs, files.certfile, files.keyfile)
+        if versions != self._versions:
+            self._versions, files.context = versions, None
+        return super()._connection_arguments()
 
 
 def require_context(connection: Connection) -> None:
