@@ -70,7 +70,7 @@ class Replicas:
 def run_replicas(url: str) -> Iterator[Replicas]:
     """Run the processes in a group of their own."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.dependencies.replicas", str(REPLICAS)],
+        [sys.executable, "-m", "tests.dependencies.postgres_replicas", str(REPLICAS)],
         env={**os.environ, "DATABASE_URL": url},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

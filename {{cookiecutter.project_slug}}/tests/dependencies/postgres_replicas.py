@@ -1,6 +1,6 @@
 """Many processes that check one database, as the replicas of a service do, without requests.
 
-    DATABASE_URL=... python -m tests.dependencies.replicas COUNT
+    DATABASE_URL=... python -m tests.dependencies.postgres_replicas COUNT
 
 Prints one line for each attempt: the seconds since the epoch, the process, the check, its status.
 Ends, with all processes, when stdin is closed. SIGUSR1 stands for requests that fail in every
