@@ -10,8 +10,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from .break_overload import DRAINING, NO_LIMIT, Load
-from .environment import POOL, Environment, wait_until_responds
-from .harness import DETECTION, OUTCOME_INTERVAL, RECOVERY, Action, Fault, do_nothing
+from .environment import POOL, Environment, HttpProcess, wait_until, wait_until_responds
+from .harness import (
+    CHECK_CONNECTIONS,
+    DETECTION,
+    OUTCOME_INTERVAL,
+    RECOVERY,
+    Action,
+    Fault,
+    do_nothing,
+)
 from .postgres_actions import DISCONNECT_SERVICE, restore_password
 from .probe_client import CONNECTION_FAILED, NO_RESPONSE, OK, RED, WARN, send_probe
 from .small_disk import cannot_mount
@@ -22,6 +30,8 @@ ROUTING_DELAY = 0.6
 """Seconds after SIGTERM during which requests still arrive, because routing changes take time."""
 START_TIMEOUT = 10.0
 """Seconds that a service may need from start to ready on a busy machine."""
+COLD_START_TIMEOUT = 60.0
+"""Seconds in which many processes that start at once on few cores must be ready."""
 CONNECT_TIMEOUT = 5.0
 """Seconds until the first attempt of the items ends. `startup` waits until each check was tried."""
 FROZEN = 8.0
@@ -34,6 +44,7 @@ INSIDE = {"PYTHONPATH": str(Path(__file__).with_name("inside"))}
 """Settings with which signals break what `FAULT_INSIDE` names."""
 JUMPING_CLOCK = {**INSIDE, "FAULT_INSIDE": "clock"}
 SILENT_RESOLVER = {**INSIDE, "FAULT_INSIDE": "resolver"}
+LOG_PIPELINE = {**INSIDE, "FAULT_INSIDE": "log"}
 FIXED_POOL = {"DATABASE_POOL_SIZE": str(POOL), "DATABASE_MAX_OVERFLOW": "0"}
 """Settings with which the service opens no connection for a burst of requests."""
 EXIT_TIMEOUT = 10.0
@@ -216,6 +227,15 @@ def continue_log(env: Environment) -> None:
     resource.prlimit(env.service.pid, resource.RLIMIT_FSIZE, unlimited)
 
 
+async def log_does_not_grow(env: Environment) -> list[str]:
+    """Check that no line of the clients' requests arrives in the log."""
+    size = env.service.log_size()
+    for _ in range(20):
+        await env.service.get("/items")
+    grown = env.service.log_size() - size
+    return [f"the log has grown by {grown} bytes: its pipeline is not stuck"] if grown else []
+
+
 async def dropped_lines_are_counted(env: Environment) -> list[str]:
     """Check that the metrics count the log lines that could not be written."""
     metrics = await env.service.metrics()
@@ -296,6 +316,44 @@ def resume_every_dependency(env: Environment) -> None:
     """Resume all servers that the service depends on."""
     for server in (env.postgres, env.valkey, env.kafka, env.downstream):
         server.resume()
+
+
+def cold_start(count: int) -> Fault:
+    """Return the fault of more processes of the service that all start at once, with one database.
+
+    The machine has few cores, so the fault is judged by what the clients of this process get, and
+    each of the others must become ready.
+    """
+    others: list[HttpProcess] = []
+
+    def start_all(env: Environment) -> None:
+        others[:] = [HttpProcess(env.folder / f"{number}.log") for number in range(count)]
+        for process in others:
+            process.start_service(env.variables)
+
+    async def all_become_ready(env: Environment) -> list[str]:
+        async def are_ready() -> bool:
+            return all([await process.passes() for process in others])
+
+        await wait_until(are_ready, COLD_START_TIMEOUT)
+        sessions = await env.database_connections()
+        limit = (1 + count) * (POOL + CHECK_CONNECTIONS)
+        return [f"they have {sessions} sessions"] if sessions > limit else []
+
+    async def stop_others(_: Environment) -> None:
+        await asyncio.gather(*(asyncio.to_thread(process.stop) for process in others))
+
+    return Fault(
+        f"{count} more processes start at the same time (still ready)",
+        start_all,
+        stop_others,
+        ready_code=OK,
+        allowed_codes=frozenset({503, 504, NO_RESPONSE}),
+        red_is_right="the processes that start take the time of the processor",
+        intermittent=True,
+        verify=all_become_ready,
+        recover_within=RECOVERY + 3,
+    )
 
 
 SERVICE = [
@@ -447,6 +505,17 @@ SERVICE = [
         hold=DETECTION,
         verify=dropped_lines_are_counted,
     ),
+    Fault(
+        "Log pipeline is stuck: nobody reads the pipe (still ready)",
+        send_to_service(signal.SIGUSR1),
+        send_to_service(signal.SIGUSR2),
+        ready_code=OK,
+        max_failures=0,
+        hold=DETECTION,
+        verify=log_does_not_grow,
+        settings=LOG_PIPELINE,
+    ),
+    cold_start(10),
     handlers_exceed_memory(),
     *(
         Fault(

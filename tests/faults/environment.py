@@ -92,6 +92,7 @@ class Environment:
         self.items: list[str] = []
         self.service = HttpProcess(folder / "service.log")
         self.baseline = HttpProcess(folder / "baseline.log")
+        self.url_file = folder / "database-url"
         self._background: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
@@ -116,14 +117,20 @@ class Environment:
             for proxy in self.proxies.values():
                 await proxy.start()
         self.variables = DEFAULTS | self._addresses()
+        url = self.pooler.tls_url if self.layout == "pooler" else self.variables["DATABASE_URL"]
+        self.url_file.write_text(url)
         await self._start_baseline()
 
     async def ensure_ready(self, settings: Mapping[str, str]) -> None:
         """Run the service with these settings over the default ones, and wait until it is ready.
 
+        `{folder}` in a setting stands for the folder of the environment.
         Raises TimeoutError, with the end of the log, if it does not become ready.
         """
-        variables = {**self.variables, **settings}
+        own = {
+            name: value.replace("{folder}", str(self.folder)) for name, value in settings.items()
+        }
+        variables = {**self.variables, **own}
         if self.service.variables != variables or not self.service.is_running:
             await asyncio.to_thread(self.service.stop)
             self.service.start_service(variables)

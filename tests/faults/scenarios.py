@@ -11,6 +11,7 @@ from . import (
     break_pooler,
     break_postgres,
     break_redis,
+    break_rotation,
     break_service,
     break_sessions,
     break_standby,
@@ -21,10 +22,10 @@ from .harness import Fault
 
 GROUPS: dict[str, tuple[Layout, list[Fault]]] = {
     "PostgreSQL": ("direct", break_postgres.SERVER),
-    "PostgreSQL sessions": ("direct", break_sessions.SESSIONS),
+    "PostgreSQL sessions": ("direct", [*break_sessions.SESSIONS, *break_rotation.PASSWORD]),
     "PostgreSQL tables": ("direct", break_tables.TABLES),
     "PostgreSQL limits": ("direct", break_limits.LIMITS),
-    "PostgreSQL pooler": ("pooler", break_pooler.POOLER),
+    "PostgreSQL pooler": ("pooler", [*break_pooler.POOLER, *break_rotation.CERTIFICATE]),
     "PostgreSQL disk": ("small disk", break_tables.DISK),
     "PostgreSQL WAL disk": ("small WAL disk", break_tables.WAL_DISK),
     "PostgreSQL standby": ("standby", break_standby.STANDBY),

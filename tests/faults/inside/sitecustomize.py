@@ -4,10 +4,13 @@
 """
 
 import ctypes
+import fcntl
 import os
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 HOUR = 3600
@@ -87,6 +90,28 @@ class SilentResolver:
             raise OSError(ctypes.get_errno(), "unshare or mount")
 
 
-handler = JumpingClock() if os.environ["FAULT_INSIDE"] == "clock" else SilentResolver()
+class StuckPipeline:
+    """A log pipeline: stdout is a pipe, whose reader stops to read."""
+
+    def __init__(self) -> None:
+        reader, writer = os.pipe()
+        if hasattr(fcntl, "F_SETPIPE_SZ"):  # not on macOS
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        self.reader = subprocess.Popen(["cat"], stdin=reader)  # it ends with the service
+        os.dup2(writer, 1)
+        os.close(reader)
+        os.close(writer)
+
+    def __call__(self, signum: int, _frame: object) -> None:
+        """Stop the reader, or let it continue."""
+        self.reader.send_signal(signal.SIGSTOP if signum == signal.SIGUSR1 else signal.SIGCONT)
+
+
+kinds: dict[str, Callable[[], Callable[[int, object], None]]] = {
+    "clock": JumpingClock,
+    "log": StuckPipeline,
+    "resolver": SilentResolver,
+}
+handler = kinds[os.environ["FAULT_INSIDE"]]()
 for number in (signal.SIGUSR1, signal.SIGUSR2):
     signal.signal(number, handler)

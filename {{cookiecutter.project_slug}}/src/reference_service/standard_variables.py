@@ -13,7 +13,7 @@ PAIRS = r"[^=,]+=[^,]*(,[^=,]+=[^,]*)*,?"
 SAMPLERS = r"(?i:(parentbased_)?(always_on|always_off|traceidratio))"
 VARIABLES = (  # their names after OTEL_, the values that can be used, and the same in words
     (r"(SPAN_|EVENT_|LINK_)?ATTRIBUTE_(COUNT|VALUE_LENGTH)_LIMIT", NUMBER, "a number"),
-    (r"SPAN_(EVENT|LINK)_COUNT_LIMIT", NUMBER, "a number"),
+    (r"(SPAN_(EVENT|LINK)_COUNT_LIMIT|TRACES_FORCED_PER_SECOND)", NUMBER, "a number"),
     (r"BSP_(SCHEDULE_DELAY|EXPORT_TIMEOUT)", POSITIVE, "milliseconds"),
     (r"BSP_MAX_(QUEUE|EXPORT_BATCH)_SIZE", POSITIVE, "a positive number"),
     (r"EXPORTER_[A-Z]+_(TRACES_)?TIMEOUT", POSITIVE, "milliseconds"),

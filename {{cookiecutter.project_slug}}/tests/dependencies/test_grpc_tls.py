@@ -18,7 +18,15 @@ from reference_service.environment import SettingsError
 from reference_service.health import Check, Status
 
 from ..conftest import StartService
-from .tls import FAULTS, Authority, Certificate, Fault, until_error, until_result
+from .tls import (
+    FAULTS,
+    Authority,
+    Certificate,
+    ClientFiles,
+    Fault,
+    until_error,
+    until_result,
+)
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +153,38 @@ def test_unusable_settings_are_rejected_in_one_sentence(
     with pytest.raises(SettingsError) as raised:
         Grpc(GrpcSettings(**{"targets": "a=h:1", **settings}))  # type: ignore[arg-type]
     assert raised.value.errors == [sentence]
+
+
+async def test_renewed_certificates_are_used_for_the_next_channel(
+    tmp_path: Path, authority: Authority
+) -> None:
+    other = Authority(tmp_path, "renewed")
+    files = ClientFiles.create(tmp_path, authority)
+    settings = {"tls_ca_file": files.ca, "tls_cert_file": files.cert, "tls_key_file": files.key}
+    with serve(tmp_path, authority.issue(), clients=authority.cert) as server:
+        async with connect(target(server), tls=True, **settings) as client:
+            check = only_check(client)
+            await until_result(check, certificates=2)
+            assert await call(client) == health_pb2.HealthCheckResponse.SERVING
+            server.settings.update(other.issue()._asdict(), clients=other.cert)
+            server.restart()
+            await until_error(check, "CertificateUnknownAuthority")
+            files.renew(other)
+            await until_result(check, certificates=2)
+            assert await call(client) == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_renewed_certificates_that_do_not_work_leave_the_open_channel(
+    tmp_path: Path, authority: Authority
+) -> None:
+    other = Authority(tmp_path, "renewed")
+    files = ClientFiles.create(tmp_path, authority)
+    settings = {"tls_ca_file": files.ca, "tls_cert_file": files.cert, "tls_key_file": files.key}
+    with serve(tmp_path, authority.issue()) as server:
+        async with connect(target(server), tls=True, **settings) as client:
+            check = only_check(client)
+            await until_result(check, certificates=2)
+            assert await call(client) == health_pb2.HealthCheckResponse.SERVING
+            files.renew(other)  # which did not issue the server's certificate
+            await until_result(check, certificates=2)
+            assert await call(client) == health_pb2.HealthCheckResponse.SERVING

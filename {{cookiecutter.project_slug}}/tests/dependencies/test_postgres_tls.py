@@ -25,7 +25,15 @@ from reference_service.health import Check, Status
 from ..conftest import StartService
 from ..processes import eventually
 from .test_postgres_pooler import CONFIGURATION, command
-from .tls import FAULTS, Authority, Certificate, Fault, until_error, until_result
+from .tls import (
+    FAULTS,
+    Authority,
+    Certificate,
+    ClientFiles,
+    Fault,
+    until_error,
+    until_result,
+)
 
 TLS = """\
 client_tls_sslmode = {mode}
@@ -47,10 +55,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @contextlib.asynccontextmanager
 async def serve(
-    folder: Path, postgres: Server, certificate: Certificate, clients: str = ""
+    folder: Path, postgres: Server, certificate: Certificate, clients: str = "", port: int = 0
 ) -> AsyncIterator[str]:
     """Yield the URL of a pooler that only accepts connections with TLS, at `localhost`."""
-    port = free_port()
+    port = port or free_port()
     text = CONFIGURATION.format(target=postgres.port, port=port, folder=folder)
     text += TLS.format(mode="verify-ca" if clients else "require", **certificate._asdict())
     if clients:
@@ -178,3 +186,23 @@ def test_unusable_files_are_rejected_in_one_sentence(
         read_section(PostgresSettings)
     [error] = raised.value.errors
     assert error.startswith(f"DATABASE_URL: {sentence}")
+
+
+async def test_renewed_certificates_are_used_for_the_next_connection(
+    tmp_path: Path, postgres: Server, authority: Authority
+) -> None:
+    other = Authority(tmp_path, "renewed")
+    files = ClientFiles.create(tmp_path, authority)
+    port = free_port()
+    parameters = f"sslrootcert={files.ca}&sslcert={files.cert}&sslkey={files.key}"
+    full = f"{postgres.url}?sslmode=verify-full&{parameters}"
+    full = full.replace(f"127.0.0.1:{postgres.port}/", f"localhost:{port}/")
+    async with connect(full) as (client, check):
+        async with serve(tmp_path, postgres, authority.issue(), authority.cert, port):
+            await until_result(check, certificates=2)
+            assert await client.read(text("SELECT 1"))
+        async with serve(tmp_path, postgres, other.issue(), other.cert, port):
+            await until_error(check, "CertificateUnknownAuthority")
+            files.renew(other)
+            await until_result(check, certificates=2)
+            assert await client.read(text("SELECT 1"))

@@ -196,3 +196,12 @@ def test_verified_certificate_needs_an_authority(
 )
 def test_url_of_a_managed_database_works_as_it_is(url: str) -> None:
     assert parse_url(url).dsn.startswith("postgresql://")
+
+
+async def test_connections_name_the_service_and_its_host(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = f"reference_service@{socket.gethostname()}"[-63:]
+    assert await ask(postgres.url, "SHOW application_name") == expected
+    monkeypatch.setenv("PGAPPNAME", "mine")
+    assert await ask(postgres.url, "SHOW application_name") == "mine"

@@ -14,7 +14,16 @@ from reference_service.environment import SettingsError, read_section
 from reference_service.health import Check, Status
 
 from ..conftest import StartService
-from .tls import FAULTS, Authority, Fault, TlsProxy, server_context, until_error, until_result
+from .tls import (
+    FAULTS,
+    Authority,
+    ClientFiles,
+    Fault,
+    TlsProxy,
+    server_context,
+    until_error,
+    until_result,
+)
 
 WITHOUT_OTHERS: dict[str, str] = {}
 WITHOUT_OTHERS["REDIS_SENTINELS"] = ""  # feature: sentinel
@@ -162,3 +171,22 @@ def test_unusable_parameters_are_rejected_in_one_sentence(
         read_section(RedisSettings)
     [error] = raised.value.errors
     assert error.startswith(f"REDIS_URL: {sentence}")
+
+
+async def test_renewed_certificates_are_used_for_the_next_connection(
+    valkey: Valkey, authority: Authority, tmp_path: Path
+) -> None:
+    other = Authority(tmp_path, "renewed")
+    files = ClientFiles.create(tmp_path, authority)
+    parameters = {"ssl_ca_certs": files.ca, "ssl_certfile": files.cert, "ssl_keyfile": files.key}
+    context = server_context(authority.issue(), authority.cert)
+    with TlsProxy(valkey.port, context).serve() as proxy:
+        async with connect(url(proxy, **parameters)) as client:
+            await until_result(only_check(client), certificates=2)
+            assert await client.client.ping()
+            proxy.context = server_context(other.issue(), other.cert)
+            proxy.disconnect()
+            await until_error(only_check(client), "CertificateUnknownAuthority")
+            files.renew(other)
+            await until_result(only_check(client), certificates=2)
+            assert await client.client.ping()

@@ -42,6 +42,29 @@ class Fault(NamedTuple):
     mutual: bool = False
 
 
+class ClientFiles(NamedTuple):
+    """What a client trusts, and its own certificate. A platform replaces the files."""
+
+    ca: str
+    cert: str
+    key: str
+
+    @classmethod
+    def create(cls, folder: Path, authority: "Authority") -> Self:
+        """Create the files, with certificates of an authority."""
+        files = cls(*(str(folder / name) for name in ("ca.crt", "tls.crt", "tls.key")))
+        files.renew(authority)
+        return files
+
+    def renew(self, authority: "Authority") -> None:
+        """Replace the files, with certificates of another authority."""
+        mine = authority.issue("client")
+        for target, source in zip(self, (authority.cert, *mine), strict=True):
+            new = Path(f"{target}.new")
+            new.write_bytes(Path(source).read_bytes())
+            new.replace(target)
+
+
 FAULTS = [
     Fault("CertificateExpired", days=-1),
     Fault("CertificateHostMismatch", host="elsewhere"),

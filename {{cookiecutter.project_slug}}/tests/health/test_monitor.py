@@ -399,6 +399,20 @@ def test_intervals_are_shortened_at_random_so_that_replicas_do_not_fall_into_ste
     assert 4.5 <= min(intervals) < max(intervals) <= 5
 
 
+def test_failed_checks_are_tried_again_at_random_moments() -> None:
+    """Replicas that have lost the same database must not all ask it at the same moment."""
+
+    async def scenario() -> list[float]:
+        dependency = Dependency()
+        dependency.error = ConnectionRefusedError()
+        async with running(Check("db", dependency.check), jitter=0.1):
+            await asyncio.sleep(60)
+        return dependency.intervals()
+
+    intervals = run(scenario())
+    assert 0.9 <= min(intervals) < max(intervals) <= 1
+
+
 def test_every_attempt_is_made_within_the_attempt_context_of_the_registry() -> None:
     inside: ContextVar[str] = ContextVar("inside", default="nothing")
 

@@ -11,7 +11,10 @@ def test_spans_show_no_secret(start_service: StartService, environment: dict[str
     received: list[str] = []
     with receiving(lambda _, body: received.append(body.decode(errors="replace"))) as url:
         service = start_service(
-            OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_BSP_SCHEDULE_DELAY=100, **plant(environment)
+            OTEL_EXPORTER_OTLP_ENDPOINT=url,
+            OTEL_BSP_SCHEDULE_DELAY=100,
+            OTEL_TRACES_SAMPLER="always_on",
+            **plant(environment),
         )
         names = list(secret_variables())
         for name in names:

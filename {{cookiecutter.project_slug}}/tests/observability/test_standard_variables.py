@@ -35,6 +35,7 @@ MALFORMED = {
     "OTEL_TRACES_EXPORTER": "console",
     "OTEL_TRACES_SAMPLER": "jaeger_remote",
     "OTEL_TRACES_SAMPLER_ARG": "1.5",
+    "OTEL_TRACES_FORCED_PER_SECOND": "-1",
 }
 IGNORED_BY_THE_SDK = {
     "OTEL_LOG_LEVEL": "LOUD",

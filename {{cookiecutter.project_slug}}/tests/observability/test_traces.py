@@ -139,10 +139,7 @@ def export_errors(service: Service) -> list[str]:
 def test_pending_spans_are_sent_at_shutdown(
     start_service: StartService, collector: Collector
 ) -> None:
-    service = start_service(
-        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY=60_000
-    )
-    service.until_ready()
+    service = start_with_traces(start_service, collector.url, OTEL_BSP_SCHEDULE_DELAY=60_000)
     service.api.get(PATH)
     service.signal(signal.SIGTERM)
     assert service.ends_with() == 0

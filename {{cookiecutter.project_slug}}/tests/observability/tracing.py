@@ -12,9 +12,10 @@ TRACE_ID = TRACEPARENT[3:35]
 
 
 def start_with_traces(start_service: StartService, url: str, **settings: object) -> Service:
-    """Start a service that exports its spans within 0.1 s, and wait until it is ready."""
+    """Start a service that exports all spans within 0.1 s, and wait until it is ready."""
+    settings = {"OTEL_TRACES_SAMPLER": "parentbased_always_on", **settings}
     service = start_service(
-        OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_BSP_SCHEDULE_DELAY=100, **settings
+        **{"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_BSP_SCHEDULE_DELAY": 100, **settings}
     )
     service.until_ready()
     return service

@@ -1,7 +1,8 @@
-"""TLS: names for what makes a handshake fail."""
+"""TLS: names for what makes a handshake fail, and whether files have been renewed."""
 
 import re
 import ssl
+from pathlib import Path
 
 from ..health import PermanentFailure
 
@@ -77,3 +78,8 @@ def explain(error: BaseException | None) -> PermanentFailure | None:
     failure = kind(detail)
     failure.args = (f"{detail}: {error}",)  # for the log: it can name the host
     return failure
+
+
+def file_versions(*paths: str | None) -> list[object]:
+    """Return what changes when one of the files is replaced. None and missing files are ignored."""
+    return [Path(path).stat().st_mtime_ns for path in paths if path and Path(path).exists()]

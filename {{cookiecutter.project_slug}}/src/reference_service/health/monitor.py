@@ -166,9 +166,9 @@ class Monitor:
         self.has_passed |= not state.consecutive_failures
         self._log_change(previous, outcome)
         self._after_attempt(self, previous)
-        # The checks of different replicas must not fall into step.
-        jitter = 0.0 if state.consecutive_failures else self._cadence.options.jitter
-        return ended + delay * (1 - random.uniform(0, jitter))  # noqa: S311 - no secret
+        # Replicas must not fall into step. Until a check has failed, its retries are on time.
+        exact = state.consecutive_failures and state.status is not Status.FAIL
+        return ended + delay * (1 - random.uniform(0, 0 if exact else self._cadence.options.jitter))  # noqa: S311
 
     def _log_change(self, previous: CheckState, outcome: CheckResult | Exception) -> None:
         """Log each new status or error once. Only the log has the message of an exception."""

@@ -9,7 +9,7 @@ from .instrumentation import Instrumentation, ServiceInfo
 from .metrics import Metrics
 from .request_metrics import RequestMetrics
 from .trace_settings import TraceSettings
-from .traces import Tracing, trace_clients
+from .traces import Tracing, request_sampler, trace_clients
 
 
 def instrument(
@@ -20,6 +20,7 @@ def instrument(
     Counters that are added later are served too.
     """
     metrics = Metrics(info, registry, counters)
+    on_drop = counters.add("forced_traces_dropped_total", "Forced traces beyond the limit.")
     requests = RequestMetrics(metrics, traced=bool(settings.url))
     instrumentation = Instrumentation(
         observers=(requests,),
@@ -30,7 +31,7 @@ def instrument(
     if not settings.url:
         return instrumentation
     tracing = Tracing(settings, info)
-    provider = tracing.provider()
+    provider = tracing.provider(request_sampler(settings, on_drop))
     trace_clients(provider)
     tracer = tracing.provider(HealthTraceSampler()).get_tracer(TRACER)
     return replace(

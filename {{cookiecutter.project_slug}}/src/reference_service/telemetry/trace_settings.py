@@ -38,10 +38,12 @@ class TraceSettings(BaseSettings):
     """Whether to create no traces at all."""
     service_name: str = ""
     """Name of the service in traces. Default: that in OTEL_RESOURCE_ATTRIBUTES, or its own."""
-    traces_sampler: str = "parentbased_always_on"
+    traces_sampler: str = "parentbased_traceidratio"
     """Sampler that selects the traced requests."""
-    traces_sampler_arg: str = ""
-    """Argument of the sampler, for example 0.01 for a ratio sampler."""
+    traces_sampler_arg: float | None = None
+    """Ratio of a ratio sampler. Default: 0.01, or 1 if OTEL_TRACES_SAMPLER is set."""
+    traces_forced_per_second: int = 10
+    """Maximum traces per second that callers force, unless every request is traced anyway."""
     semconv_stability_opt_in: str = ""
     """Legacy attribute names to add, for example http/dup,database/dup."""
 

@@ -1,5 +1,6 @@
 """The check of a gRPC service: it passes if `grpc.health.v1` reports SERVING."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -69,13 +70,16 @@ TRANSIENT_CODES: dict[grpc.StatusCode, type[OSError]] = {
 class HealthClient:
     """Calls the health service of a server on a channel of its own.
 
-    A channel that failed is closed, because its back-off would hide that the service is back.
+    A channel that failed is closed, because its back-off would hide that the service is back. One
+    whose certificates have been renewed is replaced, if a new one works.
     """
 
     connect: Callable[[], grpc.aio.Channel]  # opens a channel, which connects when first used
     on_connect: Callable[[], None]  # called when a new channel has received its first response
     service: str  # the name under which the service is registered; "" is the server as a whole
+    versions: Callable[[], object] = lambda: None  # of the certificates
     _channel: grpc.aio.Channel | None = field(default=None, init=False)
+    _versions: object = field(default=None, init=False)
 
     async def check(self) -> CheckResult:
         """Pass if the server reports SERVING."""
@@ -94,16 +98,25 @@ class HealthClient:
         return CheckResult(data=data)
 
     async def _get_status(self) -> int:
-        channel = self._channel or self.connect()
+        versions, self._versions = self._versions, self.versions()
+        if self._channel and versions != self._versions:
+            with contextlib.suppress(grpc.aio.AioRpcError):  # the open channel works
+                return await self._call(self.connect())
+        return await self._call(self._channel or self.connect())
+
+    async def _call(self, channel: grpc.aio.Channel) -> int:
+        """Return the status. A new channel that works replaces the other one."""
         try:
             stub = health_pb2_grpc.HealthStub(channel)
             response = await stub.Check(health_pb2.HealthCheckRequest(service=self.service))
         except BaseException as error:  # the engine cancels a call that takes too long
-            self._channel = None
+            if channel is self._channel:
+                self._channel = None
             await channel.close()
             # While a traceback refers to the call, even a closed channel continues to connect.
             raise error.with_traceback(None)  # noqa: B904 - it is the same error
-        if self._channel is None:
+        if channel is not self._channel:
+            await self.close()
             self._channel = channel
             self.on_connect()
         return int(response.status)

@@ -100,6 +100,7 @@ class Grpc(Dependency):
                 partial(_open_channel, target, self._tls[target.name], CHECK_OPTIONS),
                 partial(self._replace_channel, target.name),
                 target.service,
+                *([tls.versions] if (tls := self._tls[target.name]) else []),
             )
             for target in settings.targets
         }

@@ -7,6 +7,7 @@ import grpc  # type: ignore[import-untyped]
 
 from ...environment import SettingsError
 from ..certificates import Expiries, Tls
+from ..tls import file_versions
 from ..tls_files import create_context
 from .settings import GrpcSettings, Target
 
@@ -27,6 +28,10 @@ class ChannelTls:
         """Return the credentials of a new channel. Raises OSError if a file cannot be read."""
         ca, cert, key = map(_read, (self.ca_file, self.cert_file, self.key_file or self.cert_file))
         return grpc.ssl_channel_credentials(ca, key, cert)
+
+    def versions(self) -> list[object]:
+        """Return what changes when a file is replaced."""
+        return file_versions(self.ca_file, self.cert_file, self.key_file)
 
     async def inspect(self, failed: bool) -> Expiries:
         """Make a handshake of the check's own: gRPC does not show the certificate to clients."""
@@ -53,8 +58,7 @@ def channel_tls(target: Target, settings: GrpcSettings) -> ChannelTls | None:
         return None
     names = [f"tls_{part}_file" for part in FILES]
     ca, cert, key = (target.tls.get(name) or getattr(settings, name) for name in names)
-    context = create_context(variable, ca, cert, key)
-    context.set_alpn_protocols(["h2"])  # gRPC servers require it
+    context = create_context(variable, ca, cert, key, "h2")  # gRPC servers require this protocol
     host, _, port = target.address.rpartition(":")
     tls = Tls(context, cert, target.tls.get("tls_server_name"))
     return ChannelTls((host.strip("[]"), int(port)), ca, cert, key, tls)

@@ -96,6 +96,7 @@ class Connector:
 
     async def _connect_to(self, address: Address, seconds: float) -> asyncpg.Connection:
         options: dict[str, Any] = {"timeout": min(seconds, self._url.connect_timeout or inf)}
+        options["server_settings"] = {"application_name": self._url.application_name}
         if address is not None:
             options["host"], options["port"] = address
         if len(self._addresses) > 1 and not self._url.names_session:

@@ -4,6 +4,7 @@ asyncpg sends a parameter that it does not know to the server, which then reject
 """
 
 import os
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class DatabaseUrl:
 
     dsn: str  # for asyncpg
     addresses: tuple[Address, ...]
+    application_name: str  # by default the service and its host, which is the pod
     names_session: bool  # the URL has `target_session_attrs`
     connect_timeout: int  # maximum seconds for each host; 0: as the settings say
     socket_options: Mapping[str, int]
@@ -83,6 +85,7 @@ def parse_url(text: str) -> DatabaseUrl:
     keepalives = query.get("keepalives") != "0"
     for name, value in query.items():
         _check(name, value)
+    application_name = query.pop("application_name", os.environ.get("PGAPPNAME"))
     _require_usable_files(query)
     context = _ssl_context(query)
     credentials, at, hosts = url.netloc.rpartition("@")
@@ -93,6 +96,7 @@ def parse_url(text: str) -> DatabaseUrl:
     return DatabaseUrl(
         f"postgresql://{netloc}{url.path}" + (f"?{passed}" if passed else ""),
         tuple(_addresses(hosts)),
+        application_name or f"{__name__.partition('.')[0]}@{socket.gethostname()}"[-63:],
         "target_session_attrs" in query,
         connect_timeout,
         {name: value for name, value in options.items() if value and keepalives},

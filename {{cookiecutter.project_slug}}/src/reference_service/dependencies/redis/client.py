@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 
 from redis import exceptions
-from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import BlockingConnectionPool, SSLConnection
 from redis.asyncio import Redis as Client
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -15,7 +15,7 @@ from ..certificates import Expiries, watch
 from .checks import TRY_AGAIN, server_check
 from .credentials import use_latest_credentials
 from .settings import RedisSettings
-from .tls import inspect
+from .tls import RenewedConnection, inspect
 
 MAX_CONNECTIONS = 50  # of requests; redis-py's default pool fails at the 101st, and never waits
 POOL_TIMEOUT = 1.0  # seconds that a command waits while all of them are in use
@@ -48,6 +48,8 @@ class Redis(Dependency):
         self.check_client = Client.from_url(url, protocol=PROTOCOL, max_connections=1, retry=retry)
         for client in (self.client, self.check_client):
             use_latest_credentials(client.connection_pool.connection_kwargs, settings.url)
+            if client.connection_pool.connection_class is SSLConnection:
+                client.connection_pool.connection_class = RenewedConnection
         self.allow_replica = True
         self.find_server: Callable[[], Awaitable[tuple[str, int]]] | None = None
         self.circuit_breaker = CircuitBreaker("redis")

@@ -1,10 +1,25 @@
 """TLS to Redis, with the parameters that redis-py knows behind `?` in the URL."""
 
 import ssl
+from typing import Any
 
 from redis.asyncio import Connection, ConnectionPool, SSLConnection
 
 from ..certificates import Expiries, Tls
+from ..tls import file_versions
+
+
+class RenewedConnection(SSLConnection):
+    """Reads its certificates again when it connects again, if their files have changed."""
+
+    _versions: object = None
+
+    def _connection_arguments(self) -> Any:  # private: tested with redis-py 8
+        files = self.ssl_context
+        versions = file_versions(files.ca_certs, files.certfile, files.keyfile)
+        if versions != self._versions:
+            self._versions, files.context = versions, None
+        return super()._connection_arguments()
 
 
 def require_context(connection: Connection) -> None:

@@ -10,7 +10,7 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as Client
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.asyncio.sentinel import SentinelConnectionPool, SentinelManagedConnection
 from redis.backoff import NoBackoff
 
 from ...environment import SettingsError
@@ -20,6 +20,7 @@ from ..certificates import Expiries, watch
 from ..redis import Redis
 from ..redis.client import POOL_OPTIONS, PROTOCOL, SOCKET_TIMEOUT
 from ..redis.credentials import use_latest_credentials
+from ..redis.tls import RenewedConnection
 from .checks import SentinelGroup
 from .nodes import Node, find_primary, send_command
 from .security import connection_options, create_tls
@@ -46,6 +47,10 @@ def route_through_sentinel(redis: Redis, settings: SentinelSettings) -> "list[Se
     return []
 
 
+class RenewedSentinelConnection(SentinelManagedConnection, RenewedConnection):
+    """A connection to the primary with TLS."""
+
+
 class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
     """Connections to the primary. A command waits while all of them are in use."""
 
@@ -67,11 +72,13 @@ class Sentinel(Dependency):
         ]
         self._master, self._strict = settings.sentinel_master, settings.sentinel_strict
         text = url.get_secret_value()
-        defaults = {"ssl": text.startswith("rediss:"), "protocol": PROTOCOL}
-        self._options: dict[str, Any] = {**defaults, **parse_url(text)}
+        self._options: dict[str, Any] = {"protocol": PROTOCOL, **parse_url(text)}
         use_latest_credentials(self._options, url)
-        for name in ("host", "port", "path", "connection_class"):
+        for name in ("host", "port", "path"):
             self._options.pop(name, None)
+        encrypted = text.startswith("rediss:")
+        connection = RenewedSentinelConnection if encrypted else SentinelManagedConnection
+        self._options["connection_class"] = connection
         self._pools: list[Any] = []  # redis-py has no types for them
         self._ping_pool = self._create_pool(retries=0)
         self._on_failure: FailureCallback = lambda _: None

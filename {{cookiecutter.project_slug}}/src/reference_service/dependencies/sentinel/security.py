@@ -34,11 +34,10 @@ def connection_options(settings: SentinelSettings) -> dict[str, Any]:
 def create_tls(settings: SentinelSettings) -> Tls | None:
     """Return how to make a handshake with a sentinel, or None without TLS. Raises SettingsError."""
     cert = settings.sentinel_tls_cert_file
-    files = {"ca": settings.sentinel_tls_ca_file, "cert": cert}
-    files["key"] = settings.sentinel_tls_key_file
+    files = settings.sentinel_tls_ca_file, cert, settings.sentinel_tls_key_file
     if settings.sentinel_tls:
-        return Tls(create_context(_variable, *files.values()), cert)
-    for part, path in files.items():
+        return Tls(create_context(_variable, *files), cert)
+    for part, path in zip(("ca", "cert", "key"), files, strict=True):
         if path:
             needed = "it has no effect without REDIS_SENTINEL_TLS=true"
             raise SettingsError([f"{_variable(part)}: {needed}."])
