@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -114,12 +114,26 @@ def split_url(text: str) -> SplitResult:
     if "[" in credentials or "]" in credentials:
         raise ValueError(ESCAPE)
     try:
-        valid = all(urlsplit(f"//{host}").port != 0 for host in hosts.split(","))
+        parts = [urlsplit(f"//{host}") for host in hosts.split(",")]
+        valid = all(part.port != 0 for part in parts)
     except ValueError:
         valid = False
     if not valid:
         raise ValueError("a port is not a number from 1 to 65535, or an IPv6 address not in [ ]")
+    if not all(_is_host(unquote(part.hostname or "")) for part in parts):
+        raise ValueError("a host is not a name or an address")
+    if {"\0", "\ufffd"}.intersection(unquote(text)):
+        raise ValueError("a percent-encoded character is NUL, or not UTF-8")
     return url
+
+
+def _is_host(name: str) -> bool:
+    """Return whether a name could be resolved, or is the path of a socket."""
+    try:
+        name.encode("idna")  # as Python does, for a name with an empty or a long part it fails
+    except UnicodeError:
+        return name.startswith("/")
+    return name.startswith("/") or re.fullmatch(r"[\w.:%-]*", name) is not None
 
 
 def _find_secret_files(
