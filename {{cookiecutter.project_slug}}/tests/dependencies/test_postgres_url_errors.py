@@ -36,7 +36,10 @@ def reason(url: str, monkeypatch: pytest.MonkeyPatch) -> str:
         (f"{BASE}?sslnegotiation=hunter", "sslnegotiation can only be postgres, direct"),
         (f"{BASE}?sslnegotiation=direct", "asyncpg rejects a parameter behind `?`, or a variable"),
         (f"{BASE}?ssl_min_protocol_version=hunter", "asyncpg rejects a parameter behind `?`, or"),
-        (f"{BASE}?sslrootcert=/etc", "a file of ssl… has no PEM certificate, or not"),
+        (
+            f"{BASE}?sslmode=verify-ca&sslrootcert=/etc",
+            "a file of ssl… has no PEM certificate, or not",
+        ),
         (f"{BASE}?sslmode=require&sslcert={__file__}", "a file of ssl… has no PEM certificate, or"),
         (f"{BASE}?sslrootcert=system&sslmode=require&sslcert={__file__}", "a file of ssl… has no"),
         *(

@@ -4,14 +4,13 @@ asyncpg sends a parameter that it does not know to the server, which then reject
 """
 
 import os
-import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from ...environment import split_url
-from .url_tls import ENCRYPTED, FILES, check_url, create_context, require_usable_files
+from .url_tls import ENCRYPTED, FILES, check_url, create_context, require_useful_files
 
 DEFAULT_PORT = 5432
 LARGEST = 2**31 - 1
@@ -29,9 +28,9 @@ SOCKET_OPTIONS = {  # by libpq's name: the kernel's, the value unless the URL ha
 }
 # What asyncpg or the server understands as libpq does.
 PASSED_ON = {
-    *("application_name", "gsslib", "krbsrvname", "options", "service", "sslmode"),
-    *("sslnegotiation", "sslpassword", "ssl_max_protocol_version", "ssl_min_protocol_version"),
-    *("target_session_attrs", *FILES),
+    *("application_name", "dbname", "gsslib", "krbsrvname", "options", "password", "service"),
+    *("sslmode", "sslnegotiation", "sslpassword", "ssl_max_protocol_version"),
+    *("ssl_min_protocol_version", "target_session_attrs", "user", *FILES),
 }
 # The values of other parameters that change nothing here, or are understood below.
 ACCEPTED = {
@@ -49,7 +48,6 @@ ACCEPTED = {
         *("any", "primary", "standby", "read-write", "read-only", "prefer-standby"),
     ),
 }
-HOST_AND_PORT = re.compile(r"(?:\[(.*)\]|([^:]*))(?::(.*))?")
 INSTEAD = {
     "connection_limit": "set DATABASE_POOL_SIZE",
     "pgbouncer": "set DATABASE_PREPARED_STATEMENTS=false",
@@ -79,7 +77,7 @@ def parse_url(text: str) -> DatabaseUrl:
         raise ValueError("not the URL of a PostgreSQL server")
     url = split_url(f"postgresql://{rest}")
     query = _parse_query(url.query)
-    netloc, path = _pop_target(query, url.netloc, url.path)
+    netloc = _pop_netloc(query, url.netloc)
     options = {}
     for name, (option, default, maximum) in SOCKET_OPTIONS.items():
         options[option] = _pop_number(query, name, default, maximum)
@@ -87,13 +85,16 @@ def parse_url(text: str) -> DatabaseUrl:
     keepalives = query.get("keepalives") != "0"
     for name, value in query.items():
         _check(name, value)
-    require_usable_files(query)
-    context = create_context(query)
+    require_useful_files(query)
     passed = urlencode({name: value for name, value in query.items() if name in PASSED_ON})
-    dsn = f"postgresql://{netloc}{path}" + (f"?{passed}" if passed else "")
+    dsn = f"postgresql://{netloc}{url.path}" + (f"?{passed}" if passed else "")
     split_url(dsn)  # the hosts can be those of a parameter
     addresses = tuple(_addresses(netloc.rpartition("@")[2]))
-    check_url(dsn, context)
+    try:
+        context = create_context(query)
+        check_url(dsn, context)
+    except OSError:
+        raise ValueError("a file of ssl… has no PEM certificate, or not its key") from None
     return DatabaseUrl(
         dsn,
         addresses,
@@ -120,35 +121,26 @@ def _parse_query(text: str) -> dict[str, str]:
     return query
 
 
-def _pop_target(query: dict[str, str], netloc: str, path: str) -> tuple[str, str]:
-    """Return the user, password and hosts, and the database. As in libpq, the parameters win."""
+def _pop_netloc(query: dict[str, str], netloc: str) -> str:
+    """Return the user, password and hosts. As in libpq, the hosts among the parameters win."""
     credentials, _, hosts = netloc.rpartition("@")
     # asyncpg would take what follows the first `@`, as it is in a password, for the host.
     user, _, password = credentials.partition(":")
-    user = quote(query.pop("user", unquote(user)), "")
-    password = quote(query.pop("password", unquote(password)), "")
-    if "dbname" in query:
-        path = "/" + quote(query.pop("dbname"))
-    if "host" in query or "port" in query:
-        hosts = _join_hosts(query, hosts)
-    return f"{user}:{password}@{hosts}" if user or password else hosts, path
+    user, password = quote(unquote(user), ""), quote(unquote(password), "")
+    hosts = _join_hosts(query, hosts) if "host" in query else hosts
+    return f"{user}:{password}@{hosts}" if user or password else hosts
 
 
 def _join_hosts(query: dict[str, str], hosts: str) -> str:
-    """Return the hosts that a URL and its parameters name, as in a URL."""
-    ends = [HOST_AND_PORT.fullmatch(each) for each in hosts.split(",")]
-    names = [unquote(end[1] or end[2]) if end else "" for end in ends]
-    ports = [(end and end[3]) or "" for end in ends]
-    names = query.pop("host", ",".join(names)).split(",")
-    ports = query.pop("port", ",".join(ports)).split(",")
+    """Return the hosts that parameters name, as in a URL."""
+    port = hosts.rpartition(":")[2]
+    names = query.pop("host").split(",")
+    ports = query.pop("port", port if port.isdecimal() else "").split(",")
     if len(ports) not in (1, len(names)):
         raise ValueError("there are not as many ports as hosts")
     ports = ports if len(ports) == len(names) else ports * len(names)
-    quoted = [
-        f"[{quote(name, ':')}]" if ":" in name and name[0] != "/" else quote(name, "")
-        for name in names
-    ]
-    return ",".join(f"{n}:{p}" if p else n for n, p in zip(quoted, ports, strict=True))
+    quoted = [f"[{quote(n, ':')}]" if ":" in n and n[0] != "/" else quote(n, "") for n in names]
+    return ",".join(f"{n}:{p}".rstrip(":") for n, p in zip(quoted, ports, strict=True))
 
 
 def _pop_number(query: dict[str, str], name: str, default: int, maximum: int) -> int:

@@ -9,24 +9,15 @@ from asyncpg import connect_utils  # type: ignore[import-untyped]
 
 ENCRYPTED = "require", "verify-ca", "verify-full"
 FILES = "passfile", "sslcert", "sslcrl", "sslkey", "sslrootcert"
-UNUSABLE_FILE = "a file of ssl… has no PEM certificate, or not its key"
 
 
-def require_usable_files(query: Mapping[str, str]) -> None:
-    """Raise ValueError for files that have no effect, or are not what they should be."""
+def require_useful_files(query: Mapping[str, str]) -> None:
+    """Raise ValueError for files that have no effect."""
     authority, cert, key = map(query.get, ("sslrootcert", "sslcert", "sslkey"))
     if query.get("sslmode") == "disable" and (authority or cert or key):
         raise ValueError("sslrootcert, sslcert and sslkey have no effect with sslmode=disable")
     if key and not cert:
         raise ValueError("sslkey has no effect without sslcert")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        if authority and authority != "system":
-            context.load_verify_locations(authority)
-    except OSError:
-        raise ValueError(UNUSABLE_FILE) from None
-    if key:
-        _load_certificate(context, query)
 
 
 def create_context(query: dict[str, str]) -> ssl.SSLContext | None:
@@ -41,8 +32,8 @@ def create_context(query: dict[str, str]) -> ssl.SSLContext | None:
         raise ValueError("channel_binding=require needs sslmode=require")
     if authority == "system" or (bound and not authority):
         context = ssl.create_default_context()
-        if "sslcert" in query:
-            _load_certificate(context, query)
+        if cert := query.get("sslcert"):
+            context.load_cert_chain(cert, query.get("sslkey"), query.get("sslpassword", ""))
         return context
     if bound:
         query["sslmode"] = "verify-full"
@@ -53,22 +44,15 @@ def create_context(query: dict[str, str]) -> ssl.SSLContext | None:
     return None
 
 
-def _load_certificate(context: ssl.SSLContext, query: Mapping[str, str]) -> None:
-    try:
-        context.load_cert_chain(query["sslcert"], query.get("sslkey"), query.get("sslpassword", ""))
-    except OSError:
-        raise ValueError(UNUSABLE_FILE) from None
-
-
 def check_url(dsn: str, context: ssl.SSLContext | None) -> None:
-    """Raise ValueError for what asyncpg would reject each time that it connects."""
+    """Raise ValueError, or OSError of a file, for what asyncpg would reject on each connect."""
     # asyncpg has no public way to parse a URL: tested with 0.32.
     parse = connect_utils._parse_connect_dsn_and_args  # noqa: SLF001
     arguments = dict.fromkeys(inspect.signature(parse).parameters)
     try:
         parse(**(arguments | {"dsn": dsn, "ssl": context}))
     except OSError:
-        raise ValueError(UNUSABLE_FILE) from None
+        raise
     except Exception:  # whatever it is: its message can contain a value
         reason = "asyncpg rejects a parameter behind `?`, or a variable PG… of the environment"
         raise ValueError(reason) from None

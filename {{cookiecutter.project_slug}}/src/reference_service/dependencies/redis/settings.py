@@ -1,7 +1,6 @@
 """Settings of the Redis server."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -11,9 +10,9 @@ from redis.asyncio.connection import URL_QUERY_ARGUMENT_PARSERS, parse_url
 from ...environment import split_url
 from .tls import require_context
 
-# Redis-py takes any parameter of its classes from a URL, as text. These can be text.
-TEXTS = {"client_name", "host", "lib_name", "lib_version", "password", "path", "port", "username"}
-ZERO = {"db", "health_check_interval", "max_connections"}  # numbers that can be 0
+# redis-py passes any parameter of a URL on to its classes, as text. Those below can be text.
+KNOWN = {"client_name", "connection_class", "host", "lib_name", "lib_version", "password", "path"}
+KNOWN |= {"port", "username", *URL_QUERY_ARGUMENT_PARSERS}
 
 
 def _require_redis_url(secret: SecretStr) -> SecretStr:
@@ -23,30 +22,20 @@ def _require_redis_url(secret: SecretStr) -> SecretStr:
     url = split_url(text)
     if url.scheme != "unix" and not url.path.strip("/").isdecimal() and url.path.strip("/"):
         raise ValueError("the database is not a number")
-    if "," in url.netloc.rpartition("@")[2]:
-        raise ValueError("several hosts")
-    if url.scheme == "unix" and url.netloc.rpartition("@")[2]:
-        raise ValueError("the path of the socket does not begin with /")
+    hosts = url.netloc.rpartition("@")[2]
+    if "," in hosts or (hosts and url.scheme == "unix"):
+        raise ValueError("several hosts, or the path of a socket that does not begin with /")
     if url.scheme != "rediss" and "&ssl_" in f"&{url.query}":
         raise ValueError("the parameters ssl_… have no effect: write rediss:// for TLS")
     try:
-        _require_url_parameters(parse_url(text))
+        known = all(name in KNOWN or name.startswith("ssl_") for name in parse_url(text))
         connection = ConnectionPool.from_url(text).make_connection()  # type: ignore[no-untyped-call]
     except Exception:  # whatever it is: its message can contain a value
-        raise ValueError("redis-py does not know a parameter behind `?`, or its value") from None
+        known = False
+    if not known:
+        raise ValueError("redis-py does not know a parameter behind `?`, or its value")
     require_context(connection)
     return secret if text == secret.get_secret_value() else SecretStr(text)
-
-
-def _require_url_parameters(parameters: Mapping[str, Any]) -> None:
-    """Raise ValueError for what only code can set, and for numbers that make no sense."""
-    for name, value in parameters.items():
-        known = name in URL_QUERY_ARGUMENT_PARSERS or name in TEXTS or name.startswith("ssl_")
-        if isinstance(value, str) and not known:
-            raise ValueError(name)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and not (value > 0 or (value == 0 and name in ZERO)):
-            raise ValueError(name)
 
 
 class RedisSettings(BaseSettings):
