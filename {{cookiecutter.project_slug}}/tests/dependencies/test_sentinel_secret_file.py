@@ -8,7 +8,10 @@ from redis.asyncio.sentinel import MasterNotFoundError
 from dev.sentinel import Sentinels
 
 from reference_service.dependencies.redis import Redis, RedisSettings
-from reference_service.dependencies.sentinel import SentinelSettings, route_through_sentinel
+from reference_service.dependencies.sentinel import (
+    SentinelSettings,
+    route_through_sentinel,
+)
 from reference_service.secret_files import SecretFile
 
 from ..processes import eventually
