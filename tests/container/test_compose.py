@@ -64,6 +64,24 @@ def test_files_match_compose_schema(projects: list[Composition]) -> None:
     assert ended.returncode == 0, ended.stdout
 
 
+def test_example_of_an_override_fits_the_service(tmp_path: Path) -> None:
+    text = (TEMPLATE / "docs/container.md").read_text("utf-8")
+    [example] = re.findall(r"(?s)```yaml\n(services:.*?)```", text)
+    (tmp_path / "compose.override.yaml").write_text(example)
+    program = str(ROOT / ".build/tools/bin/check-jsonschema")
+    command = [program, "--builtin-schema", "vendor.compose-spec", "compose.override.yaml"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
+    override = yaml.safe_load(example)
+    [service] = override["services"].values()
+    composed = yaml.safe_load((TEMPLATE / "compose.yaml").read_text("utf-8"))
+    assert override["services"].keys() == composed["services"].keys()
+    settings = (TEMPLATE / "docs/settings.md").read_text("utf-8")
+    assert all(f"`{name}`" in settings for name in service["environment"])
+    assert service["build"]["secrets"] == [*override["secrets"]]
+    assert "--mount=type=secret,id=ca" in (TEMPLATE / "Dockerfile").read_text("utf-8")
+
+
 def test_references_are_valid(projects: list[Composition]) -> None:
     for project in projects:
         named_volumes: set[str] = set()

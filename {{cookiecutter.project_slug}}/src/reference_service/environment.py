@@ -1,10 +1,11 @@
 """Read settings from environment variables, and report all errors together, one per line."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -21,6 +22,7 @@ S = TypeVar("S", bound=BaseSettings)
 D = TypeVar("D", bound="DataclassInstance")
 Variable = tuple[str, str, str]  # its name, default and description
 
+HOST = re.compile(r"/.*|([\w:%-]{1,63}(\.[\w:%-]{1,63})*\.?)?")  # or the path of a socket
 ESCAPE = (
     "in the user and the password, `/ ? # % [ ]` and spaces must be percent-encoded, for example"
     " %23 for #, and behind the host @ as %40"
@@ -114,11 +116,16 @@ def split_url(text: str) -> SplitResult:
     if "[" in credentials or "]" in credentials:
         raise ValueError(ESCAPE)
     try:
-        valid = all(urlsplit(f"//{host}").port != 0 for host in hosts.split(","))
+        parts = [urlsplit(f"//{host}") for host in hosts.split(",")]
+        valid = all(part.port != 0 for part in parts)
     except ValueError:
         valid = False
     if not valid:
         raise ValueError("a port is not a number from 1 to 65535, or an IPv6 address not in [ ]")
+    if not all(HOST.fullmatch(unquote(part.hostname or "")) for part in parts):
+        raise ValueError("a host is not a name or an address")
+    if {"\0", "\ufffd"}.intersection(unquote(text)):
+        raise ValueError("a percent-encoded character is NUL, or not UTF-8")
     return url
 
 
@@ -130,12 +137,15 @@ def _find_secret_files(
     unusable: dict[int | str, str] = {}
     for name, field in section.model_fields.items():
         variable = _variable(section, name, prefix)
+        if value := os.environ.get(variable):  # env files leave spaces and `\r` around it
+            secret = is_secret(field.annotation)
+            os.environ[variable] = value.rstrip("\r\n") if secret else value.strip()
         is_text = SecretStr in (field.annotation, *get_args(field.annotation))
         if not is_text or variable.startswith("OTEL_"):  # which OpenTelemetry reads itself
             continue
         try:
-            if secret := find_secret_file(variable):
-                files[name] = secret
+            if found := find_secret_file(variable):
+                files[name] = found
         except ValueError as error:
             unusable[name] = f"{variable}{SUFFIX}: {error}. {_description(field)}"
     return files, unusable

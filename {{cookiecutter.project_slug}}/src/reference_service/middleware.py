@@ -61,6 +61,7 @@ def middleware(  # noqa: PLR0913, PLR0917 - all that the layers need
     task_errors = count("background_task_failures_total", "Background tasks that failed.")
     timeouts = count("http_request_timeouts_total", "Requests answered 504.")
     rejects = count(*REJECTED, reason="body_memory")
+    too_many = count(*REJECTED, reason="websocket_limit")
     read_only = []
     if switches.token:
         on_reject = count(*REJECTED, reason="read_only")
@@ -76,8 +77,10 @@ def middleware(  # noqa: PLR0913, PLR0917 - all that the layers need
             WebSocketGuard,
             limit=limit,
             seconds=settings.request_timeout,
+            max_open=settings.max_websockets,
             on_timeout=timeouts,
             on_error=errors,
+            on_reject=too_many,
         ),
         Middleware(EventStreams, streams=streams),
         Middleware(ConcurrencyLimit, limit=limit),

@@ -16,17 +16,17 @@ from .environment import read, read_all
 from .health import Check, Options, Status
 from .telemetry.trace_settings import TraceSettings  # feature: observability
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+PREFIX = r"^(/\.{0,2}[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*/?$"
 
 ENGINE = Options()  # the health engine's own defaults
 
-[SLOW_REQUEST_SECONDS, *_] = [
+[SLOW_REQUEST_SECONDS, *_] = [  # the objective: 99 % of requests are answered within this time
     0.2,  # feature: core
     1.0,  # feature: edge
 ]
-"""Default of `slow_request_seconds`: 99 % of requests are to be answered within this time."""
 
 
 def _require_networks(text: str) -> str:
@@ -57,12 +57,12 @@ class ServiceSettings(BaseSettings):
     """Lowest level of log messages that are written."""
     log_user_agent: bool = False
     """Whether access lines have the `User-Agent` of the client."""
-    root_path: Annotated[str, Field(pattern=r"^(/[\w.~-]+)*$")] = ""
+    root_path: Annotated[str, Field(pattern=PREFIX), AfterValidator(lambda p: p.rstrip("/"))] = ""
     """Path prefix at which clients reach the service through a proxy, for example /shop."""
     trusted_proxies: Annotated[str, AfterValidator(_require_networks)] = ""
     """Proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Request-ID are used: addresses and
     networks, separated by commas. `*` trusts all."""
-    cors_origins: str = ""
+    cors_origins: Annotated[str, Field(pattern=r"^( *(\*|[\w-]+://[^\s/*?#@,]+) *(,|$))*$")] = ""
     """Origins whose browser scripts may call the API, separated by commas."""
     cors_headers: str = "authorization,baggage,content-type,traceparent,tracestate,x-request-id"
     """Request headers that these scripts may send."""
@@ -76,19 +76,19 @@ class ServiceSettings(BaseSettings):
     """Maximum bytes of a request body: a larger one is answered 413. In total, 64 times as many."""
     max_header_bytes: Count = 65_536
     """Maximum bytes of request headers; larger ones are answered 431."""
+    max_websockets: Count = 1000
+    """Maximum open WebSockets, each of which holds memory; more handshakes are answered 503."""
     header_timeout: Seconds = 10.0
     """Maximum seconds to receive request headers. Slower clients are disconnected."""
-    # Less than `request_timeout`: a client that stalls is disconnected, and not answered 504 as if
-    # the service had failed.
+    # Less than `request_timeout`: a stalled client is disconnected, not answered 504.
     io_timeout: Seconds = 5.0
     """Maximum seconds without progress of a body. Slower clients are disconnected."""
-    # Longer than the 60 s of most proxies. The proxy must close first: a request that is sent while
-    # the service closes is lost.
+    # Longer than the 60 s of most proxies: a request that is sent while the service closes is lost.
     keep_alive_timeout: Count = 75
     """Seconds that an idle connection stays open. Must exceed the proxy's keep-alive timeout."""
     slow_request_seconds: Seconds = SLOW_REQUEST_SECONDS
     """Seconds after which a request is logged as a warning."""
-    drain_delay: Annotated[float, Field(ge=0)] = 5.0
+    drain_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
     """Seconds between `ready` turning 503 and the listener closing."""
     shutdown_timeout: Seconds = 20.0
     """Maximum seconds to finish requests in flight after the listener has closed."""

@@ -4,12 +4,14 @@ OpenTelemetry for Python raises an exception instead, for some variables while i
 the package itself calls this, before anything else is imported.
 """
 
+import os
 import re
 from collections.abc import Iterator, MutableMapping
 from importlib.metadata import entry_points
 
 NUMBER, POSITIVE = r"\d{1,9}", r"[1-9]\d{0,8}"
 PAIRS = r"[^=,]+=[^,]*(,[^=,]+=[^,]*)*,?"
+COLLECTOR = r"https?://([^\s/]*@)?([\w.-]+|\[[\da-fA-F:.]+\])(:0*[1-9]\d{0,4})?([/?]\S*)?"
 SAMPLERS = r"(?i:(parentbased_)?(always_on|always_off|traceidratio))"
 VARIABLES = (  # their names after OTEL_, the values that can be used, and the same in words
     (r"(SPAN_|EVENT_|LINK_)?ATTRIBUTE_(COUNT|VALUE_LENGTH)_LIMIT", NUMBER, "a number"),
@@ -19,7 +21,7 @@ VARIABLES = (  # their names after OTEL_, the values that can be used, and the s
     (r"EXPORTER_[A-Z]+_(TRACES_)?TIMEOUT", POSITIVE, "milliseconds"),
     (r"EXPORTER_[A-Z]+_(TRACES_)?PROTOCOL", "http/protobuf", "http/protobuf"),
     (r"EXPORTER_[A-Z]+_(TRACES_)?COMPRESSION", "(?i:none|gzip|deflate)", "none, gzip or deflate"),
-    (r"EXPORTER_[A-Z]+_(TRACES_)?ENDPOINT", r"https?://[^\s/].*", "the URL of a collector"),
+    (r"EXPORTER_[A-Z]+_(TRACES_)?ENDPOINT", COLLECTOR, "the URL of a collector"),
     (r"EXPORTER_[A-Z]+_(TRACES_)?HEADERS", PAIRS, "key=value pairs"),
     (r"RESOURCE_ATTRIBUTES", PAIRS, "key=value pairs"),
     (r"SDK_DISABLED", "(?i:true|false)", "true or false"),
@@ -28,6 +30,7 @@ VARIABLES = (  # their names after OTEL_, the values that can be used, and the s
     (r"TRACES_SAMPLER_ARG", r"0?\.\d+|[01](\.0*)?", "a ratio from 0 to 1"),
 )
 PROPAGATORS = "OTEL_PROPAGATORS"
+FILES = re.compile(r"OTEL_EXPORTER_[A-Z]+_(TRACES_)?(CERTIFICATE|CLIENT_CERTIFICATE|CLIENT_KEY)")
 QUEUE, BATCH = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
 
 
@@ -44,6 +47,9 @@ def ignore_unusable(environment: MutableMapping[str, str]) -> Iterator[str]:
         elif expected and not re.fullmatch(expected[1], value):
             del environment[name]
             yield f"{name} is ignored: it is not {expected[2]}."
+        elif FILES.fullmatch(name) and not os.access(value, os.R_OK):
+            del environment[name]
+            yield f"{name} is ignored: it is not a file that can be read."
         elif name == PROPAGATORS:
             yield from _ignore_unknown_propagators(environment)
     queue = int(environment.get(QUEUE, "2048"))  # the defaults of the specification

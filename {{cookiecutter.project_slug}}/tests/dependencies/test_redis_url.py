@@ -71,6 +71,18 @@ def test_command_that_the_server_repeats_is_not_logged(
         ("redis://:pw@host/0?hunter=Zwei99", "redis-py does not know a parameter behind `?`"),
         ("redis://:pw@host/0?socket_timeout=hunter", "redis-py does not know a parameter"),
         ("redis://:pw@host/0?protocol=4", "redis-py does not know a parameter"),
+        *(
+            (f"redis://:pw@host/0?{parameter}", "redis-py does not know a parameter")
+            for parameter in (
+                *("decode_responses=true", "encoding=hunter", "event_dispatcher=hunter"),
+                *("retry_on_error=hunter", "socket_type=1"),
+            )
+        ),
+        ("redis://:hunter@one:1,two:2/0", "several hosts"),
+        ("redis://:hunter@<host>/0", "a host is not a name or an address"),
+        ("redis://:hunter@cache..Zwei99/0", "a host is not a name or an address"),
+        ("redis://:hunter%00Zwei99@host/0", "a percent-encoded character is NUL, or not UTF-8"),
+        ("unix://app:hunter@run/redis.sock", "several hosts, or the path of a socket that"),
     ],
 )
 def test_invalid_url_is_rejected_without_a_part_of_it(
@@ -92,6 +104,7 @@ def test_invalid_url_is_rejected_without_a_part_of_it(
         ("redis://[::1]:7000/3", {"host": "::1", "port": 7000, "db": 3}),
         ("rediss://app:hunter%23%2F@host", {"username": "app", "password": "hunter#/"}),
         ("redis://:hunter@Zwei:99@host\n", {"host": "host", "password": "hunter@Zwei:99"}),
+        ("rediss://h?ssl_check_hostname=false&max_connections=7", {"ssl_check_hostname": False}),
         ("unix://app:pw@/run/redis.sock?db=2", {"path": "/run/redis.sock", "db": 2}),
     ],
 )

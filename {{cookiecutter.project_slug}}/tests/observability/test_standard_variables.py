@@ -21,6 +21,11 @@ MALFORMED = {
     **{f"OTEL_EXPORTER_OTLP_{signal}COMPRESSION": "zstd" for signal in SIGNALS},
     **{f"OTEL_EXPORTER_OTLP_{signal}HEADERS": "secret" for signal in SIGNALS},
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "collector:4318",
+    **{
+        f"OTEL_EXPORTER_OTLP_{signal}{kind}": "/nowhere"
+        for signal in SIGNALS
+        for kind in ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")
+    },
     **{f"OTEL_{kind}ATTRIBUTE_COUNT_LIMIT": "-1" for kind in LIMITS},
     **{f"OTEL_{kind}ATTRIBUTE_VALUE_LENGTH_LIMIT": "many" for kind in LIMITS[:2]},
     "OTEL_SPAN_EVENT_COUNT_LIMIT": "1e3",
@@ -44,7 +49,6 @@ IGNORED_BY_THE_SDK = {
     "OTEL_METRICS_EXEMPLAR_FILTER": "never",
     "OTEL_METRIC_EXPORT_INTERVAL": "-1",
     "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "moon",
-    "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere",
     "OTEL_CONFIG_FILE": "/nowhere",
 }
 ALL = {
@@ -65,8 +69,29 @@ def test_each_warning_names_the_variable_and_not_its_value(name: str, value: str
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "http://[::1",
+        "http://c:abc",
+        "http://c:0",
+        "http://c:999999",
+        "http://a b",
+        "http://<c>",
+    ],
+)
+def test_url_that_no_client_can_use_is_ignored(url: str) -> None:
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
+    [sentence] = ignore_unusable(environment)
+    assert sentence == "OTEL_EXPORTER_OTLP_ENDPOINT is ignored: it is not the URL of a collector."
+    assert not environment
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:p%40ss@[::1]:4318"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", __file__),
         ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20abc==,x-tenant=a"),
         ("OTEL_RESOURCE_ATTRIBUTES", "service.name=shop, k8s.pod.name=shop-1,"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4318/base"),

@@ -1,8 +1,5 @@
-"""Between a client and the service: prefixes, addresses, browsers, both families of IP."""
+"""Between a client and the service: prefixes, addresses, browsers."""
 
-import socket
-
-import httpx
 import pytest
 
 from ..conftest import StartService
@@ -104,11 +101,3 @@ def test_browser_may_send_traces_and_read_where_an_item_is(start_service: StartS
     assert service.api.options(PATH, headers=headers).status_code == 200
     exposed = service.api.post(PATH, json=NEW, headers=origin).headers
     assert exposed["access-control-expose-headers"] == "location, retry-after, x-request-id"
-
-
-@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
-def test_address_of_both_families_serves_both(start_service: StartService) -> None:
-    service = start_service(SERVICE_HOST="::")
-    for host in ("127.0.0.1", "[::1]"):
-        answer = httpx.get(f"http://{host}:{service.port}/health/live", timeout=20)
-        assert answer.json() == {"status": "pass"}

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from math import inf
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 # Close codes (RFC 6455, section 7.4.1, and the registry of IANA)
 NORMAL, INTERNAL_ERROR, SERVICE_RESTART, TRY_AGAIN_LATER = 1000, 1011, 1012, 1013
+TOO_MANY = "The service has too many open WebSockets."
 UNAVAILABLE = {503, 504}  # statuses that mean "try again"
 
 
@@ -33,22 +35,27 @@ class WebSocketGuard:
     for example to an exception that it handles, closes it with 1013 if it is 503 or 504, otherwise
     with 1011. A handler that returns closes it with 1000. A client that has left is not an error.
 
+    At most `max_open` are open: more handshakes are answered 503, and `on_reject` is called.
+
     A server without the ASGI extension `websocket.http.response` answers 403 to what is rejected.
 
     on_timeout: called for each 504. on_error: called for each WebSocket whose handler failed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that it needs
         self,
         app: ASGIApp,
         *,
         limit: AdaptiveLimit,
         seconds: float,
+        max_open: float = inf,
         on_timeout: Callable[[], None] = lambda: None,
         on_error: Callable[[], None] = lambda: None,
+        on_reject: Callable[[], None] = lambda: None,
     ) -> None:
-        self.app, self.limit, self.seconds = app, limit, seconds
-        self.on_timeout, self.on_error = on_timeout, on_error
+        self.app, self.limit, self.seconds, self.max_open = app, limit, seconds, max_open
+        self.on_timeout, self.on_error, self.on_reject = on_timeout, on_error, on_reject
+        self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one WebSocket, or reject it."""
@@ -56,10 +63,15 @@ class WebSocketGuard:
             await self.app(scope, receive, send)
             return
         connection = _Connection(scope, send)
-        if not self.limit.admits(time.monotonic()):
-            scope.setdefault("state", {})["rejected"] = "concurrency_limit"
-            await connection.end(503, REJECTED, [(b"retry-after", b"1")])
+        too_many = self._open >= self.max_open
+        if too_many or not self.limit.admits(time.monotonic()):
+            if too_many:
+                self.on_reject()
+            reason = "websocket_limit" if too_many else "concurrency_limit"
+            scope.setdefault("state", {})["rejected"] = reason
+            await connection.end(503, TOO_MANY if too_many else REJECTED, [(b"retry-after", b"1")])
             return
+        self._open += 1
         self.limit.in_flight += 1
         error: BaseException | None = None
         try:
@@ -77,6 +89,7 @@ class WebSocketGuard:
         except BaseException as raised:
             error = raised
         finally:
+            self._open -= 1
             if not connection.answered:
                 self.limit.in_flight -= 1
         if handshake.expired():

@@ -112,6 +112,7 @@ def listen(variable: str, host: str, port: int) -> socket.socket:
 
     variable: the environment variable that sets the port. Raises SettingsError, which names it.
     """
+    host = host.strip("[]")  # as in a URL
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     both = host == "::" and socket.has_dualstack_ipv6()
     try:
@@ -119,6 +120,8 @@ def listen(variable: str, host: str, port: int) -> socket.socket:
             (host, port), family=family, backlog=2048, dualstack_ipv6=both
         )
     except OSError as error:
+        if error.errno and error.errno < 0:  # of the resolver
+            raise SettingsError([f"SERVICE_HOST: {host!r} is not an address or a name."]) from error
         reason = os.strerror(error.errno) if error.errno else str(error)
         sentence = f"{variable}: cannot listen on {host} port {port}: {reason}"
         raise SettingsError([sentence]) from error

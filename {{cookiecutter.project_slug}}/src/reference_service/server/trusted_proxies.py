@@ -20,6 +20,9 @@ class TrustedProxies(ProxyHeadersMiddleware):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Mark one request, and correct its client and its scheme."""
         if scope["type"] != "lifespan":
-            address, _ = scope.get("client") or ("", 0)
+            address, port = scope.get("client") or ("", 0)
+            if address.startswith("::ffff:"):  # an IPv4 client of a listener for both families
+                address = address.removeprefix("::ffff:")
+                scope["client"] = address, port
             scope["state"]["from_trusted_proxy"] = address in self.trusted_hosts
         await super().__call__(scope, receive, send)

@@ -11,26 +11,26 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from ...environment import split_url
+from .url_tls import ENCRYPTED, FILES, check_url, create_context, require_useful_files
 
 DEFAULT_PORT = 5432
+LARGEST = 2**31 - 1
 
 Address = tuple[str, int] | None
 """A host and a port. None: what the URL or libpq's variables say."""
 
 # When the other end no longer responds, the kernel closes the connection after about 15 seconds,
 # in which it is idle or waits for an acknowledgment. Linux has all of these options.
-SOCKET_OPTIONS = {  # by libpq's name: the kernel's, and the value unless the URL has one
-    "keepalives_idle": ("TCP_KEEPIDLE", 5),  # seconds until the first probe of an idle connection
-    "keepalives_interval": ("TCP_KEEPINTVL", 5),  # seconds between probes
-    "keepalives_count": ("TCP_KEEPCNT", 2),  # unanswered probes
-    "tcp_user_timeout": ("TCP_USER_TIMEOUT", 15_000),  # milliseconds until data is acknowledged
+SOCKET_OPTIONS = {  # by libpq's name: the kernel's, the value unless the URL has one, the maximum
+    "keepalives_idle": ("TCP_KEEPIDLE", 5, 32_767),  # seconds until an idle connection is probed
+    "keepalives_interval": ("TCP_KEEPINTVL", 5, 32_767),  # seconds between probes
+    "keepalives_count": ("TCP_KEEPCNT", 2, 127),  # unanswered probes
+    "tcp_user_timeout": ("TCP_USER_TIMEOUT", 15_000, LARGEST),  # milliseconds until acknowledged
 }
-ENCRYPTED = "require", "verify-ca", "verify-full"
-FILES = "passfile", "sslcert", "sslcrl", "sslkey", "sslrootcert"
 # What asyncpg or the server understands as libpq does.
 PASSED_ON = {
-    *("application_name", "dbname", "gsslib", "host", "krbsrvname", "options", "password", "port"),
-    *("service", "sslmode", "sslnegotiation", "sslpassword", "ssl_max_protocol_version"),
+    *("application_name", "dbname", "gsslib", "krbsrvname", "options", "password", "service"),
+    *("sslmode", "sslnegotiation", "sslpassword", "ssl_max_protocol_version"),
     *("ssl_min_protocol_version", "target_session_attrs", "user", *FILES),
 }
 # The values of other parameters that change nothing here, or are understood below.
@@ -43,6 +43,7 @@ ACCEPTED = {
     "sslcertmode": ("allow",),
     "sslcompression": ("0",),
     "sslmode": ("disable", "allow", "prefer", *ENCRYPTED),
+    "sslnegotiation": ("postgres", "direct"),
     "sslsni": ("1",),
     "target_session_attrs": (
         *("any", "primary", "standby", "read-write", "read-only", "prefer-standby"),
@@ -73,29 +74,33 @@ class DatabaseUrl:
 
 def parse_url(text: str) -> DatabaseUrl:
     """Return what a URL says. Raises ValueError, whose message contains no value from it."""
-    scheme, _, rest = text.strip().partition("://")
-    if scheme.partition("+")[0] not in ("postgresql", "postgres"):
+    scheme, separator, rest = text.strip().partition("://")
+    if scheme.partition("+")[0] not in ("postgresql", "postgres") or not separator:
         raise ValueError("not the URL of a PostgreSQL server")
     url = split_url(f"postgresql://{rest}")
     query = _parse_query(url.query)
+    netloc = _pop_netloc(query, url.netloc)
     options = {}
-    for name, (option, default) in SOCKET_OPTIONS.items():
-        options[option] = _pop_number(query, name, default)
-    connect_timeout = _pop_number(query, "connect_timeout", 0)
+    for name, (option, default, maximum) in SOCKET_OPTIONS.items():
+        options[option] = _pop_number(query, name, default, maximum)
+    connect_timeout = _pop_number(query, "connect_timeout", 0, LARGEST)
     keepalives = query.get("keepalives") != "0"
     for name, value in query.items():
         _check(name, value)
     application_name = query.pop("application_name", os.environ.get("PGAPPNAME"))
-    _require_usable_files(query)
-    context = _ssl_context(query)
-    credentials, at, hosts = url.netloc.rpartition("@")
-    # asyncpg would take what follows the first `@`, as it is in a password, for the host.
-    user, colon, password = (quote(unquote(part), "") for part in credentials.partition(":"))
+    require_useful_files(query)
     passed = urlencode({name: value for name, value in query.items() if name in PASSED_ON})
-    netloc = f"{user}{unquote(colon)}{password}{at}{hosts}"
+    dsn = f"postgresql://{netloc}{url.path}" + (f"?{passed}" if passed else "")
+    split_url(dsn)  # the hosts can be those of a parameter
+    addresses = tuple(_addresses(netloc.rpartition("@")[2]))
+    try:
+        context = create_context(query)
+        check_url(dsn, context)
+    except OSError:
+        raise ValueError("a file of ssl… has no PEM certificate, or not its key") from None
     return DatabaseUrl(
-        f"postgresql://{netloc}{url.path}" + (f"?{passed}" if passed else ""),
-        tuple(_addresses(hosts)),
+        dsn,
+        addresses,
         application_name or f"{__name__.partition('.')[0]}@{socket.gethostname()}"[-63:],
         "target_session_attrs" in query,
         connect_timeout,
@@ -109,20 +114,43 @@ def parse_url(text: str) -> DatabaseUrl:
 def _parse_query(text: str) -> dict[str, str]:
     """Return the parameters, with the older names that other programs write replaced."""
     try:  # libpq decodes no `+`
-        query = dict(parse_qsl(text.replace("+", "%2B"), True, strict_parsing=bool(text)))
+        text = text.strip("&").replace("+", "%2B")
+        query = dict(parse_qsl(text, True, strict_parsing=bool(text)))
     except ValueError:
         raise ValueError("what stands behind `?` is not name=value&name=value") from None
     if mode := query.pop("ssl", ""):  # JDBC's, or SQLAlchemy's for asyncpg
-        query.setdefault("sslmode", "require" if mode == "true" else mode)
+        query.setdefault("sslmode", {"true": "require", "false": "disable"}.get(mode, mode))
     if name := query.pop("fallback_application_name", ""):
         query.setdefault("application_name", name)
     return query
 
 
-def _pop_number(query: dict[str, str], name: str, default: int) -> int:
+def _pop_netloc(query: dict[str, str], netloc: str) -> str:
+    """Return the user, password and hosts. As in libpq, the hosts among the parameters win."""
+    credentials, _, hosts = netloc.rpartition("@")
+    # asyncpg would take what follows the first `@`, as it is in a password, for the host.
+    user, _, password = credentials.partition(":")
+    user, password = quote(unquote(user), ""), quote(unquote(password), "")
+    hosts = _join_hosts(query, hosts) if "host" in query else hosts
+    return f"{user}:{password}@{hosts}" if user or password else hosts
+
+
+def _join_hosts(query: dict[str, str], hosts: str) -> str:
+    """Return the hosts that parameters name, as in a URL."""
+    port = hosts.rpartition(":")[2]
+    names = query.pop("host").split(",")
+    ports = query.pop("port", port if port.isdecimal() else "").split(",")
+    if len(ports) not in (1, len(names)):
+        raise ValueError("there are not as many ports as hosts")
+    ports = ports if len(ports) == len(names) else ports * len(names)
+    quoted = [f"[{quote(n, ':')}]" if ":" in n and n[0] != "/" else quote(n, "") for n in names]
+    return ",".join(f"{n}:{p}".rstrip(":") for n, p in zip(quoted, ports, strict=True))
+
+
+def _pop_number(query: dict[str, str], name: str, default: int, maximum: int) -> int:
     text = query.pop(name, str(default))
-    if not (text.isascii() and text.isdecimal()):
-        raise ValueError(f"{name} is not a number")
+    if not (text.isascii() and text.isdecimal() and int(text) <= maximum):
+        raise ValueError(f"{name} is not a number from 0 to {maximum}")
     return int(text)
 
 
@@ -136,47 +164,6 @@ def _check(name: str, value: str) -> None:
         raise ValueError("libpq, or asyncpg, does not know a parameter behind `?`")
     if name in FILES and value != "system" and not os.access(value, os.R_OK):
         raise ValueError(f"the file of {name} cannot be read")
-
-
-def _require_usable_files(query: Mapping[str, str]) -> None:
-    """Raise ValueError for files that have no effect, or are not what they should be."""
-    authority, cert, key = map(query.get, ("sslrootcert", "sslcert", "sslkey"))
-    if query.get("sslmode") == "disable" and (authority or cert or key):
-        raise ValueError("sslrootcert, sslcert and sslkey have no effect with sslmode=disable")
-    if key and not cert:
-        raise ValueError("sslkey has no effect without sslcert")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        if authority and authority != "system":
-            context.load_verify_locations(authority)
-        if cert and key:
-            context.load_cert_chain(cert, key, query.get("sslpassword", ""))
-    except ssl.SSLError:
-        raise ValueError("a file of ssl… has no PEM certificate, or not its key") from None
-
-
-def _ssl_context(query: dict[str, str]) -> ssl.SSLContext | None:
-    """Return what verifies the server's certificate with the certificates of the system, if asked.
-
-    asyncpg cannot bind the log-in to the encrypted connection. `channel_binding=require` therefore
-    has the certificate verified, which also makes sure that no other server gets the password.
-    """
-    mode, authority = query.get("sslmode", "prefer"), query.get("sslrootcert")
-    bound = query.get("channel_binding") == "require"
-    if bound and mode not in ENCRYPTED:
-        raise ValueError("channel_binding=require needs sslmode=require")
-    if authority == "system" or (bound and not authority):
-        context = ssl.create_default_context()
-        if certificate := query.get("sslcert"):
-            context.load_cert_chain(certificate, query.get("sslkey"), query.get("sslpassword"))
-        return context
-    if bound:
-        query["sslmode"] = "verify-full"
-    default = os.path.expanduser("~/.postgresql/root.crt")  # noqa: PTH111 - does not raise
-    known = authority or "PGSSLROOTCERT" in os.environ or os.access(default, os.R_OK)
-    if mode in ENCRYPTED[1:] and not known:
-        raise ValueError(f"sslmode={mode} needs sslrootcert=FILE, or sslrootcert=system")
-    return None
 
 
 def _addresses(hosts: str) -> list[Address]:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from pydantic import SecretStr
 from redis.asyncio import Connection, SSLConnection
+from redis.credentials import CredentialProvider
 
 from ...environment import SettingsError
 from ..certificates import Tls
@@ -10,15 +12,26 @@ from ..tls_files import create_context
 from .settings import SentinelSettings
 
 
+class Credentials(CredentialProvider):
+    """User and password, read for each connection: a password in a file can change."""
+
+    def __init__(self, username: str | None, password: SecretStr) -> None:
+        self._username, self._password = username, password
+
+    def get_credentials(self) -> Any:
+        """Return what `AUTH` takes."""
+        password = self._password.get_secret_value()
+        return (self._username, password) if self._username else (password,)
+
+
 def connection_options(settings: SentinelSettings) -> dict[str, Any]:
     """Return the options of every connection to a sentinel. Raises SettingsError."""
     secret = settings.sentinel_password
     if settings.sentinel_username and not secret:
         raise SettingsError(["REDIS_SENTINEL_USERNAME: set REDIS_SENTINEL_PASSWORD too."])
-    options: dict[str, Any] = {
-        "username": settings.sentinel_username,
-        "password": secret.get_secret_value() if secret else None,
-    }
+    options: dict[str, Any] = {}
+    if secret:
+        options["credential_provider"] = Credentials(settings.sentinel_username, secret)
     if not settings.sentinel_tls:
         return {"connection_class": Connection, **options}
     cert = settings.sentinel_tls_cert_file
