@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Column, DateTime, Index, Named, Row, Table, Text, TypedColumns, func, tuple_
 from sqlalchemy.sql.base import Executable
 
-from ..dependencies.postgres import METADATA, Postgres, Step, work_check
+from ..dependencies.postgres import CHECK_CONSTRAINTS, METADATA, Postgres, Step, work_check
 from ..health import Check
 from .cursor import Cursor
 from .model import Item, ItemCreate, ItemPatch
@@ -95,8 +95,10 @@ def items_check(postgres: Postgres) -> Check:
             await step("read", select_page(1))
             return
         created = _item((await step("insert", insert(CHECKED))).one())
-        await step("read", select(created.id))
-        await step("update", update(created.id, {"name": "checked"}))
+        (await step("read", select(created.id))).one()
+        await step("page", select_page(1))
+        await step("update", update(created.id, {"name": "checked", "description": "checked"}))
+        await step("constraints", CHECK_CONSTRAINTS)
         await step("delete", delete(created.id))
 
     return work_check("items", postgres, steps)
