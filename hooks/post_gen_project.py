@@ -39,7 +39,6 @@ FEATURES: dict[str, list[str]] = {
         "tests/**/test_*postgres*.py",
         "tests/dependencies/postgres_*.py",
         "tests/dependencies/small_disk.py",
-        "tests/dependencies/tcp_proxy.py",
     ],
     "redis": [
         "deploy/compose/redis.yaml",
@@ -181,6 +180,7 @@ SHARED: dict[str, list[str]] = {
         "src/reference_service/dependencies/certificates.py",
         "src/reference_service/dependencies/tls.py",
     ],
+    "postgres, redis": ["tests/dependencies/tcp_proxy.py"],
     "sentinel, kafka, grpc": ["src/reference_service/dependencies/tls_files.py"],
 }
 TIERS = ("core", "edge")
