@@ -59,6 +59,12 @@ RULES = [
         State.READS_ONLY,
     ),
     table_fault(
+        "First page contains an item that this build cannot read",
+        "INSERT INTO items (name, created_at) VALUES ('far', '20000-01-01')",
+        "DELETE FROM items WHERE name = 'far'",
+        State.DOWN,
+    ),
+    table_fault(
         "Index of the pages is missing, and a page reads every item",
         drop_index,
         create_index,
