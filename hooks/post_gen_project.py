@@ -40,7 +40,6 @@ FEATURES: dict[str, list[str]] = {
         "tests/**/test_*postgres*.py",
         "tests/dependencies/postgres_*.py",
         "tests/dependencies/small_disk.py",
-        "tests/dependencies/tcp_proxy.py",
     ],
     "redis": [
         "deploy/compose/redis.yaml",
@@ -185,6 +184,7 @@ SHARED: dict[str, list[str]] = {
         "src/reference_service/dependencies/tls.py",
     ],
     "docker, kubernetes": [".github/workflows/release.yml"],
+    "postgres, redis": ["tests/dependencies/tcp_proxy.py"],
     "sentinel, kafka, grpc": ["src/reference_service/dependencies/tls_files.py"],
 }
 TIERS = ("core", "edge")

@@ -35,6 +35,13 @@ def delay_responses(name: str, seconds: float) -> Action:
     return delay
 
 
+async def reset_three_times(env: Environment) -> None:
+    """Reset the open connections to Redis, and again when requests have opened new ones."""
+    for _ in range(3):
+        env.proxies["redis"].reset_open_connections()
+        await asyncio.sleep(1)
+
+
 async def drop_a_response(env: Environment) -> None:
     """Let a query reach the server, then drop its response and all further traffic."""
     env.proxies["postgres"].latency = 0.2
@@ -141,6 +148,13 @@ NETWORK = [
         repair_redis,
         ready_code=WARN,
         failure="redis: ConnectionError",
+    ),
+    Fault(
+        "Network resets the open connections to Redis three times (still ready)",
+        reset_three_times,
+        ready_code=OK,
+        max_failures=0,
+        hold=RECOVERY,
     ),
     Fault(
         "Network swallows the open connections to Redis, and new ones work",

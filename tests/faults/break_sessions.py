@@ -52,6 +52,13 @@ async def all_connections_are_new(env: Environment) -> list[str]:
     return [] if set(codes) == {OK} else [f"requests returned {codes}"]
 
 
+CHECKS_ONLY = (
+    "SELECT ON pg_stat_activity",
+    "EXECUTE ON FUNCTION pg_stat_get_activity, pg_postmaster_start_time",
+    "EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text, boolean)",
+)
+"""Privileges that everyone has by default, and that no request needs."""
+
 SESSIONS = [
     Fault(
         "Open connections lead to a read-only server, new ones do not (as after a failover)",
@@ -140,6 +147,15 @@ SESSIONS = [
         sql("GRANT CONNECT ON DATABASE service TO service, PUBLIC"),
         failure="postgres: InsufficientPrivilegeError",
         detect_within=PERMANENT_DETECTION,
+    ),
+    Fault(
+        "PostgreSQL role may not use the functions that only checks call (still ready)",
+        sql(*(f"REVOKE {privilege} FROM PUBLIC" for privilege in CHECKS_ONLY), DISCONNECT_SERVICE),
+        sql(*(f"GRANT {privilege} TO PUBLIC" for privilege in CHECKS_ONLY)),
+        ready_code=OK,
+        max_failures=8,  # those that were interrupted when the sessions were replaced
+        allowed_codes=frozenset({503}),
+        hold=DETECTION,
     ),
     Fault(
         "New sessions look for tables in another schema",

@@ -14,6 +14,7 @@ INTERVAL = 0.25
 """Seconds between two requests of one kind, unless the first one takes longer."""
 PATIENCE = 2.0
 """Seconds that a client waits for a response, the time to connect included."""
+CHANGE = b'{"name": "changed", "description": "by a client"}'
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def client_mix(cached: str, changed: str, *, writable: bool) -> list[Kind]:
     ]
     writes = [
         Kind("create", "POST", "/items", b'{"name": "from a client"}', writes=True),
-        Kind("change", "PATCH", f"/items/{changed}", b'{"name": "changed"}', writes=True),
+        Kind("change", "PATCH", f"/items/{changed}", CHANGE, writes=True),
     ]
     return reads + writes if writable else reads
 

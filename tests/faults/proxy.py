@@ -39,7 +39,7 @@ class Proxy:
         """Close the listener and reset every connection."""
         if self._server is not None:
             self._server.close()
-        self._reset_open_connections()
+        self.reset_open_connections()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -51,7 +51,12 @@ class Proxy:
     def reset_connections(self) -> None:
         """Reset every connection, and each new one as soon as it is accepted."""
         self._resetting = True
-        self._reset_open_connections()
+        self.reset_open_connections()
+
+    def reset_open_connections(self) -> None:
+        """Reset every open connection, as a firewall does after it has lost its state."""
+        for writer in self._writers:
+            _reset(writer)
 
     def reset_new_connections(self) -> None:
         """Reset each new connection as soon as it is accepted. Open ones are not affected."""
@@ -67,16 +72,11 @@ class Proxy:
     def repair(self) -> None:
         """Forward everything again. Connections whose traffic was dropped are reset."""
         if not self._forwarding.is_set():
-            self._reset_open_connections()
+            self.reset_open_connections()
         self.latency, self._resetting, self._resetting_new = 0.0, False, False
         while self._closed_gates:
             self._closed_gates.pop().set()
         self._forwarding.set()
-
-    def _reset_open_connections(self) -> None:
-        """Reset every open connection, as a firewall does after it has lost its state."""
-        for writer in self._writers:
-            _reset(writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

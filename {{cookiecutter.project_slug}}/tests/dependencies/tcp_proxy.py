@@ -1,8 +1,12 @@
-"""A TCP proxy whose target can change, and that can silence its open connections."""
+"""A TCP proxy whose target can change, and that can silence or reset its open connections."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+LINGER_RESET = struct.pack("ii", 1, 0)  # closing sends RST instead of FIN (socket(7))
 
 
 class TcpProxy:
@@ -31,6 +35,14 @@ class TcpProxy:
     def silence(self) -> None:
         """Forward nothing more on the open connections, as a firewall that has forgotten them."""
         self._silenced |= self._open
+
+    def reset(self) -> None:
+        """Reset the open connections, as a firewall does after it has lost its state."""
+        while self._open:
+            writer = self._open.pop()
+            connection = writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+            writer.transport.abort()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -341,6 +341,27 @@ async def test_commit_passes_on_a_server_that_does_not_know_the_function(
 
 
 @pytest.mark.parametrize(
+    "privilege",
+    [
+        "SELECT ON pg_stat_activity",
+        "EXECUTE ON FUNCTION pg_stat_get_activity",
+        "EXECUTE ON FUNCTION pg_postmaster_start_time",
+    ],
+)
+async def test_server_passes_without_a_privilege_that_requests_do_not_need(
+    postgres: Postgres, server: Server, privilege: str
+) -> None:
+    server.sql(f"REVOKE {privilege} FROM public")
+    try:
+        check = next(check for check in postgres.checks() if check.name == "postgres")
+        result = await run_once(check)
+        assert result is not None
+        assert result.data == {"in_recovery": False, "read_only": False}
+    finally:
+        server.sql(f"GRANT {privilege} TO public")
+
+
+@pytest.mark.parametrize(
     ("statement", "detail", "permanent"),
     [
         ("SELECT * FROM missing", "read: UndefinedTableError", True),

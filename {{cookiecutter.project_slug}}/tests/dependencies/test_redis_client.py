@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis.exceptions
+import uvloop
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
@@ -14,6 +15,8 @@ from reference_service.api import add_error_handlers
 from reference_service.dependencies.redis import Redis, RedisSettings, checks
 from reference_service.dependencies.redis.client import MAX_CONNECTIONS
 from reference_service.health import run_once
+
+from .tcp_proxy import TcpProxy
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,25 @@ async def test_cancelled_commands_return_their_connections(client: Redis, valkey
     await asyncio.wait(commands)
     valkey.resume()
     assert await asyncio.gather(*(client.client.ping() for _ in range(200)))
+
+
+def test_command_is_sent_again_if_its_connection_was_reset(valkey: Valkey) -> None:
+    async def use_reset_connections() -> None:
+        proxy = TcpProxy(valkey.port)
+        async with proxy.serve():
+            url = valkey.url.replace(str(valkey.port), str(proxy.port))
+            client = Redis(RedisSettings(url=url))  # type: ignore[arg-type]
+            for _ in range(5):
+                commands = [client.client.set(str(number), "x") for number in range(10)]
+                assert all(await asyncio.gather(*commands))
+                proxy.reset()
+                async with client.client.pipeline() as pipeline:
+                    pipeline.get("1")
+                    assert await pipeline.execute() == [b"x"]
+            await client.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop of the service
+        runner.run(use_reset_connections())
 
 
 ERRORS = {

@@ -15,8 +15,9 @@ from reference_service.dependencies.postgres import (
     Postgres,
     PostgresSettings,
 )
+from reference_service.health import CheckFailed, run_once
 from reference_service.items import Cursor, ItemCreate
-from reference_service.items.postgres import PostgresItems
+from reference_service.items.postgres import PostgresItems, items_check
 
 from .contract import StoreContract, walk
 
@@ -64,6 +65,19 @@ async def test_connection_that_was_read_on_still_writes_in_transactions(
     async with engine.connect() as connection:  # the connection that was read on
         await connection.execute(text("INSERT INTO items (name) VALUES ('half')"))
     assert await store.page(10) == []
+
+
+async def test_check_names_the_page_with_an_invalid_item_and_hides_its_values(
+    engine: AsyncEngine, postgres: Postgres
+) -> None:
+    await run_once(items_check(postgres))
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("INSERT INTO items (name, created_at) VALUES (1, 'infinity')")
+        )
+    with pytest.raises(CheckFailed) as failed:
+        await run_once(items_check(postgres))
+    assert failed.value.detail == "page: a row is not a valid item"
 
 
 async def test_items_of_the_same_time_have_an_order(

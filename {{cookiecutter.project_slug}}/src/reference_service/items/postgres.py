@@ -4,10 +4,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
 from sqlalchemy import Column, DateTime, Index, Named, Row, Table, Text, TypedColumns, func, tuple_
 from sqlalchemy.sql.base import Executable
 
-from ..dependencies.postgres import METADATA, Postgres, Step, work_check
+from ..dependencies.postgres import (
+    CHECK_CONSTRAINTS,
+    METADATA,
+    OperationFailed,
+    Postgres,
+    Step,
+    work_check,
+)
 from ..health import Check
 from .cursor import Cursor
 from .model import Item, ItemCreate, ItemPatch
@@ -59,6 +67,8 @@ def delete(item_id: UUID) -> Executable:
 # Longer than most items: on a full disk it must not fit where the check's last one was.
 CHECKED = ItemCreate(name="health check", description="x" * 1000)
 
+FIRST_PAGE = 21  # rows of a page of the default size, and one more, as a request reads them
+
 
 class PostgresItems:
     """An `ItemStore` in the table `items`."""
@@ -91,12 +101,21 @@ def items_check(postgres: Postgres) -> Check:
     """Return the check that items can be read and, on a primary, written."""
 
     async def steps(step: Step) -> None:
+        async def items(name: str, statement: Executable) -> list[Item]:
+            rows = await step(name, statement)
+            try:
+                return [_item(row) for row in rows]
+            except ValidationError:  # its message contains the values
+                raise OperationFailed(f"{name}: a row is not a valid item") from None
+
         if postgres.settings.role == "standby":
-            await step("read", select_page(1))
+            await items("read", select_page(FIRST_PAGE))
             return
-        created = _item((await step("insert", insert(CHECKED))).one())
-        await step("read", select(created.id))
-        await step("update", update(created.id, {"name": "checked"}))
+        [created] = await items("insert", insert(CHECKED))
+        [created] = await items("read", select(created.id))
+        await items("page", select_page(FIRST_PAGE))
+        await step("update", update(created.id, {"name": "checked", "description": "checked"}))
+        await step("constraints", CHECK_CONSTRAINTS)
         await step("delete", delete(created.id))
 
     return work_check("items", postgres, steps)

@@ -7,5 +7,7 @@ are SQLAlchemy's.
 from .client import Postgres as Postgres
 from .schema import METADATA as METADATA
 from .settings import PostgresSettings as PostgresSettings
+from .work import CHECK_CONSTRAINTS as CHECK_CONSTRAINTS
+from .work import OperationFailed as OperationFailed
 from .work import Step as Step
 from .work import work_check as work_check

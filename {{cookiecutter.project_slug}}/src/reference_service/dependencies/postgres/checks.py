@@ -25,7 +25,8 @@ PostgresCheck = partial(  # creates a check that sends a query
     attributes={"db.system.name": "postgresql", "db.operation.name": "SELECT"},
 )
 
-# A restarted server, or another one behind the same name, has another start time.
+# A restarted server, or another one behind the same name, has another start time. The function
+# `pg_stat_get_activity` locks no catalog, as the view `pg_stat_activity` does.
 SERVER_QUERY = """
     SELECT pg_is_in_recovery() AS in_recovery,
            current_setting('transaction_read_only')::bool AS read_only,
@@ -33,9 +34,14 @@ SERVER_QUERY = """
            pg_backend_pid() AS pid,
            ARRAY(
                SELECT ARRAY[pid, extract(epoch FROM clock_timestamp() - state_change)]::float[]
-               FROM pg_stat_activity WHERE pid = ANY($1::int[]) AND state LIKE 'idle%'
+               FROM unnest($1::int[]) AS id, pg_stat_get_activity(id) WHERE state LIKE 'idle%'
            ) AS idle
     """
+ROLE_QUERY = """
+    SELECT pg_is_in_recovery() AS in_recovery,
+           current_setting('transaction_read_only')::bool AS read_only
+    """
+NOT_PERMITTED = asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedFunctionError
 
 # A message in the write-ahead log, which nothing reads. Its transaction ends as a client's does:
 # the log is flushed, and the synchronous standbys confirm it. It needs no table and no grant.
@@ -92,15 +98,18 @@ def server_check(connection: CheckConnection, role: str, pool: Pool | None = Non
     async def check() -> CheckResult:
         waiting = pool.waiting_pids() if pool else []
         sent_at = time.monotonic()
-        row = await connection.fetch_row(SERVER_QUERY, waiting)
+        try:
+            row = await connection.fetch_row(SERVER_QUERY, waiting)
+        except NOT_PERMITTED:  # requests do not need the other functions
+            row = await connection.fetch_row(ROLE_QUERY)
         data = dict(row) if row else {}
-        server, pid, idle = data.pop("started_at"), data.pop("pid"), data.pop("idle")
+        server, pid, idle = (data.pop(name, None) for name in ("started_at", "pid", "idle"))
         try:
             _require_role(role, data)
         except CheckFailed:
             connection.replace()  # the right server may have the same address by now
             raise
-        if pool and role == "primary":
+        if pool and server and role == "primary":
             pool.on_server(server)
             if pid == connection.server_pid:  # not so behind a pooler, which has ids of its own
                 pool.on_idle({int(pid): each for pid, each in idle}, time.monotonic() - sent_at)
@@ -132,7 +141,7 @@ def write_check(connection: CheckConnection) -> Check:
     async def check() -> CheckResult:
         try:
             await connection.execute(COMMIT)
-        except (asyncpg.UndefinedFunctionError, asyncpg.InsufficientPrivilegeError) as error:
+        except NOT_PERMITTED as error:
             detail = f"commits are not proven: {type(error).__name__}: pg_logical_emit_message"
             return CheckResult(detail=detail)
         except asyncpg.PostgresError:

@@ -1,6 +1,7 @@
 """The client of PostgreSQL: it runs statements for requests, and has the health checks."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 
 import asyncpg  # type: ignore[import-untyped]
@@ -12,7 +13,7 @@ from .. import Dependency
 from ..certificates import watch
 from . import errors
 from .check_connection import CheckConnection
-from .checks import SERVER_QUERY, server_check, write_check
+from .checks import NOT_PERMITTED, SERVER_QUERY, server_check, write_check
 from .pool import pool_check
 from .replication import replication_check
 from .schema import find_migrations, schema_check
@@ -38,7 +39,8 @@ class Postgres(Statements, Dependency):
             async with asyncio.timeout(timeout):
                 if self.settings.prepared_statements:  # a pooler would apply it to others too
                     await connection.execute(f"SET lock_timeout = '{CHECK_LOCK_TIMEOUT}'")
-                await connection.fetchrow(SERVER_QUERY, [])  # so that attempts need not prepare it
+                with contextlib.suppress(*NOT_PERMITTED):  # so that attempts need not prepare it
+                    await connection.fetchrow(SERVER_QUERY, [])
         except BaseException:
             connection.terminate()
             raise

@@ -18,7 +18,7 @@ from .errors import (
 )
 
 INTERVAL = 60.0  # seconds between attempts: each one writes
-TIMEOUT = 8.0  # seconds: eleven round trips, after those that open a connection, of 400 ms each
+TIMEOUT = 10.0  # seconds: 15 round trips, after those that open a connection, of 400 ms each
 FAILURE_THRESHOLD = 2  # an attempt has several statements, and runs again what can be repeated
 # They bound each step by its time in the server, so a slow network is not a failure. Limits of the
 # role stay, because they also bound what requests do.
@@ -28,10 +28,15 @@ STEP_TIMEOUTS = text(
     FROM (VALUES ('lock_timeout', '500ms'), ('statement_timeout', '1s')) AS limits (name, value)
     """
 )
-
+# Makes the database check now what it otherwise checks when a transaction commits.
+CHECK_CONSTRAINTS = text("SET CONSTRAINTS ALL IMMEDIATE")
 
 Step = Callable[[str, Executable], Awaitable[CursorResult[Any]]]
-"""Executes a statement under the name of a step, for example "insert"."""
+"""Executes a statement under the name of a step, for example "insert".
+
+A step that writes must change a row. Execute `CHECK_CONSTRAINTS` before the steps delete what they
+have written: a request commits it.
+"""
 
 
 class OperationFailed(CheckFailed):
@@ -54,13 +59,16 @@ def work_check(name: str, postgres: Postgres, steps: Callable[[Step], Awaitable[
     async def work(connection: AsyncConnection) -> None:
         async def step(name: str, statement: Executable) -> CursorResult[Any]:
             try:
-                return await connection.execute(statement)
+                result = await connection.execute(statement)
             except DatabaseUnavailableError as error:
                 if error.retryable:
                     raise  # `postgres.try_work` runs all steps again
                 raise OperationFailed(f"{name}: {type(root_cause(error)).__name__}") from error
             except (StatementTimeoutError, SQLAlchemyError) as error:
                 raise _failure(name, root_cause(error)) from error
+            if statement.is_dml and result.rowcount == 0:  # a policy or a trigger has left it out
+                raise OperationFailed(f"{name}: no row was changed")
+            return result
 
         await connection.execute(STEP_TIMEOUTS)
         await steps(step)

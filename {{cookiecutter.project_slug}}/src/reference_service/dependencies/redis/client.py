@@ -1,6 +1,7 @@
 """The client of Redis: one for requests, and one for the health check."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, SSLConnection
@@ -21,7 +22,11 @@ MAX_CONNECTIONS = 50  # of requests; redis-py's default pool fails at the 101st,
 POOL_TIMEOUT = 1.0  # seconds that a command waits while all of them are in use
 SOCKET_TIMEOUT = 1.0  # seconds without data after which a command of a request fails
 PROTOCOL = 2  # RESP3 logs in with HELLO, which some servers and proxies do not have
-POOL_OPTIONS = {"max_connections": MAX_CONNECTIONS, "timeout": POOL_TIMEOUT}
+POOL_OPTIONS: dict[str, Any] = {
+    "max_connections": MAX_CONNECTIONS,
+    "timeout": POOL_TIMEOUT,
+    "retry_on_error": [RuntimeError],  # of uvloop, if the other end has reset the connection
+}
 
 
 class Redis(Dependency):
