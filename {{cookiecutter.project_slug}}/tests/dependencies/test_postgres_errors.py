@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -189,6 +190,27 @@ async def test_more_locks_than_the_server_has(postgres: Postgres) -> None:
 
     with pytest.raises(ResourcesExhaustedError):
         await postgres.transaction(work)
+
+
+async def test_request_waits_for_a_connection_if_the_server_has_none_left(server: Server) -> None:
+    settings = {"url": server.url, "pool_timeout": 60}
+    postgres, refused = Postgres(PostgresSettings.model_validate(settings)), asyncio.Event()
+    postgres.on_failure(lambda _: refused.set())
+
+    async def hold(connection: AsyncConnection) -> asyncio.Task[Sequence[Row[Any]]]:
+        await connection.execute(text("SELECT 1"))
+        waiting = asyncio.create_task(postgres.read(text("SELECT 2 AS n")))
+        await asyncio.wait_for(refused.wait(), 30)
+        return waiting
+
+    server.sql("ALTER ROLE service CONNECTION LIMIT 1")
+    try:
+        waiting = await postgres.transaction(hold)
+        [row] = await waiting
+    finally:
+        server.sql("ALTER ROLE service CONNECTION LIMIT -1")
+        await postgres.close()
+    assert row.n == 2
 
 
 async def test_temporary_file_limit(postgres: Postgres, server: Server) -> None:

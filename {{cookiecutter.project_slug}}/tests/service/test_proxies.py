@@ -1,5 +1,7 @@
 """Between a client and the service: prefixes, addresses, browsers."""
 
+import socket
+
 import pytest
 
 from ..conftest import StartService
@@ -73,7 +75,7 @@ def test_access_line_has_route_bytes_version_and_user_agent(start_service: Start
         assert line["bytes"] == len(response.content)
         assert line["method"] == method
         assert line["user_agent"] == 'a "client"'
-        assert line["version"] == "0.1.0"
+        assert (line["version"], line["host"]) == ("0.1.0", socket.gethostname())
 
 
 def test_links_have_the_scheme_of_a_trusted_proxy_and_the_host_of_the_request(

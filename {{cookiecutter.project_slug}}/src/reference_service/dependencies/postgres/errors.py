@@ -19,6 +19,8 @@ class DatabaseUnavailableError(Exception):
 class CannotConnectError(DatabaseUnavailableError):
     """A request needed a new connection and could not open one, for whatever reason."""
 
+    server_is_full = False  # it has no connection left, so one of the pool may become idle first
+
 
 class ConnectionLostError(DatabaseUnavailableError):
     """The connection was lost during a request, for example because the server restarted."""

@@ -1,5 +1,6 @@
 """SQLAlchemy's pool: which connections are in use, and which must not be used again."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -15,6 +16,7 @@ from ...health import Check, CheckFailed, CheckResult, Status
 MAX_SATURATED_SECONDS = 5.0  # without a returned connection a saturated pool is then exhausted
 MIN_DISCARD_INTERVAL = 1.0  # seconds between two times that all connections are discarded
 SUSPECT_AFTER = 0.5  # seconds after which a check asks what holds a statement, or a full pool
+RETURN_POLL_INTERVAL = 0.01  # seconds between two looks for a connection that is returned
 LOST_AFTER = 1.0  # seconds, and two round trips, after which its answer would have arrived
 
 
@@ -55,6 +57,15 @@ class PoolUsage:
     def is_full(self) -> bool:
         """Whether a request would have to wait: connections that are being opened count too."""
         return self._pool.checkedout() >= self.max_size
+
+    async def wait_for_idle(self) -> bool:
+        """Wait for one of the connections in use. Return whether one is idle."""
+        latest = time.monotonic() + self._pool.timeout()
+        while self._in_use and not self._pool.checkedin():
+            if time.monotonic() > latest:
+                break
+            await asyncio.sleep(RETURN_POLL_INTERVAL)
+        return self._pool.checkedin() > 0
 
     def discard(self) -> None:
         """Replace every connection that is open now before its next use, at most once a second."""

@@ -110,6 +110,9 @@ class Statements:
     async def _run(self, engine: AsyncEngine, work: Work[T], *, commit: bool) -> T:
         try:
             return await self._run_once(engine, work, commit=commit)
+        except errors.CannotConnectError as error:
+            if not error.server_is_full or not await self.pool_usage.wait_for_idle():
+                raise
         except errors.DatabaseUnavailableError as error:
             if not error.retryable:
                 raise
@@ -135,7 +138,9 @@ class Statements:
             return await self.connect(self.settings.connect_timeout)
         except errors.CONNECT_ERRORS as error:
             self._report_failure()
-            raise errors.CannotConnectError(str(error) or type(error).__name__) from error
+            failure = errors.CannotConnectError(str(error) or type(error).__name__)
+            failure.server_is_full = isinstance(error, asyncpg.TooManyConnectionsError)
+            raise failure from error
 
     def _handle_error(self, context: ExceptionContext) -> Exception | None:
         """Return what an error of the driver means to the request. None: the error itself."""
