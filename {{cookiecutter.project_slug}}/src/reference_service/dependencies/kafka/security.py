@@ -15,9 +15,8 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
         options["ssl_context"] = context
     user, secret = settings.sasl_username, settings.sasl_password
     if "SASL" not in settings.security_protocol:
-        if user or secret:
-            name = "KAFKA_SASL_USERNAME" if user else "KAFKA_SASL_PASSWORD"
-            raise SettingsError([_needs(name, "SASL_SSL or SASL_PLAINTEXT")])
+        if user:
+            raise SettingsError([_needs("KAFKA_SASL_USERNAME", "SASL_SSL or SASL_PLAINTEXT")])
         return options
     if not (user and secret):
         name = "KAFKA_SASL_PASSWORD" if user else "KAFKA_SASL_USERNAME"
