@@ -163,6 +163,23 @@ async def test_failure_after_response_started_leaves_it_incomplete(
     assert counted == ["error", "abort"]
 
 
+async def test_last_part_that_the_server_refuses_is_an_aborted_response() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"longer than declared"})
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            raise RuntimeError("Response content longer than Content-Length")
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    counted: list[str] = []
+    await counting(app, counted)({"type": "http", "method": "GET", "path": "/"}, receive, send)
+    assert counted == ["error", "abort"]
+
+
 async def test_failure_after_complete_response_is_a_failed_background_task(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -99,10 +99,10 @@ class _Exchange:
         self.disconnected = message["type"] == "http.disconnect"
         return message
 
-    def send(self, message: Message) -> Awaitable[None]:
+    async def send(self, message: Message) -> None:
         self.started = True
+        await self._send(message)  # it can raise, for example if the body is longer than declared
         self.complete = message["type"] == "http.response.body" and not message.get("more_body")
-        return self._send(message)
 
 
 async def _respond(error: BaseException, scope: Scope, receive: Receive, send: Send) -> None:

@@ -84,16 +84,11 @@ class Timeout:
 
 
 class _Request:
-    """One request until it ends. answer: sends the response after its time has expired.
+    """One request until it ends, without nested functions: their reference cycles cost too much."""
 
-    It has methods instead of nested functions: those would form reference cycles, and finding these
-    costs the garbage collector more than all the rest of this layer.
-    """
-
-    body_complete = started = False
-    body_awaited = False  # whether the application waits for a part of it now
+    started = body_complete = body_awaited = False  # awaited: the application waits for it now
     retry: asyncio.TimerHandle | None = None
-    answer: asyncio.Task[None] | None = None
+    answer: asyncio.Task[None] | None = None  # sends the response after the time has expired
 
     def __init__(  # noqa: PLR0913, PLR0917
         self,
