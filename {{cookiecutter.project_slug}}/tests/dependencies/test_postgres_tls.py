@@ -206,3 +206,22 @@ async def test_renewed_certificates_are_used_for_the_next_connection(
             files.renew(other)
             await until_result(check, certificates=2)
             assert await client.read(text("SELECT 1"))
+
+
+async def test_renewed_certificate_is_used_with_the_authorities_of_the_system(
+    tmp_path: Path, postgres: Server, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", authority.cert)
+    other = Authority(tmp_path, "renewed")
+    files = ClientFiles.create(tmp_path, authority)
+    port = free_port()
+    full = f"{postgres.url}?sslrootcert=system&sslcert={files.cert}&sslkey={files.key}"
+    full = full.replace(f"127.0.0.1:{postgres.port}/", f"localhost:{port}/")
+    async with connect(full) as (client, check):
+        async with serve(tmp_path, postgres, authority.issue(), authority.cert, port):
+            await until_result(check, certificates=2)
+        async with serve(tmp_path, postgres, authority.issue(), other.cert, port):
+            await until_error(check, "ClientCertificateRejected")
+            files.renew(other)
+            await until_result(check, certificates=2)
+            assert await client.read(text("SELECT 1"))

@@ -86,4 +86,4 @@ def test_verified_certificate_needs_an_authority(
     assert reason(f"{BASE}?sslmode=verify-full", monkeypatch) == (
         "sslmode=verify-full needs sslrootcert=FILE, or sslrootcert=system"
     )
-    assert parse_url(f"{BASE}?sslmode=verify-full&sslrootcert=system").ssl
+    assert parse_url(f"{BASE}?sslmode=verify-full&sslrootcert=system").tls

@@ -103,8 +103,8 @@ class Connector:
             options["target_session_attrs"] = SESSION[self._settings.role]
         if not self._settings.prepared_statements:
             options["statement_cache_size"] = 0
-        if self._url.ssl:
-            options["ssl"] = self._url.ssl
+        if self._url.tls:
+            options["ssl"] = self._url.tls.context()
         connection = await asyncpg.connect(self._url.dsn, **options)
         # asyncpg has no public way to its transport: tested with 0.32.
         transport = connection._transport  # noqa: SLF001

@@ -5,13 +5,12 @@ asyncpg sends a parameter that it does not know to the server, which then reject
 
 import os
 import socket
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from ...environment import split_url
-from .url_tls import ENCRYPTED, FILES, check_url, create_context, require_useful_files
+from .url_tls import ENCRYPTED, FILES, SystemTls, check_url, find_system_tls, require_useful_files
 
 DEFAULT_PORT = 5432
 LARGEST = 2**31 - 1
@@ -67,7 +66,7 @@ class DatabaseUrl:
     names_session: bool  # the URL has `target_session_attrs`
     connect_timeout: int  # maximum seconds for each host; 0: as the settings say
     socket_options: Mapping[str, int]
-    ssl: ssl.SSLContext | None  # instead of what the URL says
+    tls: SystemTls | None  # instead of what the URL says
     encrypted: bool  # no connection is opened without TLS
     cert_file: str | None  # the client's certificate, if it has one
 
@@ -94,8 +93,8 @@ def parse_url(text: str) -> DatabaseUrl:
     split_url(dsn)  # the hosts can be those of a parameter
     addresses = tuple(_addresses(netloc.rpartition("@")[2]))
     try:
-        context = create_context(query)
-        check_url(dsn, context)
+        tls = find_system_tls(query)
+        check_url(dsn, tls)
     except OSError:
         raise ValueError("a file of ssl… has no PEM certificate, or not its key") from None
     return DatabaseUrl(
@@ -105,8 +104,8 @@ def parse_url(text: str) -> DatabaseUrl:
         "target_session_attrs" in query,
         connect_timeout,
         {name: value for name, value in options.items() if value and keepalives},
-        context,
-        context is not None or query.get("sslmode", os.environ.get("PGSSLMODE")) in ENCRYPTED,
+        tls,
+        tls is not None or query.get("sslmode", os.environ.get("PGSSLMODE")) in ENCRYPTED,
         query.get("sslcert"),
     )
 
