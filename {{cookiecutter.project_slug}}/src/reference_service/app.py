@@ -133,8 +133,8 @@ def create_service(settings: Settings) -> Service:
 
     prefixes = {"", settings.service.root_path}  # a proxy may pass its prefix on, or not
     paths = {f"{prefix}{path}": probe for prefix in prefixes for path, probe in PATHS.items()}
-    trace = monitoring.trace
-    probes = Probes(app, registry, trace=trace, paths=paths, recheck_status_codes=())
+    traced, trace = monitoring.wrap(app), monitoring.trace
+    probes = Probes(traced, registry, trace=trace, paths=paths, recheck_status_codes=())
     mounts = {**monitoring.mounts, **operations_mounts(switches)}
     management = ManagementApp(registry, about=info.as_json(), mounts=mounts)
     slow_clients = counters.add("slow_client_disconnects_total", "Disconnected slow clients.")

@@ -9,11 +9,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision
 
 from reference_service.environment import read_section
-from reference_service.telemetry.trace_settings import TraceSettings
-from reference_service.telemetry.traces import (
+from reference_service.telemetry.trace_sampling import (
     RateLimitedSampler,
     request_sampler,
 )
+from reference_service.telemetry.trace_settings import TraceSettings
 
 from ..conftest import StartService
 from ..domain import PATH

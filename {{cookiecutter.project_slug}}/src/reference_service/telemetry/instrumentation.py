@@ -31,6 +31,7 @@ class Instrumentation:
     fastapi: TelemetryConfig = field(
         default_factory=lambda: TelemetryConfig(tracing=False, metrics=False, logs=False)
     )
+    wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app  # around the application, in the probes
     observers: tuple[RequestObserver, ...] = ()  # called for each request when its response ends
     mounts: Mapping[str, ASGIApp] = field(default_factory=dict)  # on the management port, by path
     trace: Trace | None = None  # traces a run of the checks when a readiness request asks for it

@@ -4,16 +4,16 @@ from collections import defaultdict
 from collections.abc import Iterator
 from http import HTTPStatus
 
-from prometheus_client import Histogram, disable_created_metrics, make_asgi_app
+from prometheus_client import Histogram, disable_created_metrics
 from prometheus_client import Metric as Family
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import REGISTRY, Collector, CollectorRegistry
-from starlette.types import ASGIApp
 
 from ..health import Probe, Registry, Status
 from .counters import Counters, Metric
 from .instrumentation import ServiceInfo
 from .log_output import log_output
+from .sliced_metrics import MetricsPage, SlicedHistogram
 
 # Bounds in seconds. The objectives are among them, so that alerts are exact.
 DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -40,13 +40,13 @@ class Metrics(Collector):
         # Timestamps of creation would double the number of series, and no rule reads them.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         store = CollectorRegistry()
-        self.requests = Histogram(
+        self.requests = SlicedHistogram(
             "http_request_duration_seconds",
             "From a request's headers to the end of its response.",
             ("service_id", "method", "route", "status_code"),
-            buckets=DURATION_BUCKETS,
-            registry=store,
+            DURATION_BUCKETS,
         )
+        store.register(self.requests)
         self.websockets = Histogram(
             "websocket_connection_duration_seconds",
             "From the handshake of a WebSocket to its end.",
@@ -64,7 +64,7 @@ class Metrics(Collector):
         self.observe_lag = lag.labels(self.service_id).observe
         store.register(self)
         store.register(REGISTRY)
-        self.page: ASGIApp = make_asgi_app(store)
+        self.page = MetricsPage(store)
 
     def collect(self) -> Iterator[Family]:
         """Yield the values that other objects keep, as they are now.

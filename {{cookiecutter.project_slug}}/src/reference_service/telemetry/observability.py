@@ -1,6 +1,7 @@
 """Prometheus metrics and OpenTelemetry traces of a service."""
 
 from dataclasses import replace
+from functools import partial
 
 from ..health import Registry
 from .counters import Counters
@@ -8,8 +9,9 @@ from .health_traces import TRACER, HealthTraces, HealthTraceSampler
 from .instrumentation import Instrumentation, ServiceInfo
 from .metrics import Metrics
 from .request_metrics import RequestMetrics
+from .trace_sampling import TraceIds, UnsampledRequests, request_sampler
 from .trace_settings import TraceSettings
-from .traces import Tracing, request_sampler, trace_clients
+from .traces import Tracing, trace_clients
 
 
 def instrument(
@@ -31,7 +33,8 @@ def instrument(
     if not settings.url:
         return instrumentation
     tracing = Tracing(settings, info)
-    provider = tracing.provider(request_sampler(settings, on_drop))
+    sampler, ids = request_sampler(settings, on_drop), TraceIds()
+    provider = tracing.provider(sampler, ids)
     trace_clients(provider)
     tracer = tracing.provider(HealthTraceSampler()).get_tracer(TRACER)
     return replace(
@@ -42,6 +45,7 @@ def instrument(
             "tracer_provider": provider,
             "operation_spans": False,  # most of the cost, and the wait is rarely in the handler
         },
+        wrap=partial(UnsampledRequests, sampler=sampler, ids=ids),
         trace=HealthTraces(tracer, registry, settings.semconv_stability_opt_in),
         close=tracing.close,
     )

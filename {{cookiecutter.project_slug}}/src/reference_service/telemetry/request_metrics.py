@@ -1,6 +1,6 @@
 """Measure requests for Prometheus."""
 
-from functools import cache, partial
+from functools import partial
 
 from fastapi import FastAPI
 from opentelemetry import trace
@@ -24,8 +24,7 @@ class RequestMetrics:
 
     def __init__(self, metrics: Metrics, *, traced: bool = False) -> None:
         self._exemplar = _trace_id if traced else lambda: None
-        # A lookup by labels without the cache would double the cost of an observation.
-        self._series = cache(partial(metrics.requests.labels, metrics.service_id))
+        self._series = partial(metrics.requests.labels, metrics.service_id)
         self._websockets, self._service_id = metrics.websockets, metrics.service_id
 
     def __call__(self, record: RequestRecord) -> None:

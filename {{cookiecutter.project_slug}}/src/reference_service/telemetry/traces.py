@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -14,8 +13,10 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import CarrierT, Getter, default_getter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider, sampling
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.trace import Status
 from opentelemetry.util.types import AttributeValue
 
@@ -42,9 +43,11 @@ class Tracing:
         self._providers: list[TracerProvider] = []
         logging.getLogger(OTLPSpanExporter.__module__).addFilter(_rate_limit())
 
-    def provider(self, sampler: sampling.Sampler) -> TracerProvider:
-        """Return a new provider. sampler: decides what is traced."""
-        provider = TracerProvider(sampler=sampler, resource=self._resource, shutdown_on_exit=False)
+    def provider(self, sampler: Sampler, ids: IdGenerator | None = None) -> TracerProvider:
+        """Return a new provider. sampler: decides what is traced. ids: of traces and spans."""
+        provider = TracerProvider(
+            sampler=sampler, resource=self._resource, shutdown_on_exit=False, id_generator=ids
+        )
         exporter = RedactingExporter(self._settings.url, timeout=self._settings.timeout)
         provider.add_span_processor(BatchSpanProcessor(exporter))
         self._providers.append(provider)
@@ -110,43 +113,6 @@ def _rate_limit() -> Callable[[logging.LogRecord], bool]:
         return True
 
     return is_due
-
-
-@dataclass
-class RateLimitedSampler(sampling.Sampler):
-    """Sample a limited number of spans per second. Beyond it, only the trace id is passed on."""
-
-    limit: int
-    on_drop: Callable[[], None]
-    clock: Callable[[], float] = time.monotonic
-    _second: float = 0.0
-    _sampled: int = 0
-
-    def should_sample(self, *args: Any, **kwargs: Any) -> sampling.SamplingResult:
-        """Return the decision for a new span."""
-        if (now := self.clock()) - self._second >= 1:
-            self._second, self._sampled = now, 0
-        if self._sampled < self.limit:
-            self._sampled += 1
-            return sampling.ALWAYS_ON.should_sample(*args, **kwargs)
-        self.on_drop()
-        return sampling.ALWAYS_OFF.should_sample(*args, **kwargs)
-
-    def get_description(self) -> str:
-        """Return the name that the SDK shows."""
-        return repr(self)
-
-
-def request_sampler(settings: TraceSettings, on_drop: Callable[[], None]) -> sampling.Sampler:
-    """Return the sampler of the environment, with a limit for what the flag of callers forces."""
-    default = 1.0 if "traces_sampler" in settings.model_fields_set else 0.01
-    argument = default if settings.traces_sampler_arg is None else settings.traces_sampler_arg
-    kind = settings.traces_sampler.lower()
-    ratio = {"on": 1.0, "off": 0.0}.get(kind.rpartition("always_")[2], argument)
-    root = sampling.TraceIdRatioBased(ratio)
-    forced = RateLimitedSampler(settings.traces_forced_per_second, on_drop)
-    bounded = sampling.ParentBased(root, remote_parent_sampled=root if ratio == 1 else forced)
-    return bounded if kind.startswith("parentbased_") else root
 
 
 class _NoPropagation(CompositePropagator):
