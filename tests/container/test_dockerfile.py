@@ -4,12 +4,8 @@ import json
 import os
 import re
 import shutil
-import ssl
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,50 +15,11 @@ from hooks.post_gen_project import FEATURES
 from tools.generate import ROOT
 
 from .dockerfile import context, instructions
+from .private_index import PrivateIndex
 
 DOCKERFILE = TEMPLATE / "Dockerfile"
 INSTRUCTIONS = instructions(DOCKERFILE)
 UV = os.environ.get("UV") or shutil.which("uv") or ROOT / ".build/.uv/bin/uv"
-
-
-class PrivateIndex:
-    """An empty package index, whose certificate an authority of its own has signed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.authority = folder / "ca.pem"
-        self.requests: list[str] = []
-        openssl = "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"
-        own = "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority"
-        leaf = "-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=index"
-        signed = "-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1"
-        for arguments in (own, (*leaf, *signed, "-addext", "basicConstraints=critical,CA:FALSE")):
-            subprocess.run([*openssl, *arguments], cwd=folder, capture_output=True, check=True)
-        requests = self.requests
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                requests.append(self.path)
-                self.send_error(404)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.url = f"https://127.0.0.1:{self.server.server_port}/simple"
-
-
-@pytest.fixture
-def private_index(tmp_path: Path) -> Iterator[PrivateIndex]:
-    index = PrivateIndex(tmp_path)
-    thread = threading.Thread(target=index.server.serve_forever)
-    thread.start()
-    yield index
-    index.server.shutdown()
-    index.server.server_close()
-    thread.join()
 
 
 def test_hadolint_reports_nothing_without_exceptions() -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from project import TEMPLATE, generate_in
+from project import generate_in
 
 from hooks.post_gen_project import FEATURES
-from tools.generate import ROOT, environment, set_up
+from tools.generate import ROOT, environment
 
 from .dockerfile import Build, instructions
+from .servers import running_servers
 
 pytestmark = pytest.mark.service
 
@@ -95,23 +96,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run a PostgreSQL with the packages of the reference service."""
-    set_up(TEMPLATE)
-    server = subprocess.Popen(
-        [
-            ROOT / ".build/venv/bin/python",
-            Path(__file__).with_name("database.py"),
-            tmp_path_factory.mktemp("postgres"),
-        ],
-        env=environment()
-        | {"PYTHONPATH": str(TEMPLATE), "PYTHONPYCACHEPREFIX": str(ROOT / ".build/pycache")},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stdout
-    yield server.stdout.readline().strip()
-    server.communicate(timeout=TIMEOUT)
+    """Run a PostgreSQL."""
+    with running_servers(tmp_path_factory.mktemp("servers")) as servers:
+        yield servers.variables["DATABASE_URL"]
 
 
 def free_ports() -> tuple[str, str]:
