@@ -96,7 +96,8 @@ class StrictProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start the request. An exception here makes the parser stop, and the request rejected."""
         version = self.parser.get_http_version()
-        reject_ambiguous(version, self.url, self.headers)
+        is_ping = self.url == b"*" and self.parser.get_method() == b"OPTIONS"  # RFC 9110, 9.3.7
+        reject_ambiguous(version, b"/" if is_ping else self.url, self.headers)
         if not self.parser.should_upgrade():
             if version == "1.0":
                 self.expect_100_continue = False  # RFC 9110, section 10.1.1
