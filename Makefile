@@ -8,7 +8,7 @@ endif
 include template.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help demo copy check test test-all faults prove outages bench comparison soak golden lint format docs pins clean
+.PHONY: help demo copy check test test-all faults prove outages bench comparison soak fuzz golden lint format docs pins clean
 
 SERVICE := {{cookiecutter.project_slug}}
 TOOLS := $(BUILD)/tools
@@ -64,6 +64,10 @@ comparison: $(READY) $(COMPARISON)/.ready ## Break health check libraries beside
 
 soak: $(READY) ## Load a generated service for 30 minutes, with a fault every 20 seconds
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m soak $(ARGS)
+
+fuzz: $(READY) ## Send malformed requests to a service, and hostile answers to the generator (30 minutes)
+	@$(MAKE) --no-print-directory -C '$(SERVICE)' '$(UV_PROJECT_ENVIRONMENT)/.ready'
+	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m fuzz $(ARGS)
 
 golden: $(READY) ## Rewrite the expected output of the chart, then review the diff
 	@GOLDEN=write $(BIN)/pytest -q tests/chart/test_golden.py

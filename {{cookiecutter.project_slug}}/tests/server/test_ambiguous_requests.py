@@ -126,6 +126,25 @@ def test_ambiguous_request_is_answered_400(service: Service, ambiguous: bytes) -
     assert "/faults/echo/inner" not in service.api.get("/faults/echoed").json()
 
 
+def test_invalid_body_of_an_answered_request_gets_no_second_answer(service: Service) -> None:
+    """The second answer could be taken for the one to the next request."""
+    start = GET[:-2].replace(b"/faults/echo/first", PATH.encode())
+    chunked = start + b"Transfer-Encoding: chunked\r\n\r\n3\r\nab"
+    assert early_answers(service, chunked, b"cde") == [200]
+    counted = start + b"Content-Length: 3\r\n\r\nab"
+    assert early_answers(service, counted, b"c" + b"malformed\r\n\r\n") == [200, 400]
+
+
+def early_answers(service: Service, start: bytes, rest: bytes) -> list[int]:
+    """Send the rest of a request when it has been answered, and return every status."""
+    with socket.create_connection(("127.0.0.1", service.port), 20) as client:
+        client.sendall(start)
+        received = client.recv(65536)
+        client.sendall(rest)
+        received += b"".join(iter(lambda: client.recv(65536), b""))
+    return [int(head[:3]) for head in received.split(b"HTTP/1.1 ")[1:]]
+
+
 @pytest.mark.parametrize(
     "unusual",
     [
