@@ -8,7 +8,7 @@ endif
 include template.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help demo copy check test test-all faults prove outages bench comparison soak fuzz golden lint format docs pins clean
+.PHONY: help demo recording copy check test test-all faults prove outages bench comparison soak fuzz golden lint format docs pins clean
 
 SERVICE := {{cookiecutter.project_slug}}
 TOOLS := $(BUILD)/tools
@@ -22,6 +22,9 @@ help: ## List the targets
 
 demo: $(READY) ## Generate a service and serve it on a real PostgreSQL and Valkey
 	@$(BIN)/python -m tools.demo
+
+recording: $(READY) ## Record the demo in docs/demo.svg: it needs the ports 8000 and 9000
+	@$(BIN)/python -m tools.recording
 
 copy: ## List the patterns, or copy one: make copy PATTERN=recovery INTO=../shop/src/shop
 	@case "$${INTO-}" in ''|/*|'~'*) ;; *) INTO="$(CURDIR)/$$INTO" ;; esac; \
