@@ -36,8 +36,11 @@ check: ## Run the reference service's tests that start no server: under a minute
 test: $(READY) $(SCANNER)/.ready ## Run the reference service's tests (8 minutes), then the template's (13 minutes)
 	@$(MAKE) --no-print-directory -C '$(SERVICE)' '$(UV_PROJECT_ENVIRONMENT)/.ready'
 	@status=0; \
-	(cd '$(SERVICE)' && $(call repeated,$(SERVICE_TESTS))) || status=1; \
+	echo "1 of 2: the reference service's tests, about 8 minutes"; \
+	(cd '$(SERVICE)' && $(call repeated,$(SERVICE_TESTS))) || { status=1; service=failed; }; \
+	echo "2 of 2: the template's tests, about 13 minutes"; \
 	($(call repeated,$(TEMPLATE_TESTS))) || status=1; \
+	[ -z "$${service-}" ] || echo "Tests of the reference service failed, see above."; \
 	exit $$status
 
 SERVICE_TESTS = '$(UV_PROJECT_ENVIRONMENT)/bin/python' -m pytest -n $(or $(WORKERS),3) --dist loadfile

@@ -117,13 +117,13 @@ def draw(lines: list[str]) -> str:
     for number, line in enumerate(lines):
         kind = line[1:2] if line.startswith("[") else line[:1]
         color = COLORS.get(kind, COLORS[""])
+        visible = escape(line).replace(" ", "&#160;")  # pictures collapse spaces
         place = MARGIN + LINE_HEIGHT * number + FONT_SIZE
-        texts.append(f'<text x="{MARGIN}" y="{place}" fill="{color}">{escape(line)}</text>')
+        texts.append(f'<text x="{MARGIN}" y="{place}" fill="{color}">{visible}</text>')
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"',
-            f' font-family="ui-monospace, Menlo, Consolas, monospace" font-size="{FONT_SIZE}"',
-            ' xml:space="preserve">',
+            f' font-family="ui-monospace, Menlo, Consolas, monospace" font-size="{FONT_SIZE}">',
             "<title>A recorded session: make demo, a frozen PostgreSQL, and its probes</title>",
             '<rect width="100%" height="100%" rx="8" fill="#0d1117"/>',
             *texts,

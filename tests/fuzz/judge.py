@@ -89,10 +89,10 @@ def _unexplained(stream: Stream, meaning: Meaning, received: Conversation) -> st
             return "an answer belongs to another request"
     if rejected:
         return "rejected after its answer" if len(answers) > complete else ""
+    if answers and received.closed and _has_coding(requests[len(answers) - 1]):
+        # Its chunks or trailers may be malformed for the service, which had answered it.
+        return ""
     if len(answers) < complete:
-        if answers and received.closed and _has_coding(requests[len(answers) - 1]):
-            # Its chunks or trailers may be malformed for the service, which had answered it.
-            return ""
         # Unread data behind a rejection can reset the connection before the answer is read.
         return "" if received.reset and meaning.has_more else NO_ANSWER
     is_answered = len(answers) > complete
