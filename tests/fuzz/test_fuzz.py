@@ -13,12 +13,14 @@ from .target import Prober, Target
 
 SEED = "make test"
 CONNECTIONS = 400
+PROBE_TIMEOUT = 30.0
+"""Seconds for a probe on a machine that runs other tests. `make fuzz` allows five."""
 
 
 @pytest.mark.service
 def test_hostile_requests_get_only_right_answers_and_leave_nothing(tmp_path: Path) -> None:
     result = Result()
-    with Target(tmp_path / "service") as target, Prober(target) as prober:
+    with Target(tmp_path / "service") as target, Prober(target, PROBE_TIMEOUT) as prober:
         run_batch(target, SEED, CONNECTIONS, result)
         assert target.exit_status() is None
     assert not result.findings, "\n".join(result.findings[:3])
@@ -85,6 +87,14 @@ def test_each_wrong_answer_to_a_malformed_request_is_found(
     data: bytes, answers: bytes, wrong: str
 ) -> None:
     assert judged(Stream("mutated", data), answers) == wrong
+
+
+def test_malformed_trailer_of_an_answered_request_may_close_the_connection() -> None:
+    answered = CREATE.replace(b"Connection: close", b"Transfer-Encoding: chunked")
+    answered = answered.replace(b"Content-Length: 15\r\n", b"").replace(
+        b'{"name": "1-0"}', b"0\r\n"
+    )
+    assert judged(Stream("mutated", answered + b"Host: there\r\n\r\n" + CREATE), CREATED) == ""
 
 
 def judged(stream: Stream, answers: bytes) -> str:
