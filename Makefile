@@ -8,7 +8,7 @@ endif
 include template.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help demo copy check test test-all faults prove outages bench comparison soak golden lint format docs pins clean
+.PHONY: help demo recording copy check test test-all faults prove outages bench comparison soak fuzz golden lint format docs pins clean
 
 SERVICE := {{cookiecutter.project_slug}}
 TOOLS := $(BUILD)/tools
@@ -23,6 +23,9 @@ help: ## List the targets
 demo: $(READY) ## Generate a service and serve it on a real PostgreSQL and Valkey
 	@$(BIN)/python -m tools.demo
 
+recording: $(READY) ## Record the demo in docs/demo.svg: it needs the ports 8000 and 9000
+	@$(BIN)/python -m tools.recording
+
 copy: ## List the patterns, or copy one: make copy PATTERN=recovery INTO=../shop/src/shop
 	@case "$${INTO-}" in ''|/*|'~'*) ;; *) INTO="$(CURDIR)/$$INTO" ;; esac; \
 	$(MAKE) --no-print-directory -C '$(SERVICE)' copy INTO="$${INTO-}"
@@ -33,8 +36,11 @@ check: ## Run the reference service's tests that start no server: under a minute
 test: $(READY) $(SCANNER)/.ready ## Run the reference service's tests (8 minutes), then the template's (13 minutes)
 	@$(MAKE) --no-print-directory -C '$(SERVICE)' '$(UV_PROJECT_ENVIRONMENT)/.ready'
 	@status=0; \
-	(cd '$(SERVICE)' && $(call repeated,$(SERVICE_TESTS))) || status=1; \
+	echo "1 of 2: the reference service's tests, about 8 minutes"; \
+	(cd '$(SERVICE)' && $(call repeated,$(SERVICE_TESTS))) || { status=1; service=failed; }; \
+	echo "2 of 2: the template's tests, about 13 minutes"; \
 	($(call repeated,$(TEMPLATE_TESTS))) || status=1; \
+	[ -z "$${service-}" ] || echo "Tests of the reference service failed, see above."; \
 	exit $$status
 
 SERVICE_TESTS = '$(UV_PROJECT_ENVIRONMENT)/bin/python' -m pytest -n $(or $(WORKERS),3) --dist loadfile
@@ -64,6 +70,10 @@ comparison: $(READY) $(COMPARISON)/.ready ## Break health check libraries beside
 
 soak: $(READY) ## Load a generated service for 30 minutes, with a fault every 20 seconds
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m soak $(ARGS)
+
+fuzz: $(READY) ## Send malformed requests to a service, and hostile answers to the generator (30 minutes)
+	@$(MAKE) --no-print-directory -C '$(SERVICE)' '$(UV_PROJECT_ENVIRONMENT)/.ready'
+	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m fuzz $(ARGS)
 
 golden: $(READY) ## Rewrite the expected output of the chart, then review the diff
 	@GOLDEN=write $(BIN)/pytest -q tests/chart/test_golden.py

@@ -167,7 +167,12 @@ def is_text_of_a_boolean(answer: object) -> bool:
 
 
 def main(answers: dict[str, object]) -> None:
-    """Return if the answers are valid. Otherwise exit with all errors on standard error."""
+    """Return if the answers are valid. Otherwise exit with all errors on standard error.
+
+    cookiecutter has created the folder of the slug before, and deletes it afterwards. Of a slug
+    like `a/b` it leaves the empty folder `a`. This hook cannot delete it: `a/b` still exists now,
+    and cookiecutter fails with another error if `a/b` is gone when it deletes it.
+    """
     if any(map(is_text_of_a_boolean, answers.values())):
         sys.exit(
             f"cookiecutter {version('cookiecutter')} is too old, because it has no yes-or-no "

@@ -86,6 +86,18 @@ def test_invalid_answer_is_rejected_with_its_sentence_and_leaves_no_files(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_slug_with_a_slash_is_rejected_and_leaves_no_file(
+    generate: Generate, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """cookiecutter creates both folders before the hook runs, and deletes only the inner one."""
+    with pytest.raises(FailedHookException):
+        generate(project_slug="a/b", package_name="orders")
+    assert f'project_slug "a/b" {LABEL}' in capfd.readouterr().err
+    assert [str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")] == [
+        "a"
+    ]
+
+
 def test_feature_without_a_required_feature_is_rejected(
     generate: Generate, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

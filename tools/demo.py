@@ -8,10 +8,25 @@ import fcntl
 import os
 import shutil
 import sys
+from textwrap import indent
 
 from tools.generate import ROOT, environment, generate
 
 FOLDER = ROOT / ".build" / "demo"
+
+
+def break_commands(port: int) -> tuple[str, str, str]:
+    """Return the commands that freeze PostgreSQL, let it continue, and look at `ready`.
+
+    They run in the folder of the template, in one shell.
+    """
+    folder = (FOLDER / "service" / "truthful-service").relative_to(ROOT)
+    find = f"pid=$(head -1 {folder}/.data/postgres/data/postmaster.pid)"
+    return (
+        f"{find}\nkill -STOP $pid $(pgrep -P $pid)",
+        f"{find}\nkill -CONT $pid $(pgrep -P $pid)",
+        f"curl -i localhost:{port}/health/ready    # 504 within 7 s; live stays 200",
+    )
 
 
 def main() -> None:
@@ -25,7 +40,11 @@ def main() -> None:
     os.set_inheritable(lock.fileno(), True)  # held until the service and its servers have ended
     shutil.rmtree(FOLDER / "service", ignore_errors=True)
     service = generate(FOLDER / "service")
-    print(f"Generated {os.path.relpath(service)}", flush=True)
+    freeze, resume, look = break_commands(int(os.environ.get("SERVICE_PORT") or 8000))
+    print(
+        f"Generated {os.path.relpath(service, ROOT)}. Break it from a second terminal, in {ROOT}:"
+    )
+    print(indent(f"\n{freeze}\n{look}\n{resume}\n", "  "), flush=True)
     variables = environment() | {"UV_PROJECT_ENVIRONMENT": str(FOLDER / "environment")}
     os.execvpe("make", ["make", "--no-print-directory", "-C", str(service), "dev"], variables)
 

@@ -174,6 +174,14 @@ def test_wrong_password_is_permanent_and_no_output_shows_it(
             f"KAFKA_SASL_USERNAME: {WITHOUT_EFFECT} SASL_SSL or SASL_PLAINTEXT.",
         ),
         (
+            {"sasl_password": "Hunter2"},
+            f"KAFKA_SASL_PASSWORD: {WITHOUT_EFFECT} SASL_SSL or SASL_PLAINTEXT.",
+        ),
+        (
+            {"security_protocol": "SSL", "sasl_mechanism": "PLAIN"},
+            f"KAFKA_SASL_MECHANISM: {WITHOUT_EFFECT} SASL_SSL or SASL_PLAINTEXT.",
+        ),
+        (
             {"security_protocol": "SASL_SSL", "sasl_username": "service"},
             "KAFKA_SASL_PASSWORD: not set. KAFKA_SECURITY_PROTOCOL=SASL_SSL needs it.",
         ),

@@ -82,6 +82,23 @@ def test_missing_url_and_sentinels_are_reported_in_one_sentence(
     assert sentence.startswith("REDIS_SENTINELS: not set, and neither is REDIS_URL.")
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("REDIS_SENTINEL_USERNAME", "service"),
+        ("REDIS_SENTINEL_PASSWORD", "Hunter2"),
+        ("REDIS_SENTINEL_TLS", "true"),
+        ("REDIS_SENTINEL_TLS_CA_FILE", "/ca"),
+    ],
+)
+def test_log_in_and_tls_without_sentinels_are_rejected_in_one_sentence(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        compose({"REDIS_URL": "redis://one", variable: value}, monkeypatch)
+    assert raised.value.errors == [f"{variable}: it has no effect without REDIS_SENTINELS."]
+
+
 def compose(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Dependencies:
     for name in ("REDIS_URL", "REDIS_SENTINELS"):
         monkeypatch.delenv(name, raising=False)

@@ -78,6 +78,16 @@ def test_request_in_the_body_of_an_upgrade_is_not_executed(
     assert "/faults/echo/inner" not in service.api.get("/faults/echoed").json()
 
 
+@pytest.mark.parametrize("host", [b"here", b"here:80", b"[::1]"])
+def test_options_for_the_whole_server_is_answered_without_a_body(
+    service: Service, host: bytes
+) -> None:
+    ping = b"OPTIONS * HTTP/1.1\r\nHost: %b\r\n" % host
+    last = ping + b"Connection: close\r\n\r\n"
+    assert answers(service, ping + b"\r\n" + last) == [(204, b"")] * 2
+    assert statuses(service, ping + b"Content-Length: 3\r\n\r\nabc" + last) == [204] * 2
+
+
 @pytest.mark.parametrize(
     "ambiguous",
     [
@@ -89,6 +99,9 @@ def test_request_in_the_body_of_an_upgrade_is_not_executed(
         b"GET /health/live#fragment HTTP/1.1\r\nHost: here\r\n\r\n",
         b"GET /health/live HTTP/2.0\r\nHost: here\r\n\r\n",
         b"GET /health/live\r\nHost: here\r\n\r\n",
+        b"GET * HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"OPTIONS *?a HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"OPTIONS ** HTTP/1.1\r\nHost: here\r\n\r\n",
         b"CONNECT here:80 HTTP/1.1\r\nHost: here\r\n\r\n",
         b"CONNECT http://here/ HTTP/1.1\r\nHost: here\r\n\r\n",
         b"POST /faults/echo/inner HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -111,6 +124,25 @@ def test_ambiguous_request_is_answered_400(service: Service, ambiguous: bytes) -
     assert status == 400
     assert json.loads(body)["request_id"]
     assert "/faults/echo/inner" not in service.api.get("/faults/echoed").json()
+
+
+def test_invalid_body_of_an_answered_request_gets_no_second_answer(service: Service) -> None:
+    """The second answer could be taken for the one to the next request."""
+    start = GET[:-2].replace(b"/faults/echo/first", PATH.encode())
+    chunked = start + b"Transfer-Encoding: chunked\r\n\r\n3\r\nab"
+    assert early_answers(service, chunked, b"cde") == [200]
+    counted = start + b"Content-Length: 3\r\n\r\nab"
+    assert early_answers(service, counted, b"c" + b"malformed\r\n\r\n") == [200, 400]
+
+
+def early_answers(service: Service, start: bytes, rest: bytes) -> list[int]:
+    """Send the rest of a request when it has been answered, and return every status."""
+    with socket.create_connection(("127.0.0.1", service.port), 20) as client:
+        client.sendall(start)
+        received = client.recv(65536)
+        client.sendall(rest)
+        received += b"".join(iter(lambda: client.recv(65536), b""))
+    return [int(head[:3]) for head in received.split(b"HTTP/1.1 ")[1:]]
 
 
 @pytest.mark.parametrize(

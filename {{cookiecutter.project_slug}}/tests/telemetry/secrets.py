@@ -14,6 +14,11 @@ URLS: dict[str, str] = {}
 URLS["DATABASE_URL"] = "postgresql://127.0.0.1:1/app"  # feature: postgres
 URLS["REDIS_URL"] = "redis://127.0.0.1:1/0"  # feature: redis
 
+NEEDED: dict[str, str] = {}
+"""The settings without which a secret would have no effect, so that it would be rejected."""
+NEEDED["KAFKA_SECURITY_PROTOCOL"] = "SASL_PLAINTEXT"  # feature: kafka
+NEEDED["KAFKA_SASL_USERNAME"] = "service"  # feature: kafka
+
 
 def secret_variables() -> Iterator[str]:
     """Yield every variable whose value is secret."""
@@ -25,8 +30,11 @@ def secret_variables() -> Iterator[str]:
 
 
 def plant(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return a value with the secret for each of them; URLs keep the address they have."""
-    planted = {}
+    """Return a value with the secret for each of them, and what they need.
+
+    URLs keep the address they have.
+    """
+    planted = dict(NEEDED)
     for name in secret_variables():
         planted[name] = SECRET
         if name.endswith("HEADERS"):

@@ -113,7 +113,8 @@ def test_value_is_used_or_rejected_without_a_part_of_it(
     good = plant(environment)
     for name, value in {**environment, **good}.items():
         monkeypatch.setenv(name, value)
-    for name, value in good.items():
+    for name in secret_variables():
+        value = good[name]
         for bad in bad_values(value):
             monkeypatch.setenv(name, bad)
             sentences = []

@@ -49,6 +49,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as registered above
     body = problem_body(request.scope, error.status_code, redact(str(error.detail)))
     headers = dict(error.headers or {})
+    if request.scope["path"] == "*":  # RFC 9110, section 9.3.7: OPTIONS for the whole server
+        return Response(status_code=204)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(request)):
         headers["Allow"] = methods
         if request.method == "OPTIONS":

@@ -58,9 +58,10 @@ class StrictProtocol(HttpToolsProtocol):
         if self._rejection:
             self._rejection.discard(data)
             return
-        while True:
+        while data:
             try:
                 self.parser.feed_data(data)
+                data = b""
             except HttpParserUpgrade as upgrade:
                 if self._should_upgrade():
                     self.handle_websocket_upgrade()
@@ -74,8 +75,6 @@ class StrictProtocol(HttpToolsProtocol):
                     self.reject(cause.status, str(cause))
                 else:
                     self.reject(400, "Invalid HTTP request received.")
-                return
-            else:
                 return
 
     def _should_upgrade(self) -> bool:
@@ -96,10 +95,10 @@ class StrictProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start the request. An exception here makes the parser stop, and the request rejected."""
         version = self.parser.get_http_version()
-        reject_ambiguous(version, self.url, self.headers)
+        is_ping = self.url == b"*" and self.parser.get_method() == b"OPTIONS"  # RFC 9110, 9.3.7
+        reject_ambiguous(version, b"/" if is_ping else self.url, self.headers)
         if not self.parser.should_upgrade():
-            if version == "1.0":
-                self.expect_100_continue = False  # RFC 9110, section 10.1.1
+            self.expect_100_continue &= version == "1.1"  # RFC 9110, section 10.1.1
             super().on_headers_complete()
             self.cycle.transport = self._closing_transport  # type: ignore[assignment]
             self.headers = []  # for trailers, which must not become headers of the request
@@ -115,6 +114,7 @@ class StrictProtocol(HttpToolsProtocol):
         if self.headers:
             reject_trailers(self.headers)
         super().on_message_complete()
+        self.cycle.more_body = False  # also if the response was complete before the body was
 
     def on_response_complete(self) -> None:
         """Start the next pipelined request, or reject what came after the last one.
@@ -134,7 +134,7 @@ class StrictProtocol(HttpToolsProtocol):
     def reject(self, status: int, detail: str) -> None:
         """Answer that the latest request is rejected, after the responses to those before it.
 
-        The connection is aborted if part of a response to this request has been sent.
+        If it already has its answer, the connection only closes. With a part of one, it is aborted.
         """
         cycle = self.cycle
         answered = cycle is None or cycle.response_complete
@@ -149,7 +149,8 @@ class StrictProtocol(HttpToolsProtocol):
             else:
                 answered = True
         response = log_rejection(status, detail, self.server_state.default_headers)
-        self._rejection = Rejection(self.loop, self.transport, response)
+        has_answer = cycle is not None and cycle.response_complete and cycle.more_body
+        self._rejection = Rejection(self.loop, self.transport, b"" if has_answer else response)
         if answered:
             self._rejection.send()
 

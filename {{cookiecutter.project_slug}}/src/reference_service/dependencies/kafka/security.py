@@ -15,8 +15,10 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
         options["ssl_context"] = context
     user, secret = settings.sasl_username, settings.sasl_password
     if "SASL" not in settings.security_protocol:
-        if user:
-            raise SettingsError([_needs("KAFKA_SASL_USERNAME", "SASL_SSL or SASL_PLAINTEXT")])
+        for field in ("sasl_username", "sasl_password", "sasl_mechanism"):
+            if field in settings.model_fields_set:
+                variable = f"KAFKA_{field.upper()}"
+                raise SettingsError([_needs(variable, "SASL_SSL or SASL_PLAINTEXT")])
         return options
     if not (user and secret):
         name = "KAFKA_SASL_PASSWORD" if user else "KAFKA_SASL_USERNAME"

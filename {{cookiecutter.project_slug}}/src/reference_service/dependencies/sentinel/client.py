@@ -23,7 +23,7 @@ from ..redis.credentials import use_latest_credentials
 from ..redis.tls import RenewedConnection
 from .checks import SentinelGroup
 from .nodes import Node, find_primary, send_command
-from .security import connection_options, create_tls
+from .security import connection_options, create_tls, reject_unused
 from .settings import Address, SentinelSettings, parse_addresses
 
 CHECK_ATTRIBUTES = {"db.system.name": "redis", "db.operation.name": "SENTINEL"}
@@ -32,7 +32,8 @@ CHECK_ATTRIBUTES = {"db.system.name": "redis", "db.operation.name": "SENTINEL"}
 def route_through_sentinel(redis: Redis, settings: SentinelSettings) -> "list[Sentinel]":
     """Route the clients of `redis` to the primary, and return the sentinels, if any are set.
 
-    Raises SettingsError if neither REDIS_SENTINELS nor REDIS_URL is set.
+    Raises SettingsError if neither REDIS_SENTINELS nor REDIS_URL is set, or if a password or TLS is
+    set for sentinels that are not.
     """
     if settings.sentinels:
         sentinel = Sentinel(settings, redis.settings.url)
@@ -41,6 +42,7 @@ def route_through_sentinel(redis: Redis, settings: SentinelSettings) -> "list[Se
         redis.find_server = sentinel.find_primary
         sentinel.optional = redis.optional
         return [sentinel]
+    reject_unused(settings)
     if "url" not in redis.settings.model_fields_set:
         sentence = "REDIS_SENTINELS: not set, and neither is REDIS_URL. Set one of them."
         raise SettingsError([sentence])

@@ -57,5 +57,14 @@ def create_tls(settings: SentinelSettings) -> Tls | None:
     return None
 
 
+def reject_unused(settings: SentinelSettings) -> None:
+    """Raise SettingsError if a log-in or TLS is set, but no sentinel to use it for."""
+    for field in SentinelSettings.model_fields:
+        is_unused = field.startswith(("sentinel_username", "sentinel_password", "sentinel_tls"))
+        if is_unused and getattr(settings, field):
+            variable = f"REDIS_{field.upper()}"
+            raise SettingsError([f"{variable}: it has no effect without REDIS_SENTINELS."])
+
+
 def _variable(part: str) -> str:
     return f"REDIS_SENTINEL_TLS_{part.upper()}_FILE"

@@ -1,0 +1,1 @@
+"""Malformed, ambiguous and hostile input: to a generated service, and to the generator."""
