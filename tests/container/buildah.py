@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,3 +73,8 @@ class Buildah:
         others = [line.partition(" ")[0] for line in images if not line.endswith(BASE)]
         if others:
             self("rmi", "--force", *others)
+
+    def reset(self) -> None:
+        """Delete everything that is stored, also if a killed run left it damaged."""
+        for name in ("root", "run"):
+            shutil.rmtree(self._folder / name, ignore_errors=True)

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from dev.process import Process
 
-TIMEOUT = 600.0
+TIMEOUT = 1200.0
 """Seconds that a command can take."""
 
 # $0 is the root. In a mount namespace of its own: nothing can be written except below /tmp.
@@ -61,7 +61,8 @@ class Container:
         settings: Mapping[str, Any],
         volumes: Mapping[Path, str] = MappingProxyType({}),
     ) -> None:
-        self._root, self._settings = root, settings
+        self.root = root
+        self._settings = settings
         mounted = " ".join(f"{path.resolve()}:{place}" for path, place in volumes.items())
         self._environment = {"PATH": os.environ["PATH"], "VOLUMES": mounted}
 
@@ -99,5 +100,5 @@ class Container:
         values = [f"{name}={value}" for name, value in variables.items()]
         inside = [f"--chdir={self._settings['WorkingDir']}", *self._settings["Env"], *values]
         user = self._settings["User"]
-        shell = ["unshare", "--mount", "bash", "-ec", ENTER, str(self._root), user]
+        shell = ["unshare", "--mount", "bash", "-ec", ENTER, str(self.root), user]
         return [*shell, *inside, *command]
