@@ -78,6 +78,11 @@ async def test_page_shows_the_same_as_an_ordinary_histogram(registry: CollectorR
     assert shown == [(each.name, each.labels, each.value) for each in expected.samples]
 
 
+async def test_metric_without_samples_is_described(registry: CollectorRegistry) -> None:
+    Counter("nothing", "A metric.", ("label",), registry=registry)
+    assert "# TYPE nothing_total counter\n" in await get(registry)
+
+
 async def test_openmetrics_are_valid_and_have_exemplars(registry: CollectorRegistry) -> None:
     text = await get(registry, **OPENMETRICS)
     [family] = [each for each in parse_openmetrics(text) if each.name == NAME]  # type: ignore[no-untyped-call]

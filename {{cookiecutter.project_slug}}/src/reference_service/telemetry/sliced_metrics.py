@@ -1,10 +1,9 @@
-"""Serve metrics to Prometheus, a few lines at a time.
-
-Hundreds of routes have tens of thousands of lines. The event loop serves requests between them.
-"""
+"""Serve metrics a few lines at a time: hundreds of routes have tens of thousands of lines."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import cast
 from urllib.parse import parse_qs
 
 from prometheus_client import Histogram, Metric
@@ -17,7 +16,7 @@ END = b"# EOF\n"  # of OpenMetrics
 
 
 class SlicedHistogram(Collector):
-    """A histogram with many series, each of which is collected alone, for `MetricsPage`."""
+    """A histogram that yields each of its series as a family of its own, for `MetricsPage`."""
 
     def __init__(
         self, name: str, description: str, labels: Sequence[str], buckets: Sequence[float]
@@ -28,26 +27,23 @@ class SlicedHistogram(Collector):
 
     def labels(self, *values: str) -> Histogram:
         """Return the series with these values of its labels. It starts at 0."""
-        series = self._series.get(values)
-        if series is None:
-            series = self._series[values] = self._histogram.labels(*values)
-        return series
+        if values not in self._series:
+            self._series[values] = self._histogram.labels(*values)
+        return self._series[values]
 
     def collect(self) -> Iterator[Metric]:
-        """Yield a family for each series, as it is at that moment."""
+        """Yield each series as it is at that moment."""
         for values, series in list(self._series.items()):
             labels = dict(zip(self._label_names, values, strict=True))
             for family in series.collect():
-                own = [each._replace(labels=labels | each.labels) for each in family.samples]
-                family.samples = own
+                family.samples = [s._replace(labels=labels | s.labels) for s in family.samples]
                 yield family
 
 
 class MetricsPage:
-    """Serves the metrics of a registry, family by family. Other tasks run in between.
+    """Serves a registry, family by family. Other tasks run in between.
 
-    Families of one name that follow each other are shown as one. `?name[]=` selects samples. The
-    response is not compressed.
+    Families of one name that follow each other are shown as one. `?name[]=` selects samples.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -61,30 +57,16 @@ class MetricsPage:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         previous = ""
         for family in self._registry.collect():
-            if names:
-                family.samples = [each for each in family.samples if each.name in names]
-            if family.samples:
-                text = encode(_Families([family])).removesuffix(END)
-                text = _without_header(text) if family.name == previous else text
+            family.samples = [s for s in family.samples if not names or s.name in names]
+            if family.samples or not names:
+                # An encoder reads a registry, and of that only what it collects.
+                text = encode(cast(Collector, SimpleNamespace(collect=[family].copy)))
+                lines = text.removesuffix(END).splitlines(keepends=True)
+                if family.name == previous:
+                    lines = [line for line in lines if not line.startswith(b"# ")]
                 previous = family.name
-                await send({"type": "http.response.body", "body": text, "more_body": True})
+                body = b"".join(lines)
+                await send({"type": "http.response.body", "body": body, "more_body": True})
                 await asyncio.sleep(0)
-        end = END if encode(_Families([])) else b""
+        end = END if "openmetrics" in content_type else b""
         await send({"type": "http.response.body", "body": end})
-
-
-class _Families(Collector):
-    """What an encoder reads."""
-
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Metric]:
-        """Return the families."""
-        return self._families
-
-
-def _without_header(text: bytes) -> bytes:
-    """Return the lines of a family behind those that describe it."""
-    lines = text.splitlines(keepends=True)
-    return b"".join(line for line in lines if not line.startswith(b"# "))

@@ -18,19 +18,15 @@ from .trace_settings import TraceSettings
 
 
 class TraceIds(RandomIdGenerator):
-    """Random ids. The next trace of the current task can get an id that was decided on before."""
+    """Random ids. `reserved` is the id of the next trace that the current task starts."""
 
-    _reserved: ContextVar[int] = ContextVar("reserved_trace_id", default=0)
-
-    def reserve(self, trace_id: int) -> None:
-        """Use this id for the next trace that the current task starts."""
-        self._reserved.set(trace_id)
+    reserved: ContextVar[int] = ContextVar("reserved_trace_id", default=0)
 
     def generate_trace_id(self) -> int:
         """Return the id of a new trace."""
-        if reserved := self._reserved.get():
-            self._reserved.set(0)
-        return reserved or super().generate_trace_id()
+        trace_id = self.reserved.get() or super().generate_trace_id()
+        self.reserved.set(0)
+        return trace_id
 
 
 class UnsampledRequests:
@@ -72,7 +68,9 @@ class UnsampledRequests:
         decision = self._sampler.should_sample(context, trace_id, "").decision
         if decision is not sampling.Decision.DROP:
             if not parent.is_valid:
-                self._ids.reserve(trace_id)  # the sampler is asked again, and decides by the id
+                self._ids.reserved.set(
+                    trace_id
+                )  # the sampler is asked again, and decides by the id
             return None
         flags = parent.trace_flags if parent.is_valid else TraceFlags.RANDOM_TRACE_ID
         ids = SpanContext(
