@@ -29,7 +29,16 @@ from .compare import FULL, QUICK, Measurement, Plan
 from .report import json_document, summary_line, svg_chart, table_row
 
 FOLDER = ROOT / ".build" / "bench"
-BREAKERS = FOLDER / "breakers"
+OTHERS = FOLDER / "others"
+"""What the service is compared with, apart from its own packages."""
+USUAL_STACK = (
+    "asgiref==3.13.0",
+    "opentelemetry-instrumentation-asgi==0.66b1",
+    "opentelemetry-instrumentation-fastapi==0.66b1",
+    "opentelemetry-util-http==0.66b1",
+    "structlog==26.1.0",
+)
+"""The packages of `usual_stack.py`. Their requirements are packages of the service."""
 VARIABLES = {"UV_PROJECT_ENVIRONMENT": str(FOLDER / "environment")}
 ANSWERS = ("project_name=Measured Service", "redis=no")
 """No Redis: a cache would respond instead of the database, whose reads are measured."""
@@ -83,9 +92,11 @@ def measure(folder: Path, plan: Plan, only: str) -> Iterator[Measurement]:
     set_up(service, **VARIABLES)
     python = FOLDER / "environment" / "bin" / "python"
     # The sources by path: another run may have installed its own service in this environment.
-    path = os.pathsep.join(map(str, [ROOT / "tests", service, service / "src", BREAKERS]))
+    path = os.pathsep.join(map(str, [ROOT / "tests", service, service / "src", OTHERS]))
     if only in "fail fast":
-        install_breakers(python)
+        install_others(python, *LIBRARIES.values())
+    if only in "routes":
+        install_others(python, "--no-deps", *USUAL_STACK)
     with SupervisedProcesses() as processes:
         worker = processes.start(
             [str(python), "-m", "bench.measure", json.dumps(dataclasses.asdict(plan)), only],
@@ -101,10 +112,10 @@ def measure(folder: Path, plan: Plan, only: str) -> Iterator[Measurement]:
         sys.exit("A scenario failed. The reason is above.")
 
 
-def install_breakers(python: Path) -> None:
-    """Install the libraries that the service is compared with, apart from its own packages."""
+def install_others(python: Path, *arguments: str) -> None:
+    """Install libraries that the service is compared with, apart from its own packages."""
     uv = [os.environ.get("UV", "uv"), "pip", "install", "--quiet", f"--python={python}"]
-    subprocess.run([*uv, f"--target={BREAKERS}", *LIBRARIES.values()], check=True)
+    subprocess.run([*uv, f"--target={OTHERS}", *arguments], check=True)
 
 
 def measure_generation(folder: Path, rounds: int) -> Iterator[Measurement]:

@@ -3,12 +3,14 @@
 asgi            the shortest ASGI application that returns the response of a probe
 fastapi         the service's routes and stores in a FastAPI application without middleware
 fastapi-probed  the same, behind the shortest possible probe
+usual           the same, in the layers that most services have: see `usual_stack.py`
 collector       a trace collector that discards everything
 """
 
 # mypy: ignore-errors
 # It runs with the packages of the generated service.
 
+import gc
 import sys
 import time
 from collections.abc import Iterable
@@ -20,6 +22,7 @@ from measured_service.dependencies.postgres import Postgres, PostgresSettings
 from measured_service.items import items_router
 from measured_service.items.memory import MemoryItems
 from measured_service.items.postgres import PostgresItems
+from measured_service.server.serve import GC_THRESHOLDS
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -111,6 +114,13 @@ def fastapi_probed() -> ASGIApp:
     return respond
 
 
+def usual() -> ASGIApp:
+    """Return the same application in the layers that most services have."""
+    from .usual_stack import add_layers  # noqa: PLC0415 - with packages of its own
+
+    return add_layers(fastapi())
+
+
 if __name__ == "__main__":
     name, port = sys.argv[1:]
     applications = {
@@ -118,6 +128,10 @@ if __name__ == "__main__":
         "collector": lambda: collector,
         "fastapi": fastapi,
         "fastapi-probed": fastapi_probed,
+        "usual": usual,
     }
     app = applications[name]()
+    gc.collect()  # the garbage collector has the settings that it has in the service
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     uvicorn.run(app, port=int(port), **UVICORN_OPTIONS)

@@ -56,14 +56,14 @@ class Environment:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def baseline(self, name: str, core: int = 0) -> MeasuredProcess:
+    def baseline(self, name: str, core: int = 0, **settings: object) -> MeasuredProcess:
         """Return an application of `baseline.py`, for a `with` block."""
         return MeasuredProcess(
             self.folder,
             "-m",
             "bench.baseline",
             name,
-            environment=self.variables,
+            environment=self._variables_with(settings),
             port_argument=True,
             core=core,
         )

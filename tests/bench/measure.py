@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import cpu_per_request, fail_fast, overload, probe_flood, startup_memory
+from . import cpu_per_request, fail_fast, growth, overload, probe_flood, startup_memory
 from .compare import Measurement, Plan
 from .environment import Environment
 from .measured_process import pinned_to_core
@@ -28,6 +28,9 @@ SCENARIOS: dict[str, Callable[[Environment, Plan], Iterator[Measurement]]] = {
     "ordinary load": overload.ordinary_load,
     "fail fast": fail_fast.fail_fast,
     "startup": startup_memory.startup,
+    "growth of the API": growth.routes,
+    "growth of checks": growth.checks,
+    "growth of connections": growth.connections,
     "memory after requests": startup_memory.memory_after_requests,
     "memory after faults": startup_memory.memory_after_faults,
 }

@@ -67,8 +67,10 @@ def _lost_throughput(
     service, baseline = requests
     topic = "probe flood"
     yield Measurement(topic, f"{workload}, without probes", median(normal[service]), "/s")
-    yield Measurement(topic, f"{workload}, lost to probes", median(losses[service]), "%", 5)
-    yield Measurement(topic, f"{workload}, lost to bare probes", median(losses[baseline]), "%")
+    lost, lost_by_baseline = median(losses[service]), median(losses[baseline])
+    yield Measurement(topic, f"{workload}, lost to probes", lost, "%")
+    yield Measurement(topic, f"{workload}, lost to bare probes", lost_by_baseline, "%")
+    yield Measurement(topic, f"{workload}, lost beyond bare", lost - lost_by_baseline, "points", 2)
 
 
 def _measure_rate(server: MeasuredProcess, request: bytes, plan: Plan, *, flood: bool) -> float:

@@ -29,8 +29,16 @@ def startup(env: Environment, plan: Plan) -> Iterator[Measurement]:
                     values.setdefault((f"{name}, {path} is 200", "s"), []).append(seconds)
                 memory = server.resident_megabytes()
                 values.setdefault((f"{name}, memory after startup", "MB"), []).append(memory)
-    for (name, unit), samples in values.items():
-        yield Measurement("startup", name, median(samples), unit)
+    medians = {name: median(samples) for name, samples in values.items()}
+    for (name, unit), value in medians.items():
+        yield Measurement("startup", name, value, unit)
+    for title, name, unit, target in (
+        ("start", "{}, {} is 200", "s", 1.15),
+        ("memory", "{}, memory after startup", "MB", 1.1),
+    ):
+        of_service = medians[name.format("service", "/health/live"), unit]
+        of_baseline = medians[name.format("bare FastAPI", "/healthz"), unit]
+        yield Measurement("startup", f"{title} / bare", of_service / of_baseline, "", target)
 
 
 def memory_after_requests(env: Environment, plan: Plan) -> Iterator[Measurement]:

@@ -15,11 +15,11 @@ pytestmark = pytest.mark.service
 MEASUREMENTS_BY_TOPIC = {
     "generation": 2,
     "probes": 14,
-    "no database": 10,
-    "one row read": 10,
-    "one row written": 10,
+    "no database": 14,
+    "one row read": 14,
+    "one row written": 14,
     "layers": 13,
-    "probe flood": 10,
+    "probe flood": 12,
     "overload, busy core": 1,
     "overload, busy core, 2 x": 24,
     "overload, busy core, 5 x": 24,
@@ -34,8 +34,11 @@ MEASUREMENTS_BY_TOPIC = {
     "fail fast": 11,
     "fail fast, aiobreaker": 4,
     "fail fast, purgatory": 4,
-    "startup": 5,
+    "startup": 7,
     "memory": 9,
+    **{f"growth, {number} routes": 7 for number in (10, 100, 400)},
+    **{f"growth, {number}": 3 for number in ("1 check", "10 checks", "50 checks")},
+    **{f"growth, {number} connections": 4 for number in ("10", "1,000", "10,000")},
 }
 MAY_BE_ZERO = (
     "+ ",
@@ -48,6 +51,8 @@ MAY_BE_ZERO = (
     "refus",
     "sacrificed",
     "in flight",
+    "while idle",
+    "memory of all",
     "failed",
 )
 """Names of differences, and of what a short measurement may not show."""
