@@ -20,6 +20,7 @@ from tools.generate import ROOT
 
 PICTURE = ROOT / "docs" / "demo.svg"
 LOG = ROOT / ".build" / "demo" / "recording.log"
+LAST_LINE = "Details "  # of what `make dev` prints when the service is up
 START_TIMEOUT = 600.0
 STATUS_TIMEOUT = 60.0
 FONT_SIZE, LINE_HEIGHT, CHARACTER_WIDTH, MARGIN = 14, 19, 8.43, 16
@@ -91,7 +92,7 @@ def run(command: str) -> list[str]:
 def wait_for(status: int, timeout: float, demo: "subprocess.Popen[bytes]") -> None:
     """Wait until `ready` has a status. Exits if it does not, or if the demo ends."""
     deadline = time.monotonic() + timeout
-    while ready() != status:
+    while ready() != status or LAST_LINE not in LOG.read_text("utf-8"):
         if demo.poll() is not None or time.monotonic() > deadline:
             sys.exit(f"`ready` is not {status}: see {shlex.quote(str(LOG))}")
         time.sleep(0.1)

@@ -13,7 +13,7 @@ from .strict_parser import Meaning
 from .target import SECRET, Target
 
 AT_THE_SAME_TIME = 50
-CONVERSATION_TIMEOUT = 60.0
+CONVERSATION_TIMEOUT = 120.0
 """Seconds for one connection, on a busy machine."""
 CANARY = "canary"
 BATCH = 250

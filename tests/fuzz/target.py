@@ -47,8 +47,8 @@ class Target:
             "SERVICE_PORT": str(self.port),
             "SERVICE_MANAGEMENT_PORT": str(self._management),
             "SERVICE_CONCURRENCY_LIMIT": "1000",
-            "SERVICE_HEADER_TIMEOUT": "10",  # the client may be slow too, on a busy machine
-            "SERVICE_IO_TIMEOUT": "10",
+            "SERVICE_HEADER_TIMEOUT": "60",  # the client may be slow too, on a busy machine
+            "SERVICE_IO_TIMEOUT": "60",
             "SERVICE_REQUEST_TIMEOUT": "60",
             "SERVICE_DRAIN_DELAY": "0",
             "SERVICE_OPERATIONS_TOKEN": SECRET,
