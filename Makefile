@@ -8,7 +8,7 @@ endif
 include template.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help demo recording copy check test test-all faults prove outages bench comparison soak fuzz golden lint format docs pins clean
+.PHONY: help demo recording copy check test test-all faults prove outages proxies bench comparison soak fuzz golden lint format docs pins clean
 
 SERVICE := {{cookiecutter.project_slug}}
 TOOLS := $(BUILD)/tools
@@ -61,6 +61,9 @@ prove: $(READY) ## Try a million steps of random histories of the health engine 
 
 outages: $(READY) ## Break the database of three replicas with each impact, and print what clients get
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m rolling.compare $(ARGS)
+
+proxies: $(READY) ## Roll a service 100 times behind nginx, HAProxy and Envoy, and print what clients lose
+	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m rolling.compare_proxies $(ARGS)
 
 bench: $(READY) ## Benchmark a generated service against a minimal baseline
 	@PYTHONPATH='tests:$(SERVICE)' $(BIN)/python -m bench $(ARGS)

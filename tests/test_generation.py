@@ -23,7 +23,7 @@ from tools.generate import ROOT, generate_from
 # Words that betray a feature in a service that declined it, in any case.
 TRACES = {
     "postgres": r"postgres|pgserver|asyncpg|sqlalchemy|alembic|greenlet|database_|migrations",
-    "redis": r"redis|valkey",
+    "redis": r"redis(?!patch)|valkey",  # HAProxy has an option redispatch
     "sentinel": r"sentinel",
     "kafka": r"kafka",
     "grpc": r"grpc",

@@ -7,7 +7,8 @@ A sentence directly above a block says what to do with it:
     `path/of/file.py`, instead of `the line as it is in the file`:
 
 A `console` block has commands after `$ `. The lines below a command are part of its output, in this
-order, with other lines between them. A `text` or `nginx` block is only read.
+order, with other lines between them. Blocks of `text`, `yaml` and
+configurations of proxies are only read.
 """
 
 import os
@@ -23,7 +24,7 @@ from typing import Self
 BLOCK = re.compile(r"(?:^(`[^\n]*:)\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NEW_FILE = re.compile(r"`([^`]+)`, a new file:")
 EDIT = re.compile(r"`([^`]+)`, (a new line below|instead of) `([^`]+)`:")
-ONLY_READ = {"nginx", "text"}
+ONLY_READ = {"haproxy", "nginx", "text", "yaml"}
 SERVE = "make dev"
 ANSWER_TIMEOUT = 180.0
 """Seconds until a request must be answered as shown. Requests are repeated until then."""

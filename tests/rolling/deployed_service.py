@@ -35,7 +35,7 @@ class DeployedService:
         self.pod = folder / "pod.json"
         self.pod.write_text(json.dumps({"spec": spec, "settings": settings}), "utf-8")
 
-    def run(self, module: str, *arguments: str) -> Results:
+    def run(self, module: str, *arguments: str, timeout: float = SCENARIO_TIMEOUT) -> Results:
         """Run a module of this package in the service's environment, and return its results."""
         python = self.service / ".venv" / "bin" / "python"
         with SupervisedProcesses() as processes:
@@ -44,7 +44,7 @@ class DeployedService:
                 cwd=self.service,
                 env=environment() | {"PYTHONPATH": str(ROOT / "tests")},
             )
-            output, _ = process.communicate(timeout=SCENARIO_TIMEOUT)
+            output, _ = process.communicate(timeout=timeout)
         assert process.returncode == 0
         results: Results = json.loads(output)
         sys.stderr.write(json.dumps(results, indent=1) + "\n")  # pytest shows it if a test fails

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .clock import wait_until
@@ -51,11 +51,16 @@ class Deployment:
     """Replicas of a pod, rolled with `maxSurge: 1` and `maxUnavailable: 0`.
 
     environment_of: returns the variables of the nth pod, in addition to the manifest's settings.
-    folder: for the logs.
+    folder: for the logs. ports: of the pods, if they must be some of these. A pod that is created
+    while none is free waits for one.
     """
 
     def __init__(
-        self, manifest: Manifest, environment_of: Callable[[int], Mapping[str, str]], folder: Path
+        self,
+        manifest: Manifest,
+        environment_of: Callable[[int], Mapping[str, str]],
+        folder: Path,
+        ports: Sequence[int] = (),
     ) -> None:
         self.service = Service(manifest.endpoint_propagation)
         self.pods: list[Pod] = []
@@ -63,12 +68,18 @@ class Deployment:
         self._manifest = manifest
         self._environment_of = environment_of
         self._folder = folder
+        self._ports = ports
         self._deletions: list[asyncio.Task[None]] = []
+
+    @property
+    def restarts(self) -> list[float]:
+        """When kubelets restarted pods, in seconds of `time.monotonic`."""
+        return [at for pod in (*self.pods, *self.deleted) for at in pod.restart_times]
 
     async def start(self, replicas: int) -> None:
         """Start all replicas, and wait until they are the endpoints."""
         for _ in range(replicas):
-            self._create_pod()
+            await self._create_pod()
         await wait_until(lambda: len(self.service.endpoints) == replicas)
         self.service.min_endpoints = replicas
 
@@ -78,7 +89,7 @@ class Deployment:
         As in a cluster, the next replacement does not wait until the deleted pod has ended.
         """
         for _ in list(self.pods):
-            new = self._create_pod()
+            new = await self._create_pod()
             await new.wait_until_ready()
             oldest = self.pods.pop(0)
             self.deleted.append(oldest)
@@ -95,12 +106,19 @@ class Deployment:
         for pod in (*self.deleted, *self.pods):
             await pod.kill()
 
-    def _create_pod(self) -> Pod:
+    async def _create_pod(self) -> Pod:
+        if self._ports:
+            await wait_until(self._free_ports)
         number = len(self.deleted) + len(self.pods)
         log = self._folder / f"pod-{number}.log"
-        pod = Pod(self._manifest, self._environment_of(number), log, self._publish_ready_pods)
+        port = self._free_ports()[0] if self._ports else None
+        pod = Pod(self._manifest, self._environment_of(number), log, self._publish_ready_pods, port)
         self.pods.append(pod)
         return pod
+
+    def _free_ports(self) -> list[int]:
+        used = {pod.port for pod in (*self.pods, *self.deleted) if not pod.ended}
+        return [port for port in self._ports if port not in used]
 
     def _publish_ready_pods(self) -> None:
         pods = (*self.pods, *self.deleted)

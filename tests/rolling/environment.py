@@ -5,10 +5,11 @@ import dataclasses
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dev.postgres import Postgres
+from dev.server import Server
 from dev.servers import SERVERS
 
 from .deployment import Deployment
@@ -28,22 +29,31 @@ CREATE TRIGGER sleep_on_insert BEFORE INSERT ON items FOR EACH ROW
 class Environment:
     """The servers that a deployment uses, and the folder for its logs."""
 
+    servers: Sequence[Server]
     postgres: Postgres
     addresses: dict[str, str]
     folder: Path
 
     @contextlib.asynccontextmanager
     async def deployed(
-        self, manifest: Manifest, changes_of: Callable[[int], Mapping[str, str]] = lambda _: {}
+        self,
+        manifest: Manifest,
+        changes_of: Callable[[int], Mapping[str, str]] = lambda _: {},
+        *,
+        replicas: int = REPLICAS,
+        ports: Sequence[int] = (),
     ) -> AsyncIterator[Deployment]:
-        """Deploy the service in a `with` block. changes_of: changed variables of the nth pod."""
+        """Deploy the service in a `with` block.
+
+        changes_of: changed variables of the nth pod. ports: as for `Deployment`.
+        """
 
         def environment_of(number: int) -> dict[str, str]:
             return {**self.addresses, **changes_of(number)}
 
-        deployment = Deployment(manifest, environment_of, self.folder)
+        deployment = Deployment(manifest, environment_of, self.folder, ports)
         try:
-            await deployment.start(REPLICAS)
+            await deployment.start(replicas)
             yield deployment
         finally:
             await deployment.stop()
@@ -67,4 +77,4 @@ def running_environment() -> Iterator[Environment]:
                 )
         (postgres,) = (server for server in servers if isinstance(server, Postgres))
         postgres.sql(SLOW_INSERTS)
-        yield Environment(postgres, addresses, folder)
+        yield Environment(servers, postgres, addresses, folder)

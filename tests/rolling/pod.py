@@ -21,6 +21,7 @@ class Pod:
 
     environment: variables in addition to the manifest's settings. log: receives the output.
     on_change: called when the pod becomes ready or unready, and when its deletion begins.
+    port: of the service; by default a free one.
     """
 
     def __init__(
@@ -29,15 +30,19 @@ class Pod:
         environment: Mapping[str, str],
         log: Path,
         on_change: Callable[[], None],
+        port: int | None = None,
     ) -> None:
-        self.port = free_port()
+        self.port = port or free_port()
         self.ready = False
         self.terminating = False
-        self.restarts = 0
+        self.restart_times: list[float] = []
+        """When the kubelet restarted the process, in seconds of `time.monotonic`."""
         self.exit_statuses: list[int | None] = []
         """The exit statuses of the processes so far."""
         self.kills = 0
         """How many processes exceeded the grace period."""
+        self.ended = False
+        """Whether the pod was deleted and its process has ended."""
         self.live_codes: list[int] = []
         """The status codes of the liveness probe."""
         self._manifest = manifest
@@ -55,6 +60,11 @@ class Pod:
         self._kubelet = asyncio.create_task(self._run_kubelet())
 
     @property
+    def restarts(self) -> int:
+        """How often the kubelet has restarted the process."""
+        return len(self.restart_times)
+
+    @property
     def pid(self) -> int:
         """The id of the service's process."""
         return self.process.pids[0]
@@ -69,6 +79,7 @@ class Pod:
         self._on_change()
         self._kubelet.cancel()
         await self._stop_process()
+        self.ended = True
 
     async def kill(self) -> None:
         """Kill the process if it is still running."""
@@ -91,7 +102,7 @@ class Pod:
                 finally:
                     readiness.cancel()
             self._set_ready(ready=False)
-            self.restarts += 1
+            self.restart_times.append(time.monotonic())
             await self._stop_process()
             self._start_process()
 
