@@ -9,8 +9,6 @@ from .strict_parser import Meaning, Request, understand
 
 PROBE = re.compile(r"/health/(live|ready|startup)(\?.*)?")
 VALID_ID = re.compile(r"[a-z0-9._-]{1,128}")
-PADDED_ID = re.compile(rb"(?i)x-request-id:[^\r\n]*[ \t]\r?\n")
-"""An id with white space behind it, which httptools leaves there: it counts as invalid."""
 LEAKS = re.compile(rb"Traceback|\.py\b|File \"|site-packages|object at 0x")
 NO_ANSWER = "a request has no answer"
 NOT_REJECTED = "not rejected"
@@ -85,7 +83,7 @@ def _unexplained(stream: Stream, meaning: Meaning, received: Conversation) -> st
     if len(answers) > len(requests):
         return "more answers than requests"
     for request, answer in zip(requests, answers, strict=False):
-        if not _belongs_to(request, answer) and not PADDED_ID.search(stream.data):
+        if not _belongs_to(request, answer):
             return "an answer belongs to another request"
     if rejected:
         return "rejected after its answer" if len(answers) > complete else ""

@@ -165,6 +165,17 @@ def test_trailers_do_not_become_headers(service: Service) -> None:
     assert [name for name, _ in json.loads(body)[2]] == ["host", "transfer-encoding", "connection"]
 
 
+def test_white_space_around_a_value_does_not_belong_to_it(service: Service) -> None:
+    fields = b"Connection: \t close\t \r\nX-Empty: \t\r\nX-Request-ID: abc \r\n"
+    [(_, body)] = answers(service, request(b"/faults/echo/padded", fields))
+    headers = dict(json.loads(body)[2])
+    assert [headers[name] for name in ("connection", "x-empty", "x-request-id")] == [
+        "close",
+        "",
+        "abc",
+    ]
+
+
 @pytest.mark.parametrize(
     "invalid", [b"nonsense\r\n\r\n", request(PATH.encode(), FRAMINGS[1][0], b"+1\r\nx\r\n")]
 )

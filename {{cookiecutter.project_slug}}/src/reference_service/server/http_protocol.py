@@ -118,6 +118,13 @@ class BoundedProtocol(StrictProtocol):
         self._requests += 1
         self._last_complete_scope = self.scope
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a header. White space behind a value is no part of it (RFC 9110, section 5.5)."""
+        name, value = name.lower(), value.rstrip(b" \t")
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
     def on_headers_complete(self) -> None:
         """Start the request, unless its headers are too large."""
         if self._unparsed_bytes > self._max_header_bytes:  # part of a body may be among them
