@@ -55,7 +55,7 @@ def disagreement(stream: Stream, meaning: Meaning, received: Conversation, secre
         return ""
     if stream.statuses is not None:
         return _differs(stream.statuses, meaning, received)
-    wrong = _unexplained(stream, meaning, received)
+    wrong = _unexplained(meaning, received)
     # A client that closes its half of the connection counts as gone, as uvicorn has it.
     return "" if wrong in {NO_ANSWER, NOT_REJECTED} and stream.ending == "half-close" else wrong
 
@@ -72,7 +72,7 @@ def _differs(statuses: list[set[int]], meaning: Meaning, received: Conversation)
     return ""
 
 
-def _unexplained(stream: Stream, meaning: Meaning, received: Conversation) -> str:
+def _unexplained(meaning: Meaning, received: Conversation) -> str:
     """Compare with a strict parser. A rejection is always right, as the last answer."""
     complete = len(meaning.requests)
     requests = [*meaning.requests, *([meaning.partial] if meaning.partial else [])]
