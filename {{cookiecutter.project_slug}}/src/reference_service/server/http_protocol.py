@@ -119,7 +119,7 @@ class BoundedProtocol(StrictProtocol):
         self._last_complete_scope = self.scope
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Note a header. White space behind a value is no part of it (RFC 9110, section 5.5)."""
+        """Note a header, without white space behind its value (RFC 9110, section 5.5)."""
         name, value = name.lower(), value.rstrip(b" \t")
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
