@@ -177,7 +177,7 @@ class Load:
 
         Raises OSError, EOFError, ValueError or ConnectionClosedError if the response is incomplete.
         """
-        pooled = _take_open_connection(pool)
+        pooled = take_open_connection(pool)
         reader, writer = pooled or await self._connect()
         reusable = False
         try:
@@ -212,8 +212,8 @@ def _encode_request(kind: ClientKind, item: str) -> bytes:
     return "\r\n".join([*head, "", ""]).encode() + body
 
 
-def _take_open_connection(pool: list[Connection]) -> Connection | None:
-    """Take the most recently used connection that the server has not closed."""
+def take_open_connection(pool: list[Connection]) -> Connection | None:
+    """Take the most recently used connection that the other end has not closed."""
     while pool:
         reader, writer = pool.pop()
         readable = select.poll()

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import itertools
 import json
-import select
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+
+from .deployment import Connection
+from .load import take_open_connection
 
 PATIENCE = 30.0
 """Seconds that a client waits for a response: longer than every timeout of the proxies."""
@@ -45,8 +47,6 @@ CLIENT_KINDS = (
     ClientKind("uploads", 0.1, "POST", "/items", uploads=True),
     ClientKind("streams", 0.1, path=STREAM_PATH),
 )
-
-Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class TruncatedError(Exception):
@@ -138,7 +138,7 @@ class Clients:
 
     async def _exchange(self, kind: ClientKind, item: str, pool: list[Connection]) -> str:
         """Send one request, on a pooled connection if there is one, and return the status code."""
-        reader, writer = _take_open_connection(pool) or await asyncio.open_connection(
+        reader, writer = take_open_connection(pool) or await asyncio.open_connection(
             "127.0.0.1", self._port
         )
         reusable = False
@@ -199,15 +199,3 @@ async def _read_response(reader: asyncio.StreamReader) -> tuple[str, bool, int]:
     if headers.get("content-type") == "application/problem+json":
         status += " of the service"
     return status, headers.get("connection") != "close", length
-
-
-def _take_open_connection(pool: list[Connection]) -> Connection | None:
-    """Take the most recently used connection that the proxy has not closed."""
-    while pool:
-        reader, writer = pool.pop()
-        readable = select.poll()
-        readable.register(writer.get_extra_info("socket"), select.POLLIN)
-        if not reader.at_eof() and not readable.poll(0):
-            return reader, writer
-        writer.transport.abort()
-    return None
